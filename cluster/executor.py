@@ -1,0 +1,48 @@
+"""One protocol for where work runs. `LocalExecutor` is a full citizen, not a mock: same calls, same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+Future = Any
+"""The answer of a call, perhaps not there yet. Pass it on as an argument; only `Group.wait` looks inside."""
+
+
+class Group(Protocol):
+    """The workers of a stage. Calls to one worker run in the order they were made."""
+
+    size: int
+
+    def call(self, worker: int, method: str, *arguments: Any) -> Future:
+        """Starts a method of one worker; arguments may be futures of other workers' calls."""
+        ...
+
+    def wait(self, futures: list[Future]) -> list[Any]:
+        """The answers. Raises what a call raised; `WorkerLost` if a worker is gone or silent for too long."""
+        ...
+
+
+class Executor(Protocol):
+    """Starts workers and single tasks, and ends them."""
+
+    def group(self, make: Callable[[], Any], *, threads: int, most: int) -> AbstractContextManager[Group]:
+        """At most `most` workers that each own the object that `make()` builds, with `threads` CPU threads or one GPU."""
+        ...
+
+    def stream(self, function: Callable[..., Iterator[Any]], *arguments: Any, threads: int) -> Iterator[Any]:
+        """Runs a generator function in one worker and yields what it yields."""
+        ...
+
+    def describe(self) -> str:
+        """One line: where the work runs, with how many workers."""
+        ...
+
+    def close(self) -> None:
+        """Ends whatever this executor started."""
+        ...
+
+
+class WorkerLost(RuntimeError):
+    """A worker died or fell silent; what was committed stands, and the same command continues from there."""

@@ -1,0 +1,139 @@
+"""The executor on Ray: actors pinned to GPUs or CPU slots in a placement group. The only file that imports Ray."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError, WorkerCrashedError
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from cluster.actor import Worker
+from cluster.executor import WorkerLost
+from cluster.resources import ResourceError, Slots, own_cores, plan_slots
+
+START_SECONDS = 120.0
+"""How long workers may take to start."""
+
+CONTINUE = "what was committed stands: run the same command again to continue"
+
+
+class RayExecutor:
+    """Runs groups and tasks as Ray actors.
+
+    Args:
+        address: The cluster to join (`auto`, `ray://host:port`, `host:port`); `None` starts one on this machine and
+            ends it on `close`.
+        workers: Workers of a group; by default one a GPU, or one a CPU slot where there are no GPUs. On a cluster
+            that this executor starts, more workers than cores share the cores.
+        silence: Seconds without an answer after which a worker counts as lost.
+    """
+
+    def __init__(self, address: str | None = None, *, workers: int | None = None, silence: float = 3600.0):
+        self._address, self._workers, self._silence = address, workers, silence
+        self._room = 0
+
+    def _start(self, room: int) -> None:
+        """Joins the cluster, or starts one of at least `room` CPU slots; one that proves too small is started anew."""
+        if self._room >= room or (self._room and self._address):
+            return
+        self.close()
+        room = max(own_cores(), room)
+        if self._address is None:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            ray.init("local", num_cpus=room, include_dashboard=False, logging_level="warning", log_to_driver=False)
+        else:
+            try:
+                ray.init(address=self._address, logging_level="warning", log_to_driver=False)
+            except (ConnectionError, TimeoutError, ValueError) as error:
+                raise ResourceError(f"no Ray cluster answers at {self._address}: {error}") from error
+        self._room = room
+
+    def _slots(self, threads: int, workers: int | None) -> Slots:
+        self._start(threads * (workers or 1))
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return plan_slots(nodes, threads=threads, workers=workers)
+
+    @contextmanager
+    def group(self, make: Callable[[], Any], *, threads: int, most: int) -> Iterator[RayGroup]:
+        slots = self._slots(threads, self._workers)
+        slots = replace(slots, workers=min(slots.workers, most))
+        bundle = {"CPU": float(slots.cpus)} | ({"GPU": float(slots.gpus)} if slots.gpus else {})
+        placement = placement_group([bundle] * slots.workers, strategy="PACK")
+        actors = []
+        try:
+            if not placement.wait(START_SECONDS):
+                raise ResourceError(
+                    f"{slots.workers} workers of {bundle} found no place within {START_SECONDS:.0f} s; "
+                    f"the cluster is busy: wait, or ask for fewer with --workers"
+                )
+            for number in range(slots.workers):
+                strategy = PlacementGroupSchedulingStrategy(placement, placement_group_bundle_index=number)
+                options = {"num_cpus": slots.cpus, "num_gpus": slots.gpus, "scheduling_strategy": strategy}
+                actors.append(ray.remote(Worker).options(**options, max_restarts=0).remote(make))
+            yield RayGroup(actors, self._silence)
+        finally:
+            for actor in actors:
+                ray.kill(actor)
+            remove_placement_group(placement)
+
+    def stream(self, function: Callable[..., Iterator[Any]], *arguments: Any, threads: int) -> Iterator[Any]:
+        slots = self._slots(threads, 1)
+        options = {"num_cpus": slots.cpus, "num_gpus": slots.gpus, "max_retries": 0, "num_returns": "streaming"}
+        items = ray.remote(_items).options(**options).remote(function, arguments)
+        try:
+            while True:
+                ready, _ = ray.wait([items], timeout=self._silence)
+                if not ready:
+                    raise WorkerLost(f"a worker said nothing for {self._silence:.0f} s; {CONTINUE}")
+                try:
+                    reference = next(items)
+                except StopIteration:
+                    return
+                yield _get([reference], self._silence)[0]
+        finally:
+            ray.cancel(items)
+
+    def describe(self) -> str:
+        where = f"the Ray cluster at {self._address}" if self._address else "a Ray cluster on this machine"
+        return f"{where}, {self._workers or 'as many'} workers{'' if self._workers else ' as it has slots'}"
+
+    def close(self) -> None:
+        if self._room:
+            ray.shutdown()
+            self._room = 0
+
+
+class RayGroup:
+    """Workers as Ray actors; futures are object references, so a carry moves from actor to actor."""
+
+    def __init__(self, actors: list, silence: float):
+        self._actors, self._silence, self.size = actors, silence, len(actors)
+
+    def call(self, worker: int, method: str, *arguments: Any) -> ray.ObjectRef:
+        return getattr(self._actors[worker], method).remote(*arguments)
+
+    def wait(self, futures: list[ray.ObjectRef]) -> list[Any]:
+        return _get(futures, self._silence)
+
+
+def _items(function: Callable[..., Iterator[Any]], arguments: tuple) -> Iterator[Any]:
+    yield from function(*arguments)
+
+
+def _get(references: list[ray.ObjectRef], silence: float) -> list[Any]:
+    """The values; what a worker raised is raised here as it was, its remote traceback as the cause."""
+    try:
+        return ray.get(references, timeout=silence)
+    except RayTaskError as error:
+        raise error.cause from error
+    except (RayActorError, WorkerCrashedError) as error:
+        raise WorkerLost(f"a worker was lost ({type(error).__name__}); {CONTINUE}") from error
+    except GetTimeoutError as error:
+        raise WorkerLost(f"a worker gave no answer for {silence:.0f} s; {CONTINUE}") from error

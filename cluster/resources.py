@@ -1,0 +1,49 @@
+"""What a cluster has and what is asked of it, compared before anyone waits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ResourceError(ValueError):
+    """The cluster cannot hold what was asked for: both numbers, and the remedy."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What each worker gets, and how many of them there are: a GPU each where the cluster has GPUs, else CPU threads."""
+
+    workers: int
+    cpus: int
+    gpus: int
+
+
+def plan_slots(nodes: Sequence[dict[str, float]], *, threads: int, workers: int | None) -> Slots:
+    """One worker a GPU, or one a run of `threads` CPUs on one node; `workers` of them if a number is asked for.
+
+    Args:
+        nodes: The resources of each living node, as Ray reports them.
+        threads: CPUs a worker without a GPU holds.
+        workers: How many workers were asked for; `None` for as many as there are slots.
+
+    Raises:
+        ResourceError: There are fewer slots than workers asked for, or none.
+    """
+    gpus = sum(int(node.get("GPU", 0)) for node in nodes)
+    slots = gpus or sum(int(node.get("CPU", 0)) // threads for node in nodes)
+    kind = "GPUs" if gpus else f"slots of {threads} CPU{'s' if threads > 1 else ''}"
+    if slots == 0:
+        largest = max((int(node.get("CPU", 0)) for node in nodes), default=0)
+        raise ResourceError(
+            f"a worker of {threads} threads fits no node; the largest has {largest} CPUs; set threads to at most that"
+        )
+    if workers is not None and workers > slots:
+        raise ResourceError(f"{workers} workers were asked for, the cluster has {slots} {kind}; use --workers {slots}")
+    return Slots(workers or slots, cpus=1 if gpus else threads, gpus=1 if gpus else 0)
+
+
+def own_cores() -> int:
+    """The CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,29 @@
+"""Where a source named in a recipe lies: a path, or a file inside an installed package."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from pipeline.volume import InputError
+
+PACKAGE = "package://"
+
+
+def locate(source: str, folder: Path) -> Path:
+    """The file that `source` names: relative paths start at `folder`; `package://NAME/PATH` lies in a Python package.
+
+    Raises:
+        InputError: There is no such file or package; the message names what was looked for.
+    """
+    if source.startswith(PACKAGE):
+        name, _, inside = source[len(PACKAGE) :].partition("/")
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        if spec is None or not spec.submodule_search_locations:
+            raise InputError(f"{source}: no Python package {name!r} is installed; pip install 'chronovox[examples]'")
+        path = Path(spec.submodule_search_locations[0]) / inside
+    else:
+        path = folder / Path(source).expanduser()
+    if not path.is_file():
+        raise InputError(f"{source}: no file {path.resolve()}")
+    return path.resolve()

@@ -1,0 +1,85 @@
+"""Checkpoints are Zarr stores: weights as named arrays, optimiser state, statistics; whole or not there at all."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline import store
+from pipeline.model import Forecaster
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What training has reached.
+
+    Attributes:
+        step: Training steps done.
+        description: How to build the model, see `Forecaster.description`.
+        weights: The model's weights.
+        optimiser: Per weight, the optimiser's moments.
+        best: The weights with the smallest validation error so far.
+        statistics: Mean and scale of the training frames.
+        best_error: Its validation mean squared error, in the data's own units squared.
+    """
+
+    step: int
+    description: dict
+    weights: dict[str, np.ndarray]
+    optimiser: dict[str, np.ndarray]
+    best: dict[str, np.ndarray]
+    statistics: dict[str, np.ndarray]
+    best_error: float
+
+    def save(self, path: Path) -> None:
+        """Writes the store at `path`; it appears whole. Random state needs no place: all draws are keyed by the step."""
+        groups = {"weights": self.weights, "optimiser": self.optimiser, "best": self.best, "statistics": self.statistics}
+        arrays = {f"{group}.{name}": array for group, named in groups.items() for name, array in named.items()}
+        attributes = {"step": self.step, "description": self.description, "best_error": self.best_error}
+        store.write_arrays(path, arrays, attributes)
+
+    @staticmethod
+    def load(path: Path) -> Checkpoint:
+        arrays, attributes = store.read_arrays(path)
+
+        def group(prefix: str) -> dict[str, np.ndarray]:
+            return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+        return Checkpoint(
+            step=attributes["step"],
+            description=attributes["description"],
+            weights=group("weights."),
+            optimiser=group("optimiser."),
+            best=group("best."),
+            statistics=group("statistics."),
+            best_error=attributes["best_error"],
+        )
+
+    def best_model(self) -> Forecaster:
+        """The model with the smallest validation error."""
+        model = Forecaster.from_description(self.description)
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in self.best.items()})
+        return model.eval()
+
+
+def latest(folder: Path) -> Checkpoint | None:
+    """The newest whole checkpoint of a folder of `step-NNNNNNNN.zarr` stores."""
+    found = sorted(folder.glob("step-????????.zarr"))
+    return Checkpoint.load(found[-1]) if found else None
+
+
+def save_step(folder: Path, checkpoint: Checkpoint) -> None:
+    """Saves a step's checkpoint and then removes the ones before it."""
+    older = sorted(folder.glob("step-????????.zarr"))
+    checkpoint.save(folder / f"step-{checkpoint.step:08d}.zarr")
+    for path in older:
+        shutil.rmtree(path)
+
+
+def to_arrays(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Copies of named tensors as numpy arrays."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in state.items()}

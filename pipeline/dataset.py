@@ -1,0 +1,60 @@
+"""A prepared series, read from Zarr when it is needed: in its own units, or as windows to train on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pipeline import store
+from pipeline.volume import DATA, InputError
+
+
+class Truth:
+    """The frames of a prepared series in the units of its source, float64.
+
+    Normalised values are of order 1, so float32 holds them finer than it holds the source's own numbers.
+    """
+
+    def __init__(self, prepared: Path, series: str):
+        self._path, self._series = prepared / "prepared.zarr", series
+        statistics, _ = store.read_arrays(prepared / "statistics.zarr")
+        self.mean, self.scale = statistics["mean"], statistics["scale"]
+        self.volume = store.open_volume(self._path, series)
+        self.units = self.volume[DATA].attrs["normalised_from"]
+
+    def frames(self, start: int, stop: int) -> Float[np.ndarray, "time channel depth height width"]:
+        return store.read_frames(self._path, self._series, start, stop).astype(np.float64) * self.scale + self.mean
+
+
+def splits_of(prepared: Path) -> dict[str, dict]:
+    """The splits of a `preprocess` stage: per split its series and its frames [start, stop)."""
+    path = prepared / "prepared.zarr"
+    return store.open_volume(path, store.groups(path)[0]).attrs["splits"]  # all series carry the same
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of `length` frames of one series, cut from the frames [start, stop)."""
+
+    path: Path
+    series: str
+    start: int
+    stop: int
+    length: int
+
+    def __post_init__(self):
+        if self.length > self.stop - self.start:
+            raise InputError(
+                f"a window of {self.length} frames does not fit the {self.stop - self.start} frames of its split; "
+                f"set window to at most {self.stop - self.start}"
+            )
+
+    def at_step(self, seed: int, step: int) -> Float[Tensor, "time channel depth height width"]:
+        """The window of a training step: drawn from (seed, step) alone, so that a resumed run sees the same data."""
+        first = int(np.random.default_rng([seed, step]).integers(self.start, self.stop - self.length + 1))
+        return torch.from_numpy(store.read_frames(self.path, self.series, first, first + self.length))

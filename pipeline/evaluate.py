@@ -1,0 +1,139 @@
+"""Stage `evaluate`: the forecast and its baselines, scored frame by frame on the test period, in the data's own units."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pipeline import store
+from pipeline.baselines import Baseline, ExponentialAverage, Persistence, TrainingMean
+from pipeline.dataset import Truth, splits_of
+from pipeline.metrics import frame_errors, latitude_weights, over_frames
+from pipeline.progress import Progress, Steps
+from pipeline.volume import InputError, Settings
+
+VERSION = 1
+
+RATES = tuple(round(0.05 * k, 2) for k in range(1, 20))
+BLOCK = 16
+
+
+@dataclass(frozen=True)
+class EvaluateSettings(Settings):
+    """Settings of an `evaluate` stage. Its inputs are `prediction`, `prepared` and `model`.
+
+    Attributes:
+        rates: Rates tried for the exponential average.
+    """
+
+    rates: tuple[float, ...] = RATES
+
+    def __post_init__(self):
+        if not self.rates or not all(0 < rate < 1 for rate in self.rates):
+            raise ValueError(f"rates are {self.rates}; give numbers between 0 and 1")
+
+
+def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) -> Steps:
+    """Writes `scores.json` (plain keys such as `model.mse`) and `scores_by_time.csv` into `output`.
+
+    `exponential_average` has the rate that is best on the validation frames; `best_exponential_average` the one that is
+    best on the test frames themselves, chosen in hindsight: no forecast, but the strictest opponent.
+    """
+    yield Progress(0, 3, "baselines on the validation frames")
+    prediction = inputs["prediction"] / "prediction.zarr"
+    splits = splits_of(inputs["prepared"])
+    validation, test = splits["validation"], splits["test"]
+    truth = Truth(inputs["prepared"], test["series"])
+    refuse_misfit(truth.volume, store.open_volume(prediction), test["series"])
+
+    chosen = score_baselines(Truth(inputs["prepared"], validation["series"]), validation, settings.rates)
+    rate = min(settings.rates, key=lambda r: over_frames(chosen[average_name(r)])["mse"])
+
+    yield Progress(1, 3, "baselines on the test frames")
+    scored = score_baselines(truth, test, settings.rates)
+    hindsight = min(settings.rates, key=lambda r: over_frames(scored[average_name(r)])["mse"])
+
+    yield Progress(2, 3, "the forecast on the test frames")
+    errors = {
+        "model": score_prediction(prediction, truth, test),
+        "persistence": scored["persistence"],
+        "training_mean": scored["training_mean"],
+        "exponential_average": scored[average_name(rate)],
+        "best_exponential_average": scored[average_name(hindsight)],
+    }
+    scores: dict[str, float | str] = {
+        f"{name}.{metric}": value for name, frames in errors.items() for metric, value in over_frames(frames).items()
+    }
+    scores["exponential_average.rate"], scores["best_exponential_average.rate"] = rate, hindsight
+    scores["validation.model.mse"] = store.read_attributes(inputs["model"] / "checkpoint.zarr")["best_error"]
+    for name, frames in (
+        ("persistence", chosen["persistence"]),
+        ("training_mean", chosen["training_mean"]),
+        ("exponential_average", chosen[average_name(rate)]),
+    ):
+        scores[f"validation.{name}.mse"] = over_frames(frames)["mse"]
+    scores["units"] = truth.units
+
+    times = [str(time) for time in truth.volume["time"].values[max(test["start"], 1) : test["stop"]]]
+    table = pd.DataFrame({f"{n}.{metric}": v for n, frames in errors.items() for metric, v in frames.items()}, index=times)
+    table.to_csv(output / "scores_by_time.csv", index_label="time")
+    (output / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
+    yield Progress(3, 3, f"model {scores['model.mse']:.4f}, persistence {scores['persistence.mse']:.4f}")
+
+
+def refuse_misfit(truth: xr.Dataset, prediction: xr.Dataset, series: str) -> None:
+    """The prediction must be of the test split's series, frame t's forecast bearing frame t's time."""
+    predicted = prediction.attrs["series"]
+    if predicted != series or not np.array_equal(prediction["time"].values[:-1], truth["time"].values[1:]):
+        raise InputError(
+            f"the prediction is of series {predicted!r}, the test split of series {series!r}; "
+            f"set series to {series!r} in the infer stage"
+        )
+
+
+def average_name(rate: float) -> str:
+    return f"exponential_average_{rate}"
+
+
+def score_baselines(truth: Truth, split: dict, rates: Iterable[float]) -> dict[str, dict]:
+    """Errors a frame of every baseline over the split's frames, each having seen the series from its first frame."""
+    baselines: dict[str, Baseline] = {"persistence": Persistence(), "training_mean": TrainingMean(truth.mean)}
+    baselines |= {average_name(rate): ExponentialAverage(rate) for rate in rates}
+    weights, errors = weights_of(truth), {name: [] for name in baselines}
+    start = max(split["start"], 1)
+    for first in range(0, split["stop"], BLOCK):
+        for number, frame in enumerate(truth.frames(first, min(first + BLOCK, split["stop"])), start=first):
+            for name, baseline in baselines.items():
+                if number >= start:
+                    errors[name].append(frame_errors(baseline.forecast(), frame, weights))
+                baseline.update(frame)
+    return {name: columns(records) for name, records in errors.items()}
+
+
+def score_prediction(prediction: Path, truth: Truth, split: dict) -> dict[str, np.ndarray]:
+    """Errors a frame of the stored forecast over the split's frames; its element t - 1 is the forecast of frame t."""
+    weights, records = weights_of(truth), []
+    for first in range(max(split["start"], 1), split["stop"], BLOCK):
+        stop = min(first + BLOCK, split["stop"])
+        forecasts = store.read_frames(prediction, None, first - 1, stop - 1)
+        if not np.isfinite(forecasts).all():
+            raise RuntimeError(f"{prediction} has gaps in frames {first - 1}..{stop - 2}; they were never written")
+        frames = truth.frames(first, stop)
+        records += [frame_errors(forecast, frame, weights) for forecast, frame in zip(forecasts, frames, strict=True)]
+    return columns(records)
+
+
+def weights_of(truth: Truth) -> np.ndarray | None:
+    """Latitude weights of a volume, if it has latitudes."""
+    latitude = truth.volume.coords.get("latitude")
+    return None if latitude is None else latitude_weights(latitude.values)
+
+
+def columns(records: list[dict[str, float]]) -> dict[str, np.ndarray]:
+    return {name: np.array([record[name] for record in records]) for name in records[0]}

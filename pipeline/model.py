@@ -1,0 +1,179 @@
+"""The forecaster: encoder, ConvSSM blocks, decoder, built on increments of the recent state.
+
+The next frame is forecast as the present one plus an increment that depends on past differences alone. Adding a constant
+to all frames adds it to the forecast: a climate warmer than any in training is no new territory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from pipeline.volume import Settings
+from ssm_ops import Affine, ConvSSM, LocalExchange, drive
+from ssm_ops.carry import Carry, Program
+from ssm_ops.layer import mix
+
+Chunks = list[Float[Tensor, "time channel *grid"]]
+
+
+@dataclass(frozen=True)
+class ModelSettings(Settings):
+    """Settings of the forecaster.
+
+    Attributes:
+        channels: Channels of the stream that the blocks read and write.
+        states: State channels of each ConvSSM layer.
+        layers: ConvSSM layers.
+        rate: The forecaster starts as the exponential average s_t = s_{t-1} + rate (x_t - s_{t-1}) and learns from there.
+    """
+
+    channels: int = 8
+    states: int = 16
+    layers: int = 2
+    rate: float = 0.2
+
+    def __post_init__(self):
+        for name in ("channels", "states", "layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
+        if not 0 < self.rate < 1:
+            raise ValueError(f"rate is {self.rate}; give a number between 0 and 1")
+
+
+def exchanges(settings: ModelSettings) -> int:
+    """Exchange points of a shard's program: the frame before the shard, then one carry a layer."""
+    return 1 + settings.layers
+
+
+class Forecaster(nn.Module):
+    """One-step forecasts of a series of volumes.
+
+    Args:
+        settings: See `ModelSettings`.
+        volume_channels: Channels of a frame.
+        boundary: `periodic` or `reflect` for (depth, height, width).
+        depth: Voxels in depth; a series of depth 1 is treated as images.
+    """
+
+    def __init__(self, settings: ModelSettings, *, volume_channels: int, boundary: tuple[str, ...], depth: int):
+        super().__init__()
+        self.settings, self.volume_channels, self.depth = settings, volume_channels, depth
+        self.boundary = tuple(boundary) if depth > 1 else tuple(boundary[1:])
+        self.encoder = Neighbours(volume_channels, settings.channels, self.boundary)
+        self.blocks = nn.ModuleList(Block(settings.channels, settings.states) for _ in range(settings.layers))
+        self.decoder = Neighbours(settings.channels, volume_channels, self.boundary)
+        self._start_as_exponential_average(settings.rate)
+
+    def description(self) -> dict:
+        """What `from_description` needs to build this model again, as JSON."""
+        return {
+            "model": asdict(self.settings),
+            "volume_channels": self.volume_channels,
+            "boundary": ["reflect"] * (3 - len(self.boundary)) + list(self.boundary),
+            "depth": self.depth,
+        }
+
+    @staticmethod
+    def from_description(description: dict) -> Forecaster:
+        return Forecaster(
+            ModelSettings(**description["model"]),
+            volume_channels=description["volume_channels"],
+            boundary=tuple(description["boundary"]),
+            depth=description["depth"],
+        )
+
+    def program(self, chunks: Chunks) -> Program[Chunks]:
+        """Forecasts for consecutive chunks (time, channel, depth, height, width) of one shard.
+
+        Element t of a result is the forecast of frame t + 1, made from frame t and what lies before it. Yields a
+        summary at each of its `exchanges`; see `ssm_ops.carry`. Without a carry the frame before the first is taken to equal it.
+        """
+        frames = [chunk.squeeze(2) for chunk in chunks] if self.depth == 1 else chunks
+        increments = yield from differences(frames)
+        stream = [self.encoder(x) for x in increments]
+        for block in self.blocks:
+            stream = yield from block.program(stream, self.boundary)
+        forecasts = [x + self.decoder(y) for x, y in zip(frames, stream, strict=True)]
+        return [forecast.reshape(chunk.shape) for forecast, chunk in zip(forecasts, chunks, strict=True)]
+
+    def forward(
+        self, frames: Float[Tensor, "time channel depth height width"], carries: list[Carry] | None = None
+    ) -> tuple[Float[Tensor, "time channel depth height width"], list[Carry]]:
+        """Forecasts of one run of time in one process, and the carries that continue it."""
+        exchange = LocalExchange(carries)
+        (forecasts,) = drive(self.program([frames]), exchange)
+        return forecasts, exchange.next_shard()
+
+    @torch.no_grad()
+    def _start_as_exponential_average(self, rate: float) -> None:
+        """Sets the first stream channels (one a volume channel) and states so that the forecast is the average.
+
+        With d_t = x_t - x_{t-1} and r = 1 - rate, the average is x_t - r sum_k r^k d_{t-k}: state k of the first layer
+        decays by r and holds rate * sum r^k B d, so B = -r / rate gives the sum, and D = -1 takes the encoder's d out again.
+        """
+        memory = 1 - rate
+        first = self.blocks[0].ssm
+        for channel in range(min(self.volume_channels, self.settings.channels, self.settings.states)):
+            for conv in (self.encoder, self.decoder):
+                conv.weight[channel] = 0
+                conv.weight[channel, channel].view(-1)[conv.centre] = 1
+            first.start_average(channel, decay=-torch.log(torch.tensor(memory)), gain=-memory / rate)
+            first.D[channel] = -1
+            for block in self.blocks[1:]:
+                block.ssm.C[channel] = 0
+
+
+class Block(nn.Module):
+    """A ConvSSM layer and a gated nonlinearity on its output, both added to the stream; the gate starts closed."""
+
+    def __init__(self, channels: int, states: int):
+        super().__init__()
+        self.ssm = ConvSSM(channels, states)
+        self.value = nn.Parameter(torch.randn(channels, channels) / channels**0.5)
+        self.gate = nn.Parameter(torch.randn(channels, channels) / channels**0.5)
+        self.output = nn.Parameter(torch.zeros(channels, channels))
+
+    def program(self, stream: Chunks, boundary: tuple[str, ...]) -> Program[Chunks]:
+        linear = yield from self.ssm.program(stream, boundary)
+        return [x + y + mix(self.output, gated(mix(self.value, y), mix(self.gate, y))) for x, y in zip(stream, linear, strict=True)]
+
+
+class Neighbours(nn.Module):
+    """A convolution over each voxel's nearest neighbours, 3 taps an axis, that respects the boundary of each axis.
+
+    For 3 taps the half-sample even extension of a reflecting axis repeats the border voxel.
+    """
+
+    def __init__(self, inputs: int, outputs: int, boundary: tuple[str, ...]):
+        super().__init__()
+        taps = 3 ** len(boundary)
+        self.boundary, self.centre = boundary, taps // 2
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, *[3] * len(boundary)) / (inputs * taps) ** 0.5)
+
+    def forward(self, x: Float[Tensor, "time channel *grid"]) -> Float[Tensor, "time out *grid"]:
+        axes = len(self.boundary)
+        for axis, name in enumerate(self.boundary):
+            widths = [0, 0] * (axes - 1 - axis) + [1, 1] + [0, 0] * axis
+            x = pad(x, widths, mode="circular" if name == "periodic" else "replicate")
+        return (nn.functional.conv2d if axes == 2 else nn.functional.conv3d)(x, self.weight)
+
+
+def gated(value: Tensor, gate: Tensor) -> Tensor:
+    """value * sigmoid(gate), the gated linear unit (Dauphin et al., 2017, equation 1)."""
+    return value * torch.sigmoid(gate)
+
+
+def differences(chunks: Chunks) -> Program[Chunks]:
+    """x_t - x_{t-1} over consecutive chunks. The frame before the shard is a carry with transition 0."""
+    previous = yield Affine(0.0, chunks[-1][-1])
+    previous = chunks[0][0] if previous is None else previous
+    result = []
+    for chunk in chunks:
+        result.append(chunk - torch.cat([previous[None], chunk[:-1]]))
+        previous = chunk[-1]
+    return result

@@ -1,0 +1,113 @@
+"""Zarr, and nothing else of Chronovox touches it: volumes with coordinates, named arrays, writes that a kill cannot tear.
+
+Whatever is created here appears whole: it is written aside and renamed. Frames are then written into a volume in whole
+chunks, each by one writer; zarr writes a chunk aside and renames it, so a killed writer leaves an old chunk or a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import dask.array
+import numpy as np
+import xarray as xr
+import zarr
+
+from pipeline.volume import AXES, DATA
+
+DECODE = {"decode_times": xr.coders.CFDatetimeCoder(use_cftime=True), "decode_timedelta": False}
+
+
+def open_volume(path: Path, group: str | None = None, *, chunked: bool = False) -> xr.Dataset:
+    """The volume at `path` as xarray sees it, times as cftime; lazy, as dask arrays if `chunked`."""
+    return xr.open_zarr(path, group=group, consolidated=False, chunks={} if chunked else None, **DECODE)
+
+
+def read_frames(path: Path, group: str | None, start: int, stop: int) -> np.ndarray:
+    """Frames [start, stop) of a volume, (time, channel, depth, height, width), in memory."""
+    return zarr.open_array(path, path=f"{group}/{DATA}" if group else DATA, mode="r")[start:stop]
+
+
+def write_volume(volumes: dict[str | None, xr.Dataset], path: Path, chunk: dict[str | None, int]) -> None:
+    """Writes whole volumes (lazy ones chunk by chunk) into one store, a group each; `None` is the store itself.
+
+    The store appears under `path` once everything is in it.
+    """
+    aside = _aside(path)
+    for group, volume in volumes.items():
+        frames = chunk[group]
+        volume = _plain(volume).chunk({"time": frames, **dict.fromkeys(AXES[1:], -1)})
+        encoding = {DATA: {"chunks": (frames, *volume[DATA].shape[1:])}}
+        volume.to_zarr(aside, group=group, mode="a", encoding=encoding, consolidated=False, zarr_format=3)
+    _reveal(aside, path)
+
+
+def create_volume(like: xr.Dataset, path: Path, chunk: int) -> None:
+    """Creates an empty float32 volume with the shape, coordinates and attributes of `like`, to be filled by `write_frames`."""
+    data = dask.array.zeros(like[DATA].shape, dtype=np.float32, chunks=(chunk, *like[DATA].shape[1:]))
+    empty = _plain(like.assign({DATA: (AXES, data, like[DATA].attrs)}))
+    encoding = {DATA: {"chunks": (chunk, *data.shape[1:]), "fill_value": np.nan}}
+    aside = _aside(path)
+    empty.to_zarr(aside, compute=False, encoding=encoding, consolidated=False, zarr_format=3)
+    _reveal(aside, path)
+
+
+def write_frames(path: Path, start: int, frames: np.ndarray) -> None:
+    """Writes whole chunks of the volume at `path`, from frame `start` on."""
+    array = zarr.open_array(path, path=DATA, mode="r+")
+    chunk, stop = array.chunks[0], start + len(frames)
+    if start % chunk or (stop % chunk and stop != array.shape[0]):
+        raise ValueError(
+            f"frames {start}..{stop} do not fill whole chunks of {chunk} frames of {path}; "
+            f"a chunk has one writer, cut shards at multiples of {chunk}"
+        )
+    array[start:stop] = frames
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray], attributes: dict) -> None:
+    """Writes named arrays and JSON attributes as one store, which replaces what was at `path` once whole."""
+    named = {
+        name: (tuple(f"{name}_{axis}" for axis in range(np.ndim(array))), array) for name, array in arrays.items()
+    }
+    aside = _aside(path)
+    xr.Dataset(named, attrs=attributes).to_zarr(aside, consolidated=False, zarr_format=3)
+    _reveal(aside, path)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """The arrays and attributes that `write_arrays` wrote, to the bit."""
+    group = zarr.open_group(path, mode="r")
+    return {name: array[...] for name, array in group.arrays()}, dict(group.attrs)
+
+
+def read_attributes(path: Path) -> dict:
+    """The attributes of a store alone."""
+    return dict(zarr.open_group(path, mode="r").attrs)
+
+
+def groups(path: Path) -> list[str]:
+    """The names of the groups (series) in a store."""
+    return sorted(zarr.open_group(path, mode="r").group_keys())
+
+
+def _plain(volume: xr.Dataset) -> xr.Dataset:
+    """The volume without the encodings of the file it came from, but for the units and calendar of its times."""
+    kept = {key: value for key, value in volume["time"].encoding.items() if key in ("units", "calendar")}
+    volume = volume.drop_encoding()
+    volume["time"].encoding.update(kept)
+    return volume
+
+
+def _aside(path: Path) -> Path:
+    """A clean place beside `path` to write what must appear whole."""
+    aside = path.with_name(path.name + ".partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    return aside
+
+
+def _reveal(aside: Path, path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(aside, path)

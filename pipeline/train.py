@@ -1,0 +1,220 @@
+"""Stage `train`: one-step forecasts on windows of the training frames, the best model chosen on the validation frames."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline import checkpoint, store
+from pipeline.checkpoint import Checkpoint
+from pipeline.dataset import Windows, splits_of
+from pipeline.device import own_device, threads_kept
+from pipeline.model import Forecaster, ModelSettings
+from pipeline.progress import Progress, Steps
+from pipeline.volume import Settings
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class TrainSettings(Settings):
+    """Settings of a `train` stage.
+
+    Attributes:
+        model: See `ModelSettings`.
+        steps: Training steps; one window each.
+        window: Frames of a window.
+        burn_in: First frames of a window that fill the state and are not scored.
+        learning_rate: Of AdamW, after `warm_up` steps; falls to zero along a cosine.
+        warm_up: Steps over which the learning rate rises from zero.
+        weight_decay: Of AdamW; not on decays and diffusivities.
+        clip: Largest norm of a gradient.
+        validate_every: Steps between looks at the validation frames.
+        checkpoint_every: Steps between checkpoints.
+        seed: Of the initial weights and of the windows.
+        threads: CPU threads. Sums depend on it to the last bit, so it is a setting and not a property of the machine.
+    """
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    steps: int = 200
+    window: int = 100
+    burn_in: int = 20
+    learning_rate: float = 1e-3
+    warm_up: int = 20
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    validate_every: int = 10
+    checkpoint_every: int = 20
+    seed: int = 0
+    threads: int = 2
+
+    def __post_init__(self):
+        for name in ("steps", "validate_every", "checkpoint_every", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
+        if not 0 <= self.burn_in < self.window - 1:
+            raise ValueError(
+                f"burn_in is {self.burn_in} and window {self.window}; leave at least 2 frames of the window to score"
+            )
+
+
+def train(settings: TrainSettings, inputs: dict[str, Path], output: Path) -> Steps:
+    """Writes `checkpoint.zarr` and `history.jsonl` into `output`, continuing from the last checkpoint found there.
+
+    A run that was killed and continued makes the losses and weights of an uninterrupted one, to the bit on a CPU.
+    """
+    (source,) = inputs.values()
+    with threads_kept(settings.threads):
+        yield from Training(settings, source, output).run()
+
+
+class Training:
+    """One run of training: the model, its optimiser and what it has reached."""
+
+    def __init__(self, settings: TrainSettings, source: Path, output: Path):
+        self.settings, self.output = settings, output
+        self.path = source / "prepared.zarr"
+        self.statistics, _ = store.read_arrays(source / "statistics.zarr")
+        self.splits = splits_of(source)
+        split = self.splits["train"]
+        series = store.open_volume(self.path, split["series"])
+        self.windows = Windows(self.path, split["series"], split["start"], split["stop"], settings.window)
+        self.device = own_device()
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.model = Forecaster(
+                settings.model,
+                volume_channels=series.sizes["channel"],
+                boundary=tuple(series.attrs["boundary"]),
+                depth=series.sizes["depth"],
+            ).to(self.device)
+        self.optimiser = torch.optim.AdamW(parameter_groups(self.model, settings.weight_decay))
+        self.step, self.best_error = 0, math.inf
+        self.best = checkpoint.to_arrays(self.model.state_dict())
+        self.history = History(output / "history.jsonl")
+
+    def run(self) -> Steps:
+        settings = self.settings
+        reached = checkpoint.latest(self.output)
+        if reached is not None:
+            self.restore(reached)
+            yield Progress(self.step, settings.steps, f"continuing after step {self.step}")
+        self.history.continue_after(self.step if reached else -1)
+        if reached is None:
+            self.validate()  # the untrained model is a candidate too
+        while self.step < settings.steps:
+            loss = self.take_step()
+            if not math.isfinite(loss):
+                raise RuntimeError(f"the loss is {loss} at step {self.step}; lower learning_rate ({settings.learning_rate})")
+            self.history.record(step=self.step, loss=loss)
+            if self.step % settings.validate_every == 0 or self.step == settings.steps:
+                self.validate()
+            if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
+                checkpoint.save_step(self.output, self.snapshot())
+            yield Progress(self.step, settings.steps, f"loss {loss:.4f}, best validation {self.best_error:.4f}")
+        self.snapshot().save(self.output / "checkpoint.zarr")
+
+    def take_step(self) -> float:
+        """One step of AdamW on the window of this step; returns the loss in units of the normalised data squared."""
+        settings = self.settings
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(settings, self.step)
+        frames = self.windows.at_step(settings.seed, self.step).to(self.device)
+        forecasts, _ = self.model(frames)
+        loss = (forecasts[settings.burn_in : -1] - frames[settings.burn_in + 1 :]).square().mean()
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        self.optimiser.step()
+        self.step += 1
+        return loss.item()
+
+    @torch.no_grad()
+    def validate(self) -> None:
+        """Scores the model on the validation frames, with the series' whole past as its memory; keeps the best."""
+        split = self.splits["validation"]
+        start, stop = max(split["start"], 1), split["stop"]
+        carries, squares = None, 0.0
+        scale = torch.from_numpy(self.statistics["scale"])
+        for first in range(0, stop - 1, self.settings.window):
+            last = min(first + self.settings.window, stop - 1)
+            frames = torch.from_numpy(store.read_frames(self.path, split["series"], first, last + 1))
+            forecasts, carries = self.model(frames[:-1].to(self.device), carries)
+            scored = slice(max(start - 1 - first, 0), None)
+            errors = (forecasts.cpu()[scored] - frames[1:][scored]).double() * scale
+            squares += errors.square().sum().item()
+        error = squares / ((stop - start) * frames[0].numel())
+        if error < self.best_error:
+            self.best, self.best_error = checkpoint.to_arrays(self.model.state_dict()), error
+        self.history.record(step=self.step, validation_mse=error)
+
+    def snapshot(self) -> Checkpoint:
+        moments = {
+            f"{name}.{key}": value
+            for name, parameter in self.model.named_parameters()
+            for key, value in self.optimiser.state[parameter].items()
+        }
+        return Checkpoint(
+            step=self.step,
+            description=self.model.description(),
+            weights=checkpoint.to_arrays(self.model.state_dict()),
+            optimiser=checkpoint.to_arrays(moments),
+            best=self.best,
+            statistics=self.statistics,
+            best_error=self.best_error,
+        )
+
+    def restore(self, reached: Checkpoint) -> None:
+        self.model.load_state_dict({name: torch.from_numpy(array) for name, array in reached.weights.items()})
+        for name, parameter in self.model.named_parameters():
+            self.optimiser.state[parameter] = {
+                key: as_moment(reached.optimiser[f"{name}.{key}"], parameter) for key in ("step", "exp_avg", "exp_avg_sq")
+            }
+        self.step, self.best, self.best_error = reached.step, reached.best, reached.best_error
+
+
+def as_moment(array: np.ndarray, parameter: Tensor) -> Tensor:
+    """A stored moment on the device of its parameter; AdamW keeps its scalar step on the CPU."""
+    tensor = torch.from_numpy(array)
+    return tensor.to(parameter.device) if tensor.ndim else tensor
+
+
+class History:
+    """Losses and validation errors as JSON lines, one record a line, written as they come."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def record(self, **values: float) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def continue_after(self, step: int) -> None:
+        """Drops what a killed run recorded after its last checkpoint."""
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        aside = self.path.with_suffix(".partial")
+        aside.write_text("".join(line + "\n" for line in kept))
+        os.replace(aside, self.path)
+
+
+def learning_rate(settings: TrainSettings, step: int) -> float:
+    """Linear warm-up, then a cosine to zero; a function of the step alone."""
+    warm = min(1.0, (step + 1) / max(settings.warm_up, 1))
+    return settings.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+
+
+def parameter_groups(model: Forecaster, weight_decay: float) -> list[dict]:
+    """Decays and diffusivities are time and length scales: shrinking their raw values towards zero means nothing."""
+    named = list(model.named_parameters())
+    scales = [p for name, p in named if "raw_" in name]
+    matrices = [p for name, p in named if "raw_" not in name]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": scales, "weight_decay": 0.0}]

@@ -1,0 +1,99 @@
+"""The ConvSSM layer: h_t = A * h_{t-1} + B x_t, y_t = C h_t + D x_t, as a program over chunks of time."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from ssm_ops.affine import Affine
+from ssm_ops.carry import Program
+from ssm_ops.scan import add_carry, recurrence
+from ssm_ops.spectrum import Grid
+from ssm_ops.transition import Propagator
+
+MIN_DECAY = 1e-5
+"""Added to every learned decay: keeps |a| below 1 in float32 whatever the raw parameter."""
+
+
+class ConvSSM(nn.Module):
+    """A convolutional state-space layer whose states are averages over many memories and many widths.
+
+    The transition is a `Propagator` a state channel; B, C are pointwise matrices, D a gain a channel. The offset is
+    scaled by 1 - exp(-decay), the zero-order hold of a pure decay, so that a constant input gives a state of its size.
+
+    Args:
+        channels: Channels of the input and of the output.
+        states: State channels; their memories (1 to `longest` steps) and diffusivities are laid out on a grid.
+        longest: The longest initial memory, in steps.
+    """
+
+    def __init__(self, channels: int, states: int, *, longest: float = 20.0):
+        super().__init__()
+        memory, diffusivity = initial_scales(states, longest)
+        self.raw_decay = nn.Parameter(inverse_softplus(1 / memory))
+        self.raw_diffusivity = nn.Parameter(inverse_softplus(diffusivity))
+        self.B = nn.Parameter(torch.randn(states, channels) / math.sqrt(channels))
+        self.C = nn.Parameter(torch.randn(channels, states) / math.sqrt(states))
+        self.D = nn.Parameter(torch.zeros(channels))
+
+    def transition(self) -> Propagator:
+        return Propagator(softplus(self.raw_decay) + MIN_DECAY, softplus(self.raw_diffusivity))
+
+    @torch.no_grad()
+    def start_average(self, channel: int, *, decay: Float[Tensor, ""], gain: float) -> None:
+        """Makes output `channel` start as `gain` times the exponential average, without diffusion, of input `channel`."""
+        self.raw_decay[channel] = inverse_softplus(decay - MIN_DECAY)
+        self.raw_diffusivity[channel] = inverse_softplus(torch.tensor(0.001))
+        self.B[channel], self.C[channel] = 0, 0
+        self.B[channel, channel], self.C[channel, channel] = gain, 1
+
+    def program(
+        self, chunks: list[Float[Tensor, "time channel *grid"]], boundary: tuple[str, ...]
+    ) -> Program[list[Float[Tensor, "time channel *grid"]]]:
+        """The outputs of consecutive chunks of one shard. Yields the shard's summary once, is sent its carry.
+
+        The carry is the spectrum (state, *spectrum) of the state before the first frame, in the input's precision.
+        """
+        grid = Grid(tuple(chunks[0].shape[2:]), tuple(boundary))
+        propagator = self.transition()
+        step = propagator.power(grid, 1, chunks[0].dtype)
+        project = self.B * -torch.expm1(-propagator.decay)[:, None]
+
+        spectra, state = [], None
+        for x in chunks:
+            spectra.append(recurrence(step, grid.to_spectrum(mix(project, x)), state))
+            state = spectra[-1][-1]
+        length = sum(x.shape[0] for x in chunks)
+        final = state if torch.is_grad_enabled() else state.clone()
+
+        carry = yield Affine(propagator.power(grid, length, step.dtype), final)
+
+        outputs = []
+        for x, spectrum in zip(chunks, spectra, strict=True):
+            if carry is not None:
+                spectrum, carry = add_carry(step, spectrum, carry)
+            gain = self.D.reshape(-1, *[1] * len(grid.shape))
+            outputs.append(mix(self.C, grid.to_field(spectrum)) + gain * x)
+        return outputs
+
+
+def mix(matrix: Float[Tensor, "out channel"], x: Float[Tensor, "time channel *grid"]) -> Float[Tensor, "time out *grid"]:
+    """The same matrix applied to the channels of every voxel."""
+    return (matrix @ x.flatten(2)).unflatten(2, x.shape[2:])
+
+
+def initial_scales(states: int, longest: float) -> tuple[Float[Tensor, "states"], Float[Tensor, "states"]]:
+    """Memories (steps) and diffusivities (voxels^2 a step) of the states: logarithmic grids, memory running slowest."""
+    widths = min(4, states)
+    memories = math.ceil(states / widths)
+    memory = torch.logspace(0, math.log10(longest), memories).repeat_interleave(widths)[:states]
+    diffusivity = torch.tensor([0.001, 0.1, 0.5, 2.0])[:widths].repeat(memories)[:states]
+    return memory, diffusivity
+
+
+def inverse_softplus(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    return value + torch.log(-torch.expm1(-value))

@@ -1,0 +1,103 @@
+"""The kinds of stages. The one place that knows both what is computed (`pipeline`) and where it happens (`cluster`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cluster import Executor, run_waves
+from pipeline import evaluate, infer, ingest, preprocess, report, train
+from pipeline.device import threads_kept
+from pipeline.progress import Progress, Steps
+from workflows.stage import StageKind
+
+
+def here(function: Callable[[Any, dict[str, Path], Path], Steps]) -> Callable[..., Steps]:
+    """A stage that runs in the process that runs the workflow."""
+
+    def run(settings: Any, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
+        del executor
+        yield from function(settings, inputs, output)
+
+    return run
+
+
+def on_one_worker(function: Callable[[Any, dict[str, Path], Path], Steps]) -> Callable[..., Steps]:
+    """A stage that runs in one worker, with a GPU where the cluster has them."""
+
+    def run(settings: Any, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
+        yield from executor.stream(function, settings, inputs, output, threads=settings.threads)
+
+    return run
+
+
+def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
+    """The stage `infer`: waves of shards over the workers, each wave committed when all of it is written."""
+    job = infer.InferJob(settings, inputs, output)
+    job.prepare()
+    done = job.committed()
+    yield Progress(done, len(job.shards), f"{job.frames} frames in {len(job.shards)} shards")
+    if done == len(job.shards):
+        return
+    with threads_kept(), executor.group(job.worker(), threads=settings.threads, most=len(job.shards)) as group:
+        yield Progress(done, len(job.shards), f"{group.size} workers")
+        for wave in run_waves(group, job.shards[done:], job.exchanges):
+            done += len(wave)
+            job.commit(done)
+            yield Progress(done, len(job.shards), f"frames to {wave[-1].stop} of {job.frames}")
+
+
+def kinds() -> dict[str, StageKind]:
+    """All kinds of stages, by name."""
+    table: Iterator[StageKind] = iter(
+        (
+            StageKind(
+                "ingest",
+                ingest.IngestSettings,
+                here(ingest.ingest),
+                ingest.VERSION,
+                roles={},
+                files=("source",),
+            ),
+            StageKind(
+                "preprocess",
+                preprocess.PreprocessSettings,
+                here(preprocess.preprocess),
+                preprocess.VERSION,
+                roles={},
+                series="ingest",
+            ),
+            StageKind(
+                "train",
+                train.TrainSettings,
+                on_one_worker(train.train),
+                train.VERSION,
+                roles={"prepared": "preprocess"},
+                resumes=True,
+            ),
+            StageKind(
+                "infer",
+                infer.InferSettings,
+                across_time,
+                infer.VERSION,
+                roles={"prepared": "preprocess", "model": "train"},
+                resumes=True,
+            ),
+            StageKind(
+                "evaluate",
+                evaluate.EvaluateSettings,
+                here(evaluate.evaluate),
+                evaluate.VERSION,
+                roles={"prediction": "infer", "prepared": "preprocess", "model": "train"},
+            ),
+            StageKind(
+                "report",
+                report.ReportSettings,
+                here(report.report),
+                report.VERSION,
+                roles={"scores": "evaluate", "prediction": "infer", "prepared": "preprocess", "model": "train"},
+            ),
+        )
+    )
+    return {kind.name: kind for kind in table}

@@ -1,0 +1,209 @@
+"""Recipes: YAML files read into a `Workflow`, checked before anything runs. An error names the line, the key, the remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import typing
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+from pipeline.archive import locate
+from pipeline.volume import InputError
+from workflows.catalog import kinds
+from workflows.stage import Stage, StageKind
+from workflows.workflow import Workflow
+
+Key = str | int
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be run as written."""
+
+
+def load(path: Path, changes: Sequence[str] = ()) -> Workflow:
+    """Reads a recipe.
+
+    Args:
+        path: The YAML file.
+        changes: `STAGE.KEY=VALUE` settings that replace those of the file, values written as in YAML.
+
+    Raises:
+        RecipeError: The file or a change is wrong; the message says where and what to write instead.
+    """
+    recipe = _Recipe(path, _parse(path))
+    for change in changes:
+        recipe.change(change)
+    return recipe.workflow()
+
+
+def _parse(path: Path) -> CommentedMap:
+    try:
+        tree = YAML(typ="rt").load(path.read_text())
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror or error}; give the path of a recipe") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not a text file; give the path of a recipe in YAML") from error
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise RecipeError(f"{where}: not YAML: {error.problem or error.context}") from error
+    if not isinstance(tree, CommentedMap):
+        raise RecipeError(f"{path}: a recipe is a mapping with the keys name and stages")
+    return tree
+
+
+class _Recipe:
+    """A parsed recipe, and where each key of it stands."""
+
+    def __init__(self, path: Path, tree: CommentedMap):
+        self.path, self.tree, self.kinds = path, tree, kinds()
+
+    def change(self, text: str) -> None:
+        target, equals, value = text.partition("=")
+        names = target.strip().split(".")
+        if not equals or len(names) < 2:
+            raise RecipeError(f"--set {text}: write STAGE.KEY=VALUE, as in --set forecast.chunk=7")
+        stages = self.tree.get("stages", {})
+        if names[0] not in stages:
+            raise RecipeError(f"--set {text}: no stage {names[0]!r}{_nearest(names[0], stages)}")
+        node = stages[names[0]]
+        for name in names[1:-1]:
+            if name in node and not isinstance(node[name], dict):
+                raise RecipeError(f"--set {text}: {name!r} has no keys of its own")
+            node = node.setdefault(name, CommentedMap())
+        try:
+            node[names[-1]] = YAML(typ="safe").load(value)
+        except MarkedYAMLError as error:
+            raise RecipeError(f"--set {text}: the value is not YAML: {error.problem or error.context}") from error
+
+    def workflow(self) -> Workflow:
+        self._keys((), ("name", "stages"), required=("name", "stages"))
+        name, stages = self.tree["name"], self.tree["stages"]
+        if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
+            self._fail(("name",), f"is {name!r}; give a word of letters, digits, _ and -")
+        if not isinstance(stages, CommentedMap) or not stages:
+            self._fail(("stages",), "must map names of stages to their settings")
+        built = {str(stage): self._stage(stage) for stage in stages}
+        for stage in built.values():
+            self._inputs(stage, built)
+        try:
+            return Workflow(name, built)
+        except ValueError as error:
+            self._fail(("stages",), str(error))
+
+    def _stage(self, name: Key) -> Stage:
+        place, body = ("stages", name), self.tree["stages"][name]
+        if not isinstance(name, str) or not name.replace("_", "").isalnum():
+            self._fail(place, "is no name for a stage; use letters, digits and _")
+        if not isinstance(body, CommentedMap) or not isinstance(body.get("stage"), str):
+            self._fail(place, f"must be a mapping with a key stage: one of {', '.join(self.kinds)}")
+        if body["stage"] not in self.kinds:
+            self._fail((*place, "stage"), f"no stage kind {body['stage']!r}{_nearest(body['stage'], self.kinds)}")
+        kind = self.kinds[body["stage"]]
+        inputs = body.get("inputs", {})
+        if not isinstance(inputs, dict) or not all(isinstance(value, str) for value in inputs.values()):
+            self._fail((*place, "inputs"), "must map roles to names of stages, as in {prepared: prepared}")
+        body = {key: value for key, value in body.items() if key not in ("stage", "inputs")}
+        return Stage(name, kind, self._settings(place, kind, body), dict(inputs))
+
+    def _settings(self, place: tuple[Key, ...], kind: StageKind, body: dict) -> Any:
+        try:
+            settings = TypeAdapter(kind.settings).validate_json(json.dumps(body, default=str), strict=True)
+        except ValidationError as error:
+            self._explain(place, kind, body, error)
+        found = {}
+        for key in kind.files:
+            try:
+                found[key] = str(locate(getattr(settings, key), self.path.parent))
+            except InputError as error:
+                self._fail((*place, key), str(error))
+        return dataclasses.replace(settings, **found)
+
+    def _explain(self, place: tuple[Key, ...], kind: StageKind, body: dict, error: ValidationError) -> typing.NoReturn:
+        first = error.errors()[0]
+        inner = _inside(body, first["loc"])
+        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            known = _fields(kind.settings, inner[:-1])
+            extra = ("stage", "inputs") if len(inner) == 1 else ()
+            self._fail((*place, *inner), f"unknown key {inner[-1]!r}{_nearest(str(inner[-1]), (*known, *extra))}")
+        if first["type"] in ("missing", "missing_argument"):
+            self._fail((*place, *inner), f"the key {first['loc'][-1]!r} is missing")
+        reason = first["msg"].removeprefix("Value error, ")
+        given = "" if first["type"] == "value_error" else f" (it is {first['input']!r})"
+        self._fail((*place, *inner), f"{reason[0].lower()}{reason[1:]}{given}")
+
+    def _inputs(self, stage: Stage, stages: dict[str, Stage]) -> None:
+        place, kind = ("stages", stage.name, "inputs"), stage.kind
+        for role in kind.roles:
+            if role not in stage.inputs:
+                self._fail(place, f"the input {role!r} is missing; a {kind.name} stage needs {', '.join(kind.roles)}")
+        for role, source in stage.inputs.items():
+            if role not in kind.roles and kind.series is None:
+                self._fail((*place, role), f"unknown input {role!r}{_nearest(role, kind.roles)}")
+            if source not in stages:
+                self._fail((*place, role), f"no stage {source!r}{_nearest(source, stages)}")
+            expected, actual = kind.roles.get(role, kind.series), stages[source].kind.name
+            if actual != expected:
+                self._fail((*place, role), f"{source!r} is a stage of kind {actual}; expected one of kind {expected}")
+        if kind.series is not None and not stage.inputs:
+            self._fail(place, f"a {kind.name} stage needs at least one input of kind {kind.series}")
+
+    def _keys(self, place: tuple[Key, ...], known: Iterable[str], required: Iterable[str]) -> None:
+        node = self.tree
+        for key in node:
+            if key not in known:
+                self._fail((*place, key), f"unknown key {key!r}{_nearest(str(key), known)}")
+        for key in required:
+            if key not in node:
+                self._fail(place, f"the key {key!r} is missing")
+
+    def _fail(self, place: tuple[Key, ...], reason: str) -> typing.NoReturn:
+        line = _line(self.tree, place)
+        where = f"{self.path}:{line}" if line else str(self.path)
+        raise RecipeError(f"{where}: {'.'.join(map(str, place))}{': ' if place else ''}{reason}")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}" if known else "; none is known here"
+
+
+def _line(tree: Any, place: Sequence[Key]) -> int | None:
+    """The line (from 1) of the deepest key of `place` that the file holds."""
+    line = None
+    for key in place:
+        try:
+            line = (tree.lc.key(key) if isinstance(tree, CommentedMap) else tree.lc.item(key))[0] + 1
+            tree = tree[key]
+        except (KeyError, TypeError, IndexError, AttributeError):
+            break
+        if not isinstance(tree, CommentedMap | CommentedSeq):
+            break
+    return line
+
+
+def _inside(body: Any, place: Sequence[Key]) -> tuple[Key, ...]:
+    """The part of a validator's location that exists in the recipe (it also names members of unions)."""
+    inner: list[Key] = []
+    for key in place:
+        if not isinstance(body, dict | list) or (isinstance(body, dict) and key not in body):
+            break
+        inner.append(key)
+        body = body[key]
+    return tuple(inner)
+
+
+def _fields(settings: type, place: Sequence[Key]) -> list[str]:
+    """The keys known at `place` inside a settings dataclass."""
+    for key in place:
+        settings = typing.get_type_hints(settings)[key]
+    return [field.name for field in dataclasses.fields(settings)]

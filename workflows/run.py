@@ -1,0 +1,106 @@
+"""A run: the stages of a workflow in order, finished ones skipped, each marked as done only when all of it is there."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+
+from cluster import Executor
+from pipeline.progress import Progress
+from workflows.plan import SUCCESS, PlannedStage, plan
+from workflows.workflow import Workflow
+
+VERSIONS = ("chronovox", "torch", "ray", "zarr", "xarray", "dask", "numpy")
+
+
+class RunBusy(ValueError):
+    """Another process works on this run."""
+
+
+class Display(Protocol):
+    """Where a run tells what it does."""
+
+    def skip(self, stage: str) -> None: ...
+    def start(self, stage: str) -> None: ...
+    def progress(self, progress: Progress) -> None: ...
+    def finish(self, stage: str, seconds: float) -> None: ...
+
+
+def run(workflow: Workflow, runs: Path, executor: Executor, display: Display) -> dict[str, Path]:
+    """Runs a workflow in the folder `runs/NAME` and returns the folder of each stage.
+
+    A stage whose folder bears a success marker is skipped. An interrupted stage continues if it can and is made anew if
+    not. A stage that fails leaves no half-made folder, unless it can continue from it.
+
+    Raises:
+        RunBusy: Another process holds this run's lock; the lock of a dead process counts for nothing.
+    """
+    folder = runs / workflow.name
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        with lock:
+            planned = plan(workflow, folder)
+            for stage in planned:
+                if stage.finished:
+                    display.skip(stage.stage.name)
+                else:
+                    _run_stage(stage, executor, display)
+    except Timeout as error:
+        raise RunBusy(f"another process runs {folder}; wait for it, or choose another folder with --runs") from error
+    return {stage.stage.name: stage.folder for stage in planned}
+
+
+def _run_stage(planned: PlannedStage, executor: Executor, display: Display) -> None:
+    name, kind, folder = planned.stage.name, planned.stage.kind, planned.folder
+    if folder.exists() and not kind.resumes:
+        shutil.rmtree(folder)
+    resumed = folder.exists()
+    folder.mkdir(exist_ok=True)
+    display.start(name)
+    started, clock = datetime.now(UTC), time.monotonic()
+    try:
+        for progress in kind.run(planned.stage.settings, planned.inputs, folder, executor):
+            display.progress(progress)
+    except BaseException:
+        if not kind.resumes:
+            shutil.rmtree(folder)
+        raise
+    seconds = time.monotonic() - clock
+    manifest = {
+        "stage": name,
+        "kind": kind.name,
+        "fingerprint": planned.fingerprint,
+        "settings": asdict(planned.stage.settings),
+        "inputs": {role: path.name for role, path in planned.inputs.items()},
+        "executor": executor.describe(),
+        "resumed": resumed,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "versions": {package: importlib.metadata.version(package) for package in VERSIONS},
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+    }
+    _write(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+    _write(folder / SUCCESS, planned.fingerprint + "\n")
+    display.finish(name, seconds)
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a small file whole and to the disk."""
+    aside = path.with_name(path.name + ".partial")
+    with aside.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)

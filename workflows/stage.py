@@ -1,0 +1,72 @@
+"""A stage: a function from finished folders to one new folder, named by the hash of all that it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster import Executor
+from pipeline.progress import Progress
+
+Run = Callable[[Any, dict[str, Path], Path, Executor], Iterator[Progress]]
+
+
+@dataclass(frozen=True)
+class StageKind:
+    """A kind of stage that recipes can name.
+
+    Attributes:
+        name: As written behind `stage:` in a recipe.
+        settings: The dataclass of its settings.
+        run: Runs it: settings, input folders by role, output folder, executor; yields progress.
+        version: Raised whenever the same settings and inputs give another output.
+        roles: The inputs it needs, each with the kind of stage it must come from.
+        series: The kind of stage its freely named inputs must come from, if it takes such inputs.
+        files: Names of the settings that name files outside the run.
+        resumes: Whether an interrupted run of it left something to continue from.
+    """
+
+    name: str
+    settings: type
+    run: Run
+    version: int
+    roles: Mapping[str, str]
+    series: str | None = None
+    files: tuple[str, ...] = ()
+    resumes: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a workflow: a kind, its settings, and the stages its inputs come from by role."""
+
+    name: str
+    kind: StageKind
+    settings: Any
+    inputs: Mapping[str, str]
+
+    def fingerprint(self, upstream: Mapping[str, str]) -> str:
+        """The hash of name, kind, version, settings and the fingerprints of the inputs.
+
+        Files count by content, not by path: the same archive in another place is the same archive.
+        """
+        settings = asdict(self.settings)
+        for key in self.kind.files:
+            settings[key] = content_digest(Path(settings[key]))
+        identity = {
+            "name": self.name,
+            "kind": self.kind.name,
+            "version": self.kind.version,
+            "settings": settings,
+            "inputs": {role: upstream[name] for role, name in self.inputs.items()},
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def content_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
