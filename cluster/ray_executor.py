@@ -47,10 +47,10 @@ class RayExecutor:
         if self._address is None:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-            ray.init("local", num_cpus=room, include_dashboard=False, logging_level="warning", log_to_driver=False)
+            ray.init("local", num_cpus=room, include_dashboard=False, logging_level="error", log_to_driver=False)
         else:
             try:
-                ray.init(address=self._address, logging_level="warning", log_to_driver=False)
+                ray.init(address=self._address, logging_level="error", log_to_driver=False)
             except (ConnectionError, TimeoutError, ValueError) as error:
                 raise ResourceError(f"no Ray cluster answers at {self._address}: {error}") from error
         self._room = room

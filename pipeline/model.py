@@ -18,6 +18,9 @@ from ssm_ops import Affine, ConvSSM, LocalExchange, drive
 from ssm_ops.carry import Carry, Program
 from ssm_ops.layer import mix
 
+QUIET = 0.1
+"""Scale of the initial features beside the average. Loud ones let the first steps of training leave it at once."""
+
 Chunks = list[Float[Tensor, "time channel *grid"]]
 
 
@@ -118,6 +121,8 @@ class Forecaster(nn.Module):
         """
         memory = 1 - rate
         first = self.blocks[0].ssm
+        for matrix in (self.encoder.weight, *(m for block in self.blocks for m in (block.ssm.B, block.ssm.C))):
+            matrix.mul_(QUIET)
         for channel in range(min(self.volume_channels, self.settings.channels, self.settings.states)):
             for conv in (self.encoder, self.decoder):
                 conv.weight[channel] = 0

@@ -43,14 +43,14 @@ class TrainSettings(Settings):
     """
 
     model: ModelSettings = field(default_factory=ModelSettings)
-    steps: int = 200
+    steps: int = 150
     window: int = 100
     burn_in: int = 20
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     warm_up: int = 20
     weight_decay: float = 0.01
     clip: float = 1.0
-    validate_every: int = 10
+    validate_every: int = 50
     checkpoint_every: int = 20
     seed: int = 0
     threads: int = 2
@@ -108,8 +108,6 @@ class Training:
             self.restore(reached)
             yield Progress(self.step, settings.steps, f"continuing after step {self.step}")
         self.history.continue_after(self.step if reached else -1)
-        if reached is None:
-            self.validate()  # the untrained model is a candidate too
         while self.step < settings.steps:
             loss = self.take_step()
             if not math.isfinite(loss):
@@ -119,8 +117,11 @@ class Training:
                 self.validate()
             if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
                 checkpoint.save_step(self.output, self.snapshot())
-            yield Progress(self.step, settings.steps, f"loss {loss:.4f}, best validation {self.best_error:.4f}")
+            yield Progress(self.step, settings.steps, self.note(loss))
         self.snapshot().save(self.output / "checkpoint.zarr")
+
+    def note(self, loss: float) -> str:
+        return f"loss {loss:.4f}" + (f", validation {self.best_error:.4f}" if math.isfinite(self.best_error) else "")
 
     def take_step(self) -> float:
         """One step of AdamW on the window of this step; returns the loss in units of the normalised data squared."""
