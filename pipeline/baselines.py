@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +10,7 @@ from jaxtyping import Float
 Frame = Float[np.ndarray, "channel depth height width"]
 
 
+@runtime_checkable
 class Baseline(Protocol):
     """`update(frame)` with every frame in turn; `forecast()` is then the forecast of the next."""
 

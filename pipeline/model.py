@@ -21,7 +21,7 @@ from ssm_ops.layer import mix
 QUIET = 0.1
 """Scale of the initial features beside the average. Loud ones let the first steps of training leave it at once."""
 
-Chunks = list[Float[Tensor, "time channel *grid"]]
+Chunks = list[Float[Tensor, "_ channel *grid"]]
 
 
 @dataclass(frozen=True)

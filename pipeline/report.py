@@ -109,7 +109,7 @@ def stage_rows(run: Path, inputs: dict[str, Path]) -> list[dict]:
 
 def training_curve(history: list[dict], truth: Truth) -> Figure:
     """Loss of every step and validation error, both in the data's units squared."""
-    figure = Figure(figsize=(8, 3), layout="constrained")
+    figure = Figure(figsize=(12, 3.2), layout="constrained")
     axes = figure.subplots()
     scale = float(np.mean(truth.scale**2))
     losses = [(record["step"], record["loss"] * scale) for record in history if "loss" in record]
@@ -119,7 +119,8 @@ def training_curve(history: list[dict], truth: Truth) -> Figure:
     best = min(checks, key=lambda check: check[1])
     axes.plot(*best, marker="o", markersize=9, fillstyle="none", color=COLOURS["model"], linestyle="", label="chosen")
     axes.set(xlabel="training step", ylabel=f"mean squared error ({truth.units}²)")
-    axes.legend(frameon=False)
+    axes.margins(y=0.15)
+    axes.legend(frameon=False, loc="center right")
     return figure
 
 

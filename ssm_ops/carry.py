@@ -14,7 +14,7 @@ package `cluster` answers from the worker that owns the previous shard.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from ssm_ops.affine import Affine
 
@@ -25,6 +25,7 @@ Result = TypeVar("Result")
 Program = Generator[Affine, Carry, Result]
 
 
+@runtime_checkable
 class CarryExchange(Protocol):
     """Given my shard's summary, the carry that enters it."""
 

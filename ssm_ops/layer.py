@@ -52,8 +52,8 @@ class ConvSSM(nn.Module):
         self.B[channel, channel], self.C[channel, channel] = gain, 1
 
     def program(
-        self, chunks: list[Float[Tensor, "time channel *grid"]], boundary: tuple[str, ...]
-    ) -> Program[list[Float[Tensor, "time channel *grid"]]]:
+        self, chunks: list[Float[Tensor, "_ channel *grid"]], boundary: tuple[str, ...]
+    ) -> Program[list[Float[Tensor, "_ channel *grid"]]]:
         """The outputs of consecutive chunks of one shard. Yields the shard's summary once, is sent its carry.
 
         The carry is the spectrum (state, *spectrum) of the state before the first frame, in the input's precision.

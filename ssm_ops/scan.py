@@ -31,7 +31,7 @@ def scan(
     """
     grid = Grid(tuple(x.shape[2:]), tuple(boundary))
     states = recurrence(transition.power(grid, 1, x.dtype), grid.to_spectrum(x), carry)
-    return grid.to_field(states), states[-1]
+    return grid.to_field(states), states[-1].clone()  # a view would keep all states alive
 
 
 def recurrence(

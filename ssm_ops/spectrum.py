@@ -67,14 +67,19 @@ class Grid:
         return tuple(i for i in axes if self.boundary[i] == "reflect" and self.shape[i] > 1)
 
     def to_spectrum(self, field: Float[Tensor, "*lead"]) -> Shaped[Tensor, "*spectrum"]:
-        """The spectrum over the last axes of a real field; leading axes are free. Orthonormal on cosine axes."""
+        """The spectrum over the last axes of a real field; leading axes are free. Orthonormal on cosine axes.
+
+        Always a new tensor: scans overwrite it.
+        """
+        if not self.periodic and not self.reflecting:
+            return field.clone()
         for axis in self.reflecting:
             field = _along(cosine_basis(self.shape[axis], field.dtype, field.device), field, axis)
         return torch.fft.rfftn(field, dim=self.periodic) if self.periodic else field
 
     def to_field(self, spectrum: Shaped[Tensor, "*spectrum"]) -> Float[Tensor, "*lead"]:
         """The real field of a spectrum: the inverse of `to_spectrum`."""
-        field = spectrum
+        field = spectrum if self.periodic or self.reflecting else spectrum.clone()
         if self.periodic:
             field = torch.fft.irfftn(spectrum, s=[self.shape[i] for i in self.periodic], dim=self.periodic)
         for axis in self.reflecting:

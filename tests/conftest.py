@@ -1,0 +1,46 @@
+"""Shapes are checked while tests run: every annotated function of the two numeric packages goes through beartype."""
+
+from jaxtyping import install_import_hook
+
+install_import_hook(["ssm_ops", "pipeline"], "beartype.beartype")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from tests import synthetic  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def fixed_threads():
+    """Every test starts with two threads, whatever the one before it left."""
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def ray_executor():
+    """One Ray of three CPU slots for all tests that want one; ended by its handle."""
+    from cluster.ray_executor import RayExecutor
+
+    executor = RayExecutor(workers=3, silence=60)
+    yield executor
+    executor.close()
+
+
+@pytest.fixture(params=["local", "ray"])
+def executor(request):
+    """The same test on both executors, three workers each."""
+    from cluster import LocalExecutor
+
+    return LocalExecutor(3) if request.param == "local" else request.getfixturevalue("ray_executor")
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """The folders of a finished run of the small synthetic recipe, in this process."""
+    from cluster import LocalExecutor
+    from workflows.load import load
+    from workflows.run import run
+
+    folder = tmp_path_factory.mktemp("finished")
+    recipe = synthetic.write_recipe(folder)
+    return run(load(recipe), folder / "runs", LocalExecutor(), synthetic.Silent())

@@ -1,0 +1,87 @@
+"""Small archives and recipes made on the spot, and the little that several tests need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+RECIPE = """\
+name: blobs
+stages:
+  raw_a: {{stage: ingest, source: a.nc, variable: warmth, chunk: 8}}
+  raw_b: {{stage: ingest, source: b.nc, variable: warmth}}
+  prepared:
+    stage: preprocess
+    inputs: {{a: raw_a, b: raw_b}}
+    splits:
+      train: {{series: a, first: 2000-01-01, last: 2000-03-30}}
+      validation: {{series: a, first: 2000-04-01, last: 2000-04-20}}
+      test: {{series: b, first: 2000-02-01, last: 2000-04-10}}
+  model:
+    stage: train
+    inputs: {{prepared: prepared}}
+    model: {{channels: 3, states: 4, layers: 2}}
+    steps: {steps}
+    window: 24
+    burn_in: 4
+    validate_every: 5
+    checkpoint_every: 5
+    threads: 1
+  forecast: {{stage: infer, inputs: {{prepared: prepared, model: model}}, series: b, chunk: {chunk}}}
+  scores: {{stage: evaluate, inputs: {{prediction: forecast, prepared: prepared, model: model}}}}
+  report: {{stage: report, inputs: {{scores: scores, prediction: forecast, prepared: prepared, model: model}}}}
+"""
+
+
+def blobs(frames: int, seed: int, *, height: int = 9, width: int = 12) -> xr.Dataset:
+    """Warm blobs that drift and fade over noise: daily, 360-day calendar, latitudes and longitudes of a small region."""
+    draw = np.random.default_rng(seed)
+    rows, columns = np.arange(height)[:, None], np.arange(width)
+    field, data = np.zeros((height, width)), []
+    for frame in range(frames):
+        y, x = draw.uniform(0, height), draw.uniform(0, width)
+        field = 0.8 * field + np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 6)
+        data.append(280 + 0.01 * frame + field + 0.1 * draw.standard_normal((height, width)))
+    times = xr.date_range("2000-01-01", periods=frames, freq="D", calendar="360_day", use_cftime=True)
+    return xr.Dataset(
+        {"warmth": (("time", "lat", "lon"), np.float32(data), {"units": "K"})},
+        coords={
+            "time": times,
+            "lat": ("lat", np.linspace(30, 60, height), {"units": "degrees_north"}),
+            "lon": ("lon", np.linspace(200, 250, width), {"units": "degrees_east"}),
+        },
+    )
+
+
+def write_recipe(folder: Path, *, steps: int = 15, chunk: int = 7, frames: int = 130) -> Path:
+    """Writes two archives and a recipe over them into `folder`; returns the recipe."""
+    for name, seed in (("a", 1), ("b", 2)):
+        blobs(frames, seed).to_netcdf(folder / f"{name}.nc", encoding={"time": {"units": "days since 1990-01-01"}})
+    recipe = folder / "blobs.yaml"
+    recipe.write_text(RECIPE.format(steps=steps, chunk=chunk))
+    return recipe
+
+
+class Silent:
+    """A display that remembers what it was told."""
+
+    def __init__(self):
+        self.events: list[tuple] = []
+
+    def skip(self, stage):
+        self.events.append(("skip", stage))
+
+    def start(self, stage):
+        self.events.append(("start", stage))
+
+    def progress(self, progress):
+        self.events.append(("progress", progress))
+
+    def finish(self, stage, seconds):
+        del seconds
+        self.events.append(("finish", stage))
+
+    def names(self, event: str) -> list[str]:
+        return [stage for kind, stage in self.events if kind == event]
