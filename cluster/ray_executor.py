@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,9 @@ from cluster.resources import ResourceError, Slots, own_cores, plan_slots
 START_SECONDS = 120.0
 """How long workers may take to start."""
 
+REACH_SECONDS = 10.0
+"""How long a cluster may take to accept a connection."""
+
 CONTINUE = "what was committed stands: run the same command again to continue"
 
 
@@ -28,7 +32,7 @@ class RayExecutor:
 
     Args:
         address: The cluster to join (`auto`, `ray://host:port`, `host:port`); `None` starts one on this machine and
-            ends it on `close`.
+            ends it on `close`. A process that is already connected to Ray stays with its own connection.
         workers: Workers of a group; by default one a GPU, or one a CPU slot where there are no GPUs. On a cluster
             that this executor starts, more workers than cores share the cores.
         silence: Seconds without an answer after which a worker counts as lost.
@@ -36,19 +40,23 @@ class RayExecutor:
 
     def __init__(self, address: str | None = None, *, workers: int | None = None, silence: float = 3600.0):
         self._address, self._workers, self._silence = address, workers, silence
-        self._room = 0
+        self._room, self._guest = 0, False
 
     def _start(self, room: int) -> None:
         """Joins the cluster, or starts one of at least `room` CPU slots; one that proves too small is started anew."""
-        if self._room >= room or (self._room and self._address):
+        if self._room >= room or (self._room and (self._address or self._guest)):
             return
         self.close()
         room = max(own_cores(), room)
-        if self._address is None:
+        self._guest = ray.is_initialized()
+        if self._guest:
+            pass  # the caller's own connection: used, and left as it is
+        elif self._address is None:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
             ray.init("local", num_cpus=room, include_dashboard=False, logging_level="error", log_to_driver=False)
         else:
+            refuse_unreachable(self._address)
             try:
                 ray.init(address=self._address, logging_level="error", log_to_driver=False)
             except (ConnectionError, TimeoutError, ValueError) as error:
@@ -105,9 +113,22 @@ class RayExecutor:
         return f"{where}, {self._workers or 'as many'} workers{'' if self._workers else ' as it has slots'}"
 
     def close(self) -> None:
-        if self._room:
+        if self._room and not self._guest:
             ray.shutdown()
-            self._room = 0
+        self._room = 0
+
+
+def refuse_unreachable(address: str) -> None:
+    """Ray would try for minutes to reach an address where nothing listens."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # `auto`, or a name that Ray resolves by itself
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        raise ResourceError(
+            f"no Ray cluster answers at {address} ({error}); check `ray status` there, or leave --address out"
+        ) from error
 
 
 class RayGroup:

@@ -60,10 +60,13 @@ class Checkpoint:
         )
 
     def best_model(self) -> Forecaster:
-        """The model with the smallest validation error."""
+        """The model with the smallest validation error, for inference: its weights take no gradients.
+
+        Not left to `torch.no_grad`: around a program that pauses it would switch gradients off for whoever runs meanwhile.
+        """
         model = Forecaster.from_description(self.description)
         model.load_state_dict({name: torch.from_numpy(array) for name, array in self.best.items()})
-        return model.eval()
+        return model.eval().requires_grad_(False)
 
 
 def latest(folder: Path) -> Checkpoint | None:

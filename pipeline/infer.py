@@ -116,17 +116,16 @@ class ShardWorker:
             torch.from_numpy(store.read_frames(self.prepared, self.series, *span)).to(self.device)
             for span in shard.chunks()
         ]
-        with torch.no_grad():
-            program, leaving = self.model.program(chunks), []
-            summary = Summary(next(program), self.device)
-            while True:
-                carry = yield summary
-                leaving.append(summary(carry))
-                try:
-                    summary = Summary(program.send(to_device(carry, self.device)), self.device)
-                except StopIteration as stop:
-                    forecasts = stop.value
-                    break
+        program, leaving = self.model.program(chunks), []
+        summary = Summary(next(program), self.device)
+        while True:
+            carry = yield summary
+            leaving.append(summary(carry))
+            try:
+                summary = Summary(program.send(to_device(carry, self.device)), self.device)
+            except StopIteration as stop:
+                forecasts = stop.value
+                break
         for (start, _), forecast in zip(shard.chunks(), forecasts, strict=True):
             physical = forecast.cpu().numpy().astype(np.float64) * self.scale + self.mean
             store.write_frames(self.output / "prediction.zarr", start, physical.astype(np.float32))

@@ -150,13 +150,12 @@ def refuse_leaks(series: dict[str, xr.Dataset], splits: Splits, spans: dict[str,
 
 def measure(training: xr.Dataset, normalise: Normalise) -> dict[str, np.ndarray]:
     """Mean and scale of the training frames, float64, broadcastable to (channel, depth, height, width)."""
-    data = training[DATA].astype(np.float64)
-    over = ("time",) if normalise.mean == "voxel" else ("time", "depth", "height", "width")
-    mean = data.mean(over, keepdims=True).isel(time=0).compute()
-    scale = np.sqrt(((data - mean) ** 2).mean(("time", "depth", "height", "width"), keepdims=True).isel(time=0)).compute()
+    data = training[DATA].data.astype(np.float64)
+    mean = data.mean(axis=0 if normalise.mean == "voxel" else (0, 2, 3, 4), keepdims=True).compute()
+    scale = np.sqrt(((data - mean) ** 2).mean(axis=(0, 2, 3, 4), keepdims=True).compute())
     if (scale == 0).any():
         raise InputError("the training frames do not vary in some channel; there is nothing to learn from it")
-    return {"mean": mean.values, "scale": scale.values}
+    return {"mean": mean[0], "scale": scale[0]}
 
 
 def prepared(volume: xr.Dataset, statistics: dict[str, np.ndarray]) -> xr.Dataset:

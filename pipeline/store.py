@@ -47,7 +47,8 @@ def write_volume(volumes: dict[str | None, xr.Dataset], path: Path, chunk: dict[
 def create_volume(like: xr.Dataset, path: Path, chunk: int) -> None:
     """Creates an empty float32 volume with the shape, coordinates and attributes of `like`, to be filled by `write_frames`."""
     data = dask.array.zeros(like[DATA].shape, dtype=np.float32, chunks=(chunk, *like[DATA].shape[1:]))
-    empty = _plain(like.assign({DATA: (AXES, data, like[DATA].attrs)}))
+    coordinates = like.drop_vars(DATA).load()  # what stays lazy is not written
+    empty = _plain(coordinates.assign({DATA: (AXES, data, like[DATA].attrs)}))
     encoding = {DATA: {"chunks": (chunk, *data.shape[1:]), "fill_value": np.nan}}
     aside = _aside(path)
     empty.to_zarr(aside, compute=False, encoding=encoding, consolidated=False, zarr_format=3)
@@ -79,7 +80,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], attributes: dict) ->
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """The arrays and attributes that `write_arrays` wrote, to the bit."""
     group = zarr.open_group(path, mode="r")
-    return {name: array[...] for name, array in group.arrays()}, dict(group.attrs)
+    return {name: np.asarray(array[...]) for name, array in group.arrays()}, dict(group.attrs)
 
 
 def read_attributes(path: Path) -> dict:

@@ -194,7 +194,7 @@ class History:
     def __init__(self, path: Path):
         self.path = path
 
-    def record(self, **values: float) -> None:
+    def record(self, **values: int | float) -> None:
         with self.path.open("a") as file:
             file.write(json.dumps(values) + "\n")
 

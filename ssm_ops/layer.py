@@ -47,7 +47,7 @@ class ConvSSM(nn.Module):
     def start_average(self, channel: int, *, decay: Float[Tensor, ""], gain: float) -> None:
         """Makes output `channel` start as `gain` times the exponential average, without diffusion, of input `channel`."""
         self.raw_decay[channel] = inverse_softplus(decay - MIN_DECAY)
-        self.raw_diffusivity[channel] = inverse_softplus(torch.tensor(0.001))
+        self.raw_diffusivity[channel] = inverse_softplus(torch.tensor(1e-6))
         self.B[channel], self.C[channel] = 0, 0
         self.B[channel, channel], self.C[channel, channel] = gain, 1
 
@@ -68,7 +68,7 @@ class ConvSSM(nn.Module):
             spectra.append(recurrence(step, grid.to_spectrum(mix(project, x)), state))
             state = spectra[-1][-1]
         length = sum(x.shape[0] for x in chunks)
-        final = state if torch.is_grad_enabled() else state.clone()
+        final = state if state.requires_grad else state.clone()  # a view would keep all states alive
 
         carry = yield Affine(propagator.power(grid, length, step.dtype), final)
 

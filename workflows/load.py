@@ -128,9 +128,10 @@ class _Recipe:
         return dataclasses.replace(settings, **found)
 
     def _explain(self, place: tuple[Key, ...], kind: StageKind, body: dict, error: ValidationError) -> typing.NoReturn:
-        first = error.errors()[0]
+        unknown = ("unexpected_keyword_argument", "extra_forbidden")
+        first = min(error.errors(), key=lambda e: e["type"] not in unknown)  # a misspelt key is also a missing one
         inner = _inside(body, first["loc"])
-        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        if first["type"] in unknown:
             known = _fields(kind.settings, inner[:-1])
             extra = ("stage", "inputs") if len(inner) == 1 else ()
             self._fail((*place, *inner), f"unknown key {inner[-1]!r}{_nearest(str(inner[-1]), (*known, *extra))}")

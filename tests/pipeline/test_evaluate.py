@@ -1,0 +1,66 @@
+"""Scores: baselines against closed forms, weights that sum to one, and a prediction that fits its truth."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import store
+from pipeline.baselines import ExponentialAverage, Persistence, TrainingMean
+from pipeline.evaluate import EvaluateSettings, evaluate
+from pipeline.metrics import frame_errors, latitude_weights, over_frames
+from pipeline.volume import InputError
+
+
+def test_baselines():
+    frames = [np.full((1, 1, 1, 1), value) for value in (1.0, 2.0, 4.0)]
+    made = {"persistence": Persistence(), "mean": TrainingMean(frames[1]), "average": ExponentialAverage(0.5)}
+    for frame in frames:
+        for baseline in made.values():
+            baseline.update(frame)
+    assert {name: b.forecast().item() for name, b in made.items()} == {"persistence": 4, "mean": 2, "average": 2.75}
+
+
+def test_errors_of_a_frame():
+    truth = np.zeros((1, 1, 2, 2))
+    forecast = np.array([[[[1.0, -1.0], [2.0, 2.0]]]])
+    weights = latitude_weights(np.array([0.0, 60.0]))
+    np.testing.assert_allclose(weights[:, 0], [4 / 3, 2 / 3])
+    errors = frame_errors(forecast, truth, weights)
+    assert errors == pytest.approx(
+        {"mse": 2.5, "mae": 1.5, "mse_latitude_weighted": 2.0, "mae_latitude_weighted": 4 / 3}
+    )
+    scores = over_frames({"mse": np.array([1.0, 3.0]), "mae": np.array([1.0, 2.0])})
+    assert scores == pytest.approx({"mse": 2.0, "mae": 1.5, "rmse": 2**0.5})
+
+
+def test_scores_are_recomputed_by_hand(finished_run):
+    scores = json.loads((finished_run["scores"] / "scores.json").read_text())
+    truth = store.read_frames(finished_run["raw_b"] / "raw.zarr", None, 0, 130).astype(np.float64)
+    forecast = store.read_frames(finished_run["forecast"] / "prediction.zarr", None, 0, 130).astype(np.float64)
+    frames = np.arange(30, 100)
+    assert scores["model.mse"] == pytest.approx(np.mean((forecast[frames - 1] - truth[frames]) ** 2), rel=1e-5)
+    assert scores["persistence.mse"] == pytest.approx(np.mean((truth[frames - 1] - truth[frames]) ** 2), rel=1e-5)
+    assert scores["persistence.mae"] == pytest.approx(np.mean(np.abs(truth[frames - 1] - truth[frames])), rel=1e-5)
+    by_time = pd.read_csv(finished_run["scores"] / "scores_by_time.csv", index_col="time")
+    assert by_time.index[0] == "2000-02-01 00:00:00"
+    assert len(by_time) == 70
+    assert by_time["model.mse"].mean() == pytest.approx(scores["model.mse"])
+    assert scores["best_exponential_average.mse"] <= scores["exponential_average.mse"]
+
+
+def test_a_gap_in_the_prediction_is_no_score(finished_run, tmp_path):
+    inputs = {"prepared": finished_run["prepared"], "model": finished_run["model"], "prediction": tmp_path}
+    like = store.open_volume(finished_run["forecast"] / "prediction.zarr", chunked=True)
+    store.create_volume(like, tmp_path / "prediction.zarr", 10)
+    with pytest.raises(RuntimeError, match="gaps in frames 29..44; they were never written"):
+        list(evaluate(EvaluateSettings(), inputs, tmp_path))
+
+
+def test_a_prediction_of_another_series(finished_run, tmp_path):
+    inputs = {"prepared": finished_run["prepared"], "model": finished_run["model"], "prediction": tmp_path}
+    like = store.open_volume(finished_run["forecast"] / "prediction.zarr", chunked=True).assign_attrs(series="a")
+    store.create_volume(like, tmp_path / "prediction.zarr", 10)
+    with pytest.raises(InputError, match="prediction is of series 'a', the test split of series 'b'; set series to 'b'"):
+        list(evaluate(EvaluateSettings(), inputs, tmp_path))

@@ -1,0 +1,104 @@
+"""Splits, statistics and normalisation: training frames only, and no frame on both sides of a split."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pipeline import store
+from pipeline.archive import locate
+from pipeline.dataset import Truth, splits_of
+from pipeline.ingest import IngestSettings, ingest
+from pipeline.preprocess import Normalise, Period, PreprocessSettings, Splits, preprocess
+from pipeline.volume import InputError
+from tests.synthetic import blobs
+
+CLIMATE = Splits(Period("a1b", 1860, 1979), Period("a1b", 1980, 1999), Period("e1", 2000, 2099))
+
+
+@pytest.fixture(scope="module")
+def climate(tmp_path_factory):
+    folders = {}
+    for name in ("A1B", "E1"):
+        folders[name.lower()] = tmp_path_factory.mktemp(name)
+        source = locate(f"package://iris_sample_data/sample_data/{name}_north_america.nc", folders[name.lower()])
+        list(ingest(IngestSettings(str(source), "air_temperature", chunk=50), {}, folders[name.lower()]))
+    return folders
+
+
+def test_statistics_are_of_the_training_years_alone(climate, tmp_path):
+    list(preprocess(PreprocessSettings(CLIMATE, chunk=16), climate, tmp_path))
+    statistics, dates = store.read_arrays(tmp_path / "statistics.zarr")
+    years = store.read_frames(climate["a1b"] / "raw.zarr", None, 0, 120).astype(np.float64)
+    np.testing.assert_allclose(statistics["mean"], years.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(statistics["scale"].item(), (years - years.mean(0)).std(), rtol=1e-10)
+    assert dates == {"first": "1860", "last": "1979"}
+    assert splits_of(tmp_path) == {
+        "train": {"series": "a1b", "start": 0, "stop": 120},
+        "validation": {"series": "a1b", "start": 120, "stop": 140},
+        "test": {"series": "e1", "start": 140, "stop": 240},
+    }
+    truth = Truth(tmp_path, "e1")
+    raw = store.read_frames(climate["e1"] / "raw.zarr", None, 0, 240)
+    np.testing.assert_allclose(truth.frames(0, 240), raw, atol=2e-6)
+    assert truth.units == "K"
+
+
+@pytest.mark.parametrize(
+    ("split", "first", "last"),
+    [("test", 1999, 2099), ("test", 1900, 1910), ("validation", 1979, 1999)],
+)
+def test_any_other_split_of_the_two_runs_leaks_and_is_refused(climate, tmp_path, split, first, last):
+    """The first 140 years of the two runs are the same, bit for bit."""
+    series = dataclasses.replace(getattr(CLIMATE, split), first=first, last=last)
+    with pytest.raises(InputError, match=f"frames of {split} .* are also in (train|validation), bit for bit"):
+        list(preprocess(PreprocessSettings(dataclasses.replace(CLIMATE, **{split: series})), climate, tmp_path))
+    assert not any(tmp_path.iterdir())
+
+
+def small(tmp_path, data):
+    data.to_netcdf(tmp_path / "a.nc")
+    list(ingest(IngestSettings(str(tmp_path / "a.nc"), "warmth"), {}, tmp_path))
+    return {"a": tmp_path}
+
+
+def days(*spans):
+    return Splits(*(Period("a", *span) for span in spans))
+
+
+GOOD = days(("2000-01-01", "2000-01-20"), ("2000-01-21", "2000-01-30"), ("2000-02-01", "2000-02-10"))
+
+
+def test_channel_statistics(tmp_path):
+    inputs = small(tmp_path, blobs(40, 0))
+    output = tmp_path / "out"
+    list(preprocess(PreprocessSettings(GOOD, Normalise(mean="channel")), inputs, output))
+    statistics, _ = store.read_arrays(output / "statistics.zarr")
+    frames = blobs(40, 0)["warmth"].values[:20].astype(np.float64)
+    assert statistics["mean"].shape == (1, 1, 1, 1)
+    np.testing.assert_allclose(statistics["mean"].item(), frames.mean(), rtol=1e-12)
+    np.testing.assert_allclose(statistics["scale"].item(), frames.std(), rtol=1e-10)
+
+
+def test_mistakes_are_explained(tmp_path):
+    inputs = small(tmp_path, blobs(40, 0))
+    wrong = {
+        "names series 'b'; the inputs are a": dataclasses.replace(GOOD, test=Period("b", 2000, 2000)),
+        "no frame of series 'a' lies in 1999..1999": dataclasses.replace(GOOD, test=Period("a", 1999, 1999)),
+        "never..2000 is no period": dataclasses.replace(GOOD, test=Period("a", "never", 2000)),
+    }
+    for message, splits in wrong.items():
+        with pytest.raises(InputError, match=message):
+            list(preprocess(PreprocessSettings(splits), inputs, tmp_path / "out"))
+
+
+def test_gaps_and_constants_are_refused(tmp_path):
+    gaps = blobs(40, 0)
+    gaps["warmth"][3, 2, 2] = np.nan
+    with pytest.raises(InputError, match="series 'a' has 1 missing values of 4320"):
+        list(preprocess(PreprocessSettings(GOOD), small(tmp_path, gaps), tmp_path / "out"))
+    (tmp_path / "still").mkdir()
+    still = blobs(40, 0)
+    still["warmth"][:20] = still["warmth"].values[0]
+    with pytest.raises(InputError, match="do not vary"):
+        list(preprocess(PreprocessSettings(GOOD), small(tmp_path / "still", still), tmp_path / "out"))

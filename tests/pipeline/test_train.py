@@ -1,0 +1,93 @@
+"""Training: the same losses and weights to the bit, however often it was stopped; the schedule; what is refused."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from pipeline import checkpoint
+from pipeline.dataset import Windows
+from pipeline.train import History, TrainSettings, learning_rate, train
+from pipeline.volume import InputError
+
+SMALL = TrainSettings(steps=15, window=24, burn_in=4, validate_every=5, checkpoint_every=5, threads=1)
+
+
+@pytest.fixture(scope="module")
+def prepared(finished_run):
+    return {"prepared": finished_run["prepared"]}
+
+
+def arrays_of(folder):
+    loaded = checkpoint.Checkpoint.load(folder / "checkpoint.zarr")
+    return {(g, n): a for g in ("weights", "optimiser", "best") for n, a in getattr(loaded, g).items()}
+
+
+@pytest.mark.parametrize("stops", [[3], [5], [7, 1, 12], [14]])
+def test_stopped_and_continued_is_the_same_to_the_bit(prepared, tmp_path, stops):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir(), broken.mkdir()
+    list(train(SMALL, prepared, whole))
+    for stop in stops:
+        for count, _ in enumerate(train(SMALL, prepared, broken), start=1):
+            if count == stop:
+                break
+    list(train(SMALL, prepared, broken))
+    assert (broken / "history.jsonl").read_text() == (whole / "history.jsonl").read_text()
+    ours, theirs = arrays_of(broken), arrays_of(whole)
+    assert ours.keys() == theirs.keys()
+    assert all(ours[key].tobytes() == theirs[key].tobytes() for key in ours)
+
+
+def test_training_lowers_the_loss_and_keeps_the_best(prepared, tmp_path):
+    list(train(dataclasses.replace(SMALL, steps=60, learning_rate=3e-3), prepared, tmp_path))
+    records = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    losses = [record["loss"] for record in records if "loss" in record]
+    checks = [record["validation_mse"] for record in records if "validation_mse" in record]
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
+    assert checkpoint.Checkpoint.load(tmp_path / "checkpoint.zarr").best_error == min(checks)
+    assert [record["step"] for record in records if "loss" in record] == list(range(1, 61))
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-00000060.zarr"]
+
+
+def test_another_seed_is_another_run(prepared, tmp_path):
+    for seed in (0, 1):
+        (tmp_path / str(seed)).mkdir()
+        list(train(dataclasses.replace(SMALL, steps=2, seed=seed), prepared, tmp_path / str(seed)))
+    assert (tmp_path / "0" / "history.jsonl").read_text() != (tmp_path / "1" / "history.jsonl").read_text()
+
+
+def test_windows_are_drawn_from_the_step_and_stay_in_their_split(prepared):
+    windows = Windows(prepared["prepared"] / "prepared.zarr", "a", 10, 40, 24)
+    assert np.array_equal(windows.at_step(0, 7), windows.at_step(0, 7))
+    frames = {tuple(np.ravel(windows.at_step(0, step)[0])[:4].tolist()) for step in range(40)}
+    assert 4 < len(frames) <= 7
+
+
+def test_a_window_longer_than_the_split(prepared, tmp_path):
+    with pytest.raises(InputError, match="a window of 200 frames does not fit the 90 frames of its split"):
+        list(train(dataclasses.replace(SMALL, window=200), prepared, tmp_path))
+
+
+def test_the_schedule_warms_up_and_ends_at_zero():
+    rates = [learning_rate(TrainSettings(steps=100, warm_up=10, learning_rate=1.0), step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1, rel=0.01)
+    assert max(rates) == rates[9]
+    assert rates[100] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_torn_history_is_cut_back(tmp_path):
+    history = History(tmp_path / "history.jsonl")
+    for step in (1, 2, 3):
+        history.record(step=step, loss=0.5)
+    with history.path.open("a") as file:
+        file.write('{"step": 4, "lo')
+    history.continue_after(2)
+    assert history.path.read_text() == '{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.5}\n'
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"burn_in": 99, "window": 100}, {"burn_in": -1}, {"threads": 0}])
+def test_settings_are_checked(wrong):
+    with pytest.raises(ValueError, match="give at least 1|leave at least 2 frames"):
+        TrainSettings(**wrong)

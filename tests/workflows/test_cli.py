@@ -1,0 +1,70 @@
+"""The command: help at once, exit codes, one message and no traceback for a user's mistake."""
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic import write_recipe
+
+COMMAND = Path(sys.executable).with_name("chronovox")
+
+
+def chronovox(*arguments, cwd=None):
+    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, cwd=cwd, check=False)
+
+
+def test_help_is_there_at_once():
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        done = chronovox("--help")
+        seconds.append(time.perf_counter() - started)
+        assert done.returncode == 0
+        assert "run" in done.stdout
+    assert statistics.median(seconds) < 0.7
+
+
+def test_check_lists_the_stages(tmp_path):
+    done = chronovox("check", write_recipe(tmp_path, frames=8))
+    assert done.returncode == 0
+    assert "forecast: infer from prepared, model" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_mistake_is_one_line_and_exit_code_2_and_nothing_written(tmp_path, command):
+    recipe = write_recipe(tmp_path, frames=8)
+    recipe.write_text(recipe.read_text().replace("window: 24", "windw: 24"))
+    before = sorted(tmp_path.rglob("*"))
+    done = chronovox(command, recipe, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"chronovox: {recipe}:17: stages.model.windw: unknown key 'windw'; did you mean 'window'?")
+    assert len(done.stderr.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_broken_archive_is_a_mistake_too(tmp_path):
+    recipe = write_recipe(tmp_path, frames=8)
+    (tmp_path / "a.nc").write_bytes(b"broken")
+    done = chronovox("run", recipe, "--executor", "local", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "a.nc cannot be read as NetCDF" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--workers", "0"], ["--executor", "moon"], ["--executor", "local", "--address", "x"]])
+def test_wrong_options(tmp_path, arguments):
+    done = chronovox("run", write_recipe(tmp_path, frames=8), *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_no_cluster_there(tmp_path):
+    recipe = write_recipe(tmp_path, steps=1)
+    done = chronovox("run", recipe, "--address", "127.0.0.1:1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no Ray cluster answers at 127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr

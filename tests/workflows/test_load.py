@@ -1,0 +1,114 @@
+"""Recipes: every mistake is one message with the line, the key and the nearest right name."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic import write_recipe
+from workflows.load import RecipeError, load
+
+RECIPES = Path(__file__).parents[2] / "workflows" / "recipes"
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_recipe_loads(recipe):
+    workflow = load(recipe)
+    assert workflow.name == recipe.stem
+
+
+def test_the_climate_recipe_tests_only_on_years_that_differ_from_all_it_learned_from():
+    splits = load(RECIPES / "climate_forecast.yaml").stages["prepared"].settings.splits
+    spans = {name: (period.series, period.first, period.last) for name, period in splits.items()}
+    assert spans == {"train": ("a1b", 1860, 1979), "validation": ("a1b", 1980, 1999), "test": ("e1", 2000, 2099)}
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return write_recipe(tmp_path, frames=8)
+
+
+WRONG = [
+    ("steps: 15", "stpes: 15", r":16: stages\.model\.stpes: unknown key 'stpes'; did you mean 'steps'\?"),
+    ("channels: 3", "chanels: 3", r":15: stages\.model\.model\.chanels: unknown key 'chanels'; did you mean 'channels'\?"),
+    ("stages:", "stagse:", r":2: stagse: unknown key 'stagse'; did you mean 'stages'\?"),
+    ("steps: 15", "steps: many", r":16: stages\.model\.steps: input should be a valid integer.* \(it is 'many'\)"),
+    ("steps: 15", "steps: '15'", r":16: stages\.model\.steps: input should be a valid integer"),
+    ("steps: 15", "steps: 1.5", r":16: stages\.model\.steps: input should be a valid integer"),
+    ("steps: 15", "steps: 0", r":12: stages\.model: steps is 0; give at least 1"),
+    ("steps: 15", "steps: [1", r":\d+: not YAML"),
+    ("steps: 15", "steps: 15\n    steps: 16", r":17: not YAML: found duplicate key"),
+    ("source: a.nc", "source: c.nc", r":3: stages\.raw_a\.source: c\.nc: no file .*c\.nc"),
+    ("source: a.nc, ", "", r":3: stages\.raw_a: the key 'source' is missing"),
+    ("stage: train", "stage: trian", r":13: stages\.model\.stage: no stage kind 'trian'; did you mean 'train'\?"),
+    ("{prepared: prepared}", "{prepared: raw_a}", r":14: .*'raw_a' is a stage of kind ingest; expected one of kind preprocess"),
+    ("{prepared: prepared}", "{prepared: preparde}", r":14: .*no stage 'preparde'; did you mean 'prepared'\?"),
+    ("{prepared: prepared}", "{}", r":14: stages\.model\.inputs: the input 'prepared' is missing"),
+    ("{prepared: prepared}", "{prepare: prepared}", r":14: .*the input 'prepared' is missing; a train stage needs prepared"),
+    ("{a: raw_a, b: raw_b}", "{a: scores, b: raw_b}", r":7: .*'scores' is a stage of kind evaluate; expected one of kind ingest"),
+    ("first: 2000-02-01", "start: 2000-02-01", r":11: .*test\.start: unknown key 'start'; known are series, first, last"),
+    ("name: blobs", "name: a/b", r":1: name: is 'a/b'; give a word"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "message"), WRONG, ids=[wrong for _, wrong, _ in WRONG])
+def test_mistakes(recipe, right, wrong, message):
+    text = recipe.read_text()
+    assert right in text
+    recipe.write_text(text.replace(right, wrong, 1))
+    with pytest.raises(RecipeError, match=r"blobs\.yaml" + message):
+        load(recipe)
+
+
+def test_a_cycle_is_named(tmp_path):
+    """No kinds of today's stages can form one, so the graph is tested by itself."""
+    from workflows.stage import Stage, StageKind
+    from workflows.workflow import Workflow
+
+    kind = StageKind("any", dict, lambda *_: iter(()), 1, roles={})
+    loop = {name: Stage(name, kind, None, {"x": source}) for name, source in (("a", "b"), ("b", "c"), ("c", "a"))}
+    with pytest.raises(ValueError, match="the inputs form a cycle: a <- "):
+        Workflow("loop", loop)
+
+
+def test_a_stage_that_names_itself_is_refused(recipe):
+    recipe.write_text(recipe.read_text().replace("inputs: {a: raw_a, b: raw_b}", "inputs: {a: prepared, b: raw_b}"))
+    with pytest.raises(RecipeError, match="'prepared' is a stage of kind preprocess; expected one of kind ingest"):
+        load(recipe)
+
+
+@pytest.mark.parametrize("content", ["", "- a\n- b\n", "just words"])
+def test_not_a_recipe(tmp_path, content):
+    (tmp_path / "r.yaml").write_text(content)
+    with pytest.raises(RecipeError, match=r"r\.yaml: a recipe is a mapping with the keys name and stages"):
+        load(tmp_path / "r.yaml")
+
+
+def test_no_such_recipe(tmp_path):
+    with pytest.raises(RecipeError, match="No such file"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(RecipeError, match=r"not a text file|not YAML"):
+        load(tmp_path / "r.yaml")
+
+
+def test_changes(recipe):
+    workflow = load(recipe, ["forecast.chunk=5", "model.model.layers=3", "prepared.splits.test.last=2000-04-01"])
+    assert workflow.stages["forecast"].settings.chunk == 5
+    assert workflow.stages["model"].settings.model.layers == 3
+    assert workflow.stages["prepared"].settings.splits.test.last == "2000-04-01"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("forecast.chnk=5", "unknown key 'chnk'; did you mean 'chunk'"),
+        ("forcast.chunk=5", "no stage 'forcast'; did you mean 'forecast'"),
+        ("forecast.chunk", "write STAGE.KEY=VALUE"),
+        ("chunk=5", "write STAGE.KEY=VALUE"),
+        ("forecast.chunk=[", "the value is not YAML"),
+        ("forecast.chunk.deep=1", "'chunk' has no keys of its own"),
+    ],
+)
+def test_wrong_changes(recipe, change, message):
+    with pytest.raises(RecipeError, match=message):
+        load(recipe, [change])
