@@ -1,4 +1,4 @@
-"""Where it happens: workers, and the carries that pass between them. Knows nothing of volumes, only calls and carries."""
+"""Where it happens: workers, and the carries that pass between them. Knows calls and carries, no volumes."""
 
 from cluster.executor import Executor, Group
 from cluster.local import LocalExecutor

@@ -28,7 +28,7 @@ class Executor(Protocol):
     """Starts workers and single tasks, and ends them."""
 
     def group(self, make: Callable[[], Any], *, threads: int, most: int) -> AbstractContextManager[Group]:
-        """At most `most` workers that each own the object that `make()` builds, with `threads` CPU threads or one GPU."""
+        """At most `most` workers, each owning what `make()` builds, each with `threads` CPU threads or one GPU."""
         ...
 
     def stream(self, function: Callable[..., Iterator[Any]], *arguments: Any, threads: int) -> Iterator[Any]:

@@ -145,7 +145,8 @@ class RayGroup:
 
 
 def _items(function: Callable[..., Iterator[Any]], arguments: tuple) -> Iterator[Any]:
-    yield from function(*arguments)
+    for item in function(*arguments):  # noqa: UP028  Ray sends into its generators, and not every iterator takes it
+        yield item
 
 
 def _get(references: list[ray.ObjectRef], silence: float) -> list[Any]:

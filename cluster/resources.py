@@ -13,7 +13,7 @@ class ResourceError(ValueError):
 
 @dataclass(frozen=True)
 class Slots:
-    """What each worker gets, and how many of them there are: a GPU each where the cluster has GPUs, else CPU threads."""
+    """What each worker gets, and how many there are: a GPU each where the cluster has GPUs, else CPU threads."""
 
     workers: int
     cpus: int

@@ -36,8 +36,13 @@ class Checkpoint:
     best_error: float
 
     def save(self, path: Path) -> None:
-        """Writes the store at `path`; it appears whole. Random state needs no place: all draws are keyed by the step."""
-        groups = {"weights": self.weights, "optimiser": self.optimiser, "best": self.best, "statistics": self.statistics}
+        """Writes the store at `path`; it appears whole. There is no random state: all draws are keyed by the step."""
+        groups = {
+            "weights": self.weights,
+            "optimiser": self.optimiser,
+            "best": self.best,
+            "statistics": self.statistics,
+        }
         arrays = {f"{group}.{name}": array for group, named in groups.items() for name, array in named.items()}
         attributes = {"step": self.step, "description": self.description, "best_error": self.best_error}
         store.write_arrays(path, arrays, attributes)
@@ -62,7 +67,8 @@ class Checkpoint:
     def best_model(self) -> Forecaster:
         """The model with the smallest validation error, for inference: its weights take no gradients.
 
-        Not left to `torch.no_grad`: around a program that pauses it would switch gradients off for whoever runs meanwhile.
+        Not left to `torch.no_grad`: around a program that pauses it would switch gradients off for whoever runs
+        meanwhile.
         """
         model = Forecaster.from_description(self.description)
         model.load_state_dict({name: torch.from_numpy(array) for name, array in self.best.items()})

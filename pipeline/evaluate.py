@@ -1,4 +1,4 @@
-"""Stage `evaluate`: the forecast and its baselines, scored frame by frame on the test period, in the data's own units."""
+"""Stage `evaluate`: the forecast and its baselines, scored frame by frame on the test period, in the data's units."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
     scores["units"] = truth.units
 
     times = [str(time) for time in truth.volume["time"].values[max(test["start"], 1) : test["stop"]]]
-    table = pd.DataFrame({f"{n}.{metric}": v for n, frames in errors.items() for metric, v in frames.items()}, index=times)
+    table = pd.DataFrame(
+        {f"{n}.{metric}": v for n, frames in errors.items() for metric, v in frames.items()}, index=times
+    )
     table.to_csv(output / "scores_by_time.csv", index_label="time")
     (output / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
     yield Progress(3, 3, f"model {scores['model.mse']:.4f}, persistence {scores['persistence.mse']:.4f}")

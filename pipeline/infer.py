@@ -67,7 +67,9 @@ class InferJob:
         path = self.output / "prediction.zarr"
         if not path.exists():
             volume = store.open_volume(self.prepared, self.settings.series, chunked=True)
-            store.create_volume(forecast_template(volume, self.settings.series), path, min(self.settings.chunk, self.frames))
+            store.create_volume(
+                forecast_template(volume, self.settings.series), path, min(self.settings.chunk, self.frames)
+            )
 
     def committed(self) -> int:
         """How many shards, from the first on, are finished for good."""

@@ -1,4 +1,4 @@
-"""Stage `ingest`: one variable of an archive into `raw.zarr`, (time, channel, depth, height, width), coordinates kept."""
+"""Stage `ingest`: one variable of an archive into `raw.zarr`, axes (T, C, D, H, W), coordinates kept."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def as_volume(array: xr.DataArray) -> xr.Dataset:
         raise InputError(
             f"variable {name!r} has axes {array.dims}; expected three of them: time, latitude and longitude"
         )
-    times = array.indexes["time"] if "time" in array.indexes else None
+    times = array.indexes.get("time")
     if times is None or not isinstance(times, xr.CFTimeIndex):
         raise InputError(f"variable {name!r} has no time coordinate with units such as 'days since 2000-01-01'")
     if not (times.is_monotonic_increasing and times.is_unique):
@@ -85,4 +85,6 @@ def _axis(array: xr.DataArray, units: tuple[str, ...], name: str) -> str:
     for dim in array.dims:
         if dim in array.coords and array[dim].attrs.get("units") in units:
             return str(dim)
-    raise InputError(f"variable {array.name!r} has no axis with units of {name} ({units[0]}); its axes are {array.dims}")
+    raise InputError(
+        f"variable {array.name!r} has no axis with units of {name} ({units[0]}); its axes are {array.dims}"
+    )

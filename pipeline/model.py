@@ -1,7 +1,7 @@
 """The forecaster: encoder, ConvSSM blocks, decoder, built on increments of the recent state.
 
-The next frame is forecast as the present one plus an increment that depends on past differences alone. Adding a constant
-to all frames adds it to the forecast: a climate warmer than any in training is no new territory.
+The next frame is forecast as the present one plus an increment that depends on past differences alone. Adding a
+constant to all frames adds it to the forecast: a climate warmer than any in training is no new territory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class ModelSettings(Settings):
         channels: Channels of the stream that the blocks read and write.
         states: State channels of each ConvSSM layer.
         layers: ConvSSM layers.
-        rate: The forecaster starts as the exponential average s_t = s_{t-1} + rate (x_t - s_{t-1}) and learns from there.
+        rate: The forecaster starts as the exponential average s_t = s_{t-1} + rate (x_t - s_{t-1}) and learns from
+            there.
     """
 
     channels: int = 8
@@ -94,7 +95,8 @@ class Forecaster(nn.Module):
         """Forecasts for consecutive chunks (time, channel, depth, height, width) of one shard.
 
         Element t of a result is the forecast of frame t + 1, made from frame t and what lies before it. Yields a
-        summary at each of its `exchanges`; see `ssm_ops.carry`. Without a carry the frame before the first is taken to equal it.
+        summary at each of its `exchanges`; see `ssm_ops.carry`. Without a carry the frame before the first is taken to
+        equal it.
         """
         frames = [chunk.squeeze(2) for chunk in chunks] if self.depth == 1 else chunks
         increments = yield from differences(frames)
@@ -117,7 +119,7 @@ class Forecaster(nn.Module):
         """Sets the first stream channels (one a volume channel) and states so that the forecast is the average.
 
         With d_t = x_t - x_{t-1} and r = 1 - rate, the average is x_t - r sum_k r^k d_{t-k}: state k of the first layer
-        decays by r and holds rate * sum r^k B d, so B = -r / rate gives the sum, and D = -1 takes the encoder's d out again.
+        decays by r and holds rate * sum r^k B d, so B = -r / rate gives the sum; D = -1 takes the encoder's d out.
         """
         memory = 1 - rate
         first = self.blocks[0].ssm
@@ -145,7 +147,10 @@ class Block(nn.Module):
 
     def program(self, stream: Chunks, boundary: tuple[str, ...]) -> Program[Chunks]:
         linear = yield from self.ssm.program(stream, boundary)
-        return [x + y + mix(self.output, gated(mix(self.value, y), mix(self.gate, y))) for x, y in zip(stream, linear, strict=True)]
+        return [
+            x + y + mix(self.output, gated(mix(self.value, y), mix(self.gate, y)))
+            for x, y in zip(stream, linear, strict=True)
+        ]
 
 
 class Neighbours(nn.Module):

@@ -1,4 +1,4 @@
-"""Stage `preprocess`: splits, statistics of the training frames alone, and normalisation, for all series of a workflow."""
+"""Stage `preprocess`: splits, statistics of the training frames alone, normalisation, for all series at once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipeline.progress import Progress, Steps
 from pipeline.volume import DATA, InputError, Settings, default_chunk
 
 VERSION = 1
+
 
 @dataclass(frozen=True)
 class Period(Settings):
@@ -97,7 +98,9 @@ def preprocess(settings: PreprocessSettings, inputs: dict[str, Path], output: Pa
         for name, volume in volumes.items()
     }
     store.write_volume(volumes, output / "prepared.zarr", chunk)
-    store.write_arrays(output / "statistics.zarr", statistics, {"first": str(training.first), "last": str(training.last)})
+    store.write_arrays(
+        output / "statistics.zarr", statistics, {"first": str(training.first), "last": str(training.last)}
+    )
     yield Progress(3, 3, f"{len(volumes)} series")
 
 
@@ -116,7 +119,8 @@ def frames_of(series: dict[str, xr.Dataset], period: Period) -> tuple[int, int]:
         raise InputError(f"{period.first}..{period.last} is no period: {error}; give years or ISO dates") from error
     if chosen.start is None or chosen.stop <= chosen.start:
         raise InputError(
-            f"no frame of series {period.series!r} lies in {period.first}..{period.last}; it runs {times[0]}..{times[-1]}"
+            f"no frame of series {period.series!r} lies in {period.first}..{period.last}; "
+            f"it runs {times[0]}..{times[-1]}"
         )
     return int(chosen.start), int(chosen.stop)
 
@@ -126,7 +130,9 @@ def refuse_gaps(series: dict[str, xr.Dataset]) -> None:
     for name, volume in series.items():
         missing = int(volume[DATA].isnull().sum().compute())
         if missing:
-            raise InputError(f"series {name!r} has {missing} missing values of {volume[DATA].size}; give complete fields")
+            raise InputError(
+                f"series {name!r} has {missing} missing values of {volume[DATA].size}; give complete fields"
+            )
 
 
 def refuse_leaks(series: dict[str, xr.Dataset], splits: Splits, spans: dict[str, tuple[int, int]]) -> None:

@@ -1,4 +1,4 @@
-"""Stage `report`: one self-contained HTML page: what ran, the scores, the training curve, a forecast, the skill over time."""
+"""Stage `report`: one self-contained HTML page: what ran, scores, the training curve, a forecast, skill over time."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
         "skill": picture(skill_curves(by_time, truth.units)),
     }
     yield Progress(1, 2, "writing")
-    template = Environment(loader=PackageLoader("pipeline", "templates"), autoescape=True).get_template("report.html.j2")
+    template = Environment(loader=PackageLoader("pipeline", "templates"), autoescape=True).get_template(
+        "report.html.j2"
+    )
     (output / "report.html").write_text(template.render(page))
     yield Progress(2, 2, "report.html")
 
@@ -86,7 +88,9 @@ def period_words(prepared: Path, span: dict) -> str:
     """`a1b, 1860 to 1979, 120 frames`."""
     times = Truth(prepared, span["series"]).volume["time"].values
     first, last = times[span["start"]], times[span["stop"] - 1]
-    return f"{span['series']}, {first.isoformat()[:10]} to {last.isoformat()[:10]}, {span['stop'] - span['start']} frames"
+    return (
+        f"{span['series']}, {first.isoformat()[:10]} to {last.isoformat()[:10]}, {span['stop'] - span['start']} frames"
+    )
 
 
 def stage_rows(run: Path, inputs: dict[str, Path]) -> list[dict]:

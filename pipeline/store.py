@@ -1,7 +1,7 @@
-"""Zarr, and nothing else of Chronovox touches it: volumes with coordinates, named arrays, writes that a kill cannot tear.
+"""Zarr, which nothing else of Chronovox touches: volumes, named arrays, and writes that a kill cannot tear.
 
 Whatever is created here appears whole: it is written aside and renamed. Frames are then written into a volume in whole
-chunks, each by one writer; zarr writes a chunk aside and renames it, so a killed writer leaves an old chunk or a new one.
+chunks, each by one writer; zarr writes a chunk aside and renames it, so a killed writer leaves the old or the new one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def write_volume(volumes: dict[str | None, xr.Dataset], path: Path, chunk: dict[
 
 
 def create_volume(like: xr.Dataset, path: Path, chunk: int) -> None:
-    """Creates an empty float32 volume with the shape, coordinates and attributes of `like`, to be filled by `write_frames`."""
+    """Creates a float32 volume with the shape, coordinates and attributes of `like`, for `write_frames` to fill."""
     data = dask.array.zeros(like[DATA].shape, dtype=np.float32, chunks=(chunk, *like[DATA].shape[1:]))
     coordinates = like.drop_vars(DATA).load()  # what stays lazy is not written
     empty = _plain(coordinates.assign({DATA: (AXES, data, like[DATA].attrs)}))
@@ -69,11 +69,11 @@ def write_frames(path: Path, start: int, frames: np.ndarray) -> None:
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], attributes: dict) -> None:
     """Writes named arrays and JSON attributes as one store, which replaces what was at `path` once whole."""
-    named = {
-        name: (tuple(f"{name}_{axis}" for axis in range(np.ndim(array))), array) for name, array in arrays.items()
-    }
     aside = _aside(path)
-    xr.Dataset(named, attrs=attributes).to_zarr(aside, consolidated=False, zarr_format=3)
+    group = zarr.create_group(aside, attributes=attributes, zarr_format=3)
+    for name, array in arrays.items():  # named axes make it a store that xarray opens
+        axes = [f"{name}_{axis}" for axis in range(np.ndim(array))]
+        group.create_array(name, data=np.asarray(array), dimension_names=axes)
     _reveal(aside, path)
 
 

@@ -1,4 +1,4 @@
-"""Stage `train`: one-step forecasts on windows of the training frames, the best model chosen on the validation frames."""
+"""Stage `train`: one-step forecasts on windows of the training frames, the best chosen on the validation frames."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline import checkpoint, store
 from pipeline.checkpoint import Checkpoint
@@ -111,7 +110,9 @@ class Training:
         while self.step < settings.steps:
             loss = self.take_step()
             if not math.isfinite(loss):
-                raise RuntimeError(f"the loss is {loss} at step {self.step}; lower learning_rate ({settings.learning_rate})")
+                raise RuntimeError(
+                    f"the loss is {loss} at step {self.step}; lower learning_rate ({settings.learning_rate})"
+                )
             self.history.record(step=self.step, loss=loss)
             if self.step % settings.validate_every == 0 or self.step == settings.steps:
                 self.validate()
@@ -162,6 +163,7 @@ class Training:
             f"{name}.{key}": value
             for name, parameter in self.model.named_parameters()
             for key, value in self.optimiser.state[parameter].items()
+            if key != "step"  # the same for all, and the checkpoint's own
         }
         return Checkpoint(
             step=self.step,
@@ -176,16 +178,11 @@ class Training:
     def restore(self, reached: Checkpoint) -> None:
         self.model.load_state_dict({name: torch.from_numpy(array) for name, array in reached.weights.items()})
         for name, parameter in self.model.named_parameters():
-            self.optimiser.state[parameter] = {
-                key: as_moment(reached.optimiser[f"{name}.{key}"], parameter) for key in ("step", "exp_avg", "exp_avg_sq")
+            moments = {key: reached.optimiser[f"{name}.{key}"] for key in ("exp_avg", "exp_avg_sq")}
+            self.optimiser.state[parameter] = {"step": torch.tensor(float(reached.step))} | {
+                key: torch.from_numpy(array).to(self.device) for key, array in moments.items()
             }
         self.step, self.best, self.best_error = reached.step, reached.best, reached.best_error
-
-
-def as_moment(array: np.ndarray, parameter: Tensor) -> Tensor:
-    """A stored moment on the device of its parameter; AdamW keeps its scalar step on the CPU."""
-    tensor = torch.from_numpy(array)
-    return tensor.to(parameter.device) if tensor.ndim else tensor
 
 
 class History:

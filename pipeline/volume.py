@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 AXES = ("time", "channel", "depth", "height", "width")
 SPACE = AXES[2:]
@@ -21,7 +22,7 @@ class Settings:
     The attribute is read by whoever validates a recipe (pydantic); nothing here imports it.
     """
 
-    __pydantic_config__ = {"extra": "forbid", "strict": True}
+    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
 
 
 @dataclass(frozen=True, order=True)
@@ -42,8 +43,7 @@ def cut(frames: int, chunk: int, chunks_per_shard: int) -> list[Shard]:
     """Cuts `frames` frames into shards of whole chunks; only the last may be shorter."""
     length = chunk * chunks_per_shard
     return [
-        Shard(index, start, min(start + length, frames), chunk)
-        for index, start in enumerate(range(0, frames, length))
+        Shard(index, start, min(start + length, frames), chunk) for index, start in enumerate(range(0, frames, length))
     ]
 
 

@@ -45,7 +45,7 @@ class ConvSSM(nn.Module):
 
     @torch.no_grad()
     def start_average(self, channel: int, *, decay: Float[Tensor, ""], gain: float) -> None:
-        """Makes output `channel` start as `gain` times the exponential average, without diffusion, of input `channel`."""
+        """Makes output `channel` start as `gain` times the exponential average of input `channel`, undiffused."""
         self.raw_decay[channel] = inverse_softplus(decay - MIN_DECAY)
         self.raw_diffusivity[channel] = inverse_softplus(torch.tensor(1e-6))
         self.B[channel], self.C[channel] = 0, 0
@@ -81,12 +81,14 @@ class ConvSSM(nn.Module):
         return outputs
 
 
-def mix(matrix: Float[Tensor, "out channel"], x: Float[Tensor, "time channel *grid"]) -> Float[Tensor, "time out *grid"]:
+def mix(
+    matrix: Float[Tensor, "out channel"], x: Float[Tensor, "time channel *grid"]
+) -> Float[Tensor, "time out *grid"]:
     """The same matrix applied to the channels of every voxel."""
     return (matrix @ x.flatten(2)).unflatten(2, x.shape[2:])
 
 
-def initial_scales(states: int, longest: float) -> tuple[Float[Tensor, "states"], Float[Tensor, "states"]]:
+def initial_scales(states: int, longest: float) -> tuple[Float[Tensor, states], Float[Tensor, states]]:
     """Memories (steps) and diffusivities (voxels^2 a step) of the states: logarithmic grids, memory running slowest."""
     widths = min(4, states)
     memories = math.ceil(states / widths)

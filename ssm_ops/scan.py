@@ -15,8 +15,8 @@ def scan(
     transition: Propagator,
     *,
     boundary: tuple[str, ...],
-    carry: Shaped[Tensor, "channel *spectrum"] | None = None,
-) -> tuple[Float[Tensor, "time channel *grid"], Shaped[Tensor, "channel *spectrum"]]:
+    carry: Shaped[Tensor, channel * spectrum] | None = None,
+) -> tuple[Float[Tensor, "time channel *grid"], Shaped[Tensor, channel * spectrum]]:
     """The states h_t = A * h_{t-1} + x_t of real fields, and the carry that continues them.
 
     Args:
@@ -35,9 +35,9 @@ def scan(
 
 
 def recurrence(
-    transition: Shaped[Tensor, "channel *spectrum"],
+    transition: Shaped[Tensor, channel * spectrum],
     offsets: Shaped[Tensor, "time channel *spectrum"],
-    state: Shaped[Tensor, "channel *spectrum"] | None = None,
+    state: Shaped[Tensor, channel * spectrum] | None = None,
 ) -> Shaped[Tensor, "time channel *spectrum"]:
     """The states of state_t = transition * state_{t-1} + offset_t; sequential in time, parallel in frequency.
 
@@ -57,10 +57,10 @@ def recurrence(
 
 
 def add_carry(
-    transition: Shaped[Tensor, "channel *spectrum"],
+    transition: Shaped[Tensor, channel * spectrum],
     states: Shaped[Tensor, "time channel *spectrum"],
-    carry: Shaped[Tensor, "channel *spectrum"],
-) -> tuple[Shaped[Tensor, "time channel *spectrum"], Shaped[Tensor, "channel *spectrum"]]:
+    carry: Shaped[Tensor, channel * spectrum],
+) -> tuple[Shaped[Tensor, "time channel *spectrum"], Shaped[Tensor, channel * spectrum]]:
     """What a scan from zero lacks: adds transition^(t+1) * carry to state t, before the one inverse transform.
 
     Returns the corrected states and what is left of the carry after the last of them, transition^time * carry.

@@ -22,10 +22,10 @@ class Propagator:
         diffusivity: One non-negative number a channel, voxels^2 per step.
     """
 
-    decay: Float[Tensor, "channel"]
-    diffusivity: Float[Tensor, "channel"]
+    decay: Float[Tensor, channel]
+    diffusivity: Float[Tensor, channel]
 
-    def power(self, grid: Grid, steps: int, dtype: torch.dtype) -> Float[Tensor, "channel *spectrum"]:
+    def power(self, grid: Grid, steps: int, dtype: torch.dtype) -> Float[Tensor, channel * spectrum]:
         """a(w)^steps in `dtype`, through the exponent in float64 so that long powers lose nothing.
 
         Differentiable in the parameters; on the parameters' device.

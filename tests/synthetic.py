@@ -26,8 +26,8 @@ stages:
     steps: {steps}
     window: 24
     burn_in: 4
-    validate_every: 5
-    checkpoint_every: 5
+    validate_every: {checkpoint_every}
+    checkpoint_every: {checkpoint_every}
     threads: 1
   forecast: {{stage: infer, inputs: {{prepared: prepared, model: model}}, series: b, chunk: {chunk}}}
   scores: {{stage: evaluate, inputs: {{prediction: forecast, prepared: prepared, model: model}}}}
@@ -36,7 +36,7 @@ stages:
 
 
 def blobs(frames: int, seed: int, *, height: int = 9, width: int = 12) -> xr.Dataset:
-    """Warm blobs that drift and fade over noise: daily, 360-day calendar, latitudes and longitudes of a small region."""
+    """Warm blobs that appear and fade over noise: daily, 360-day calendar, latitudes and longitudes of a region."""
     draw = np.random.default_rng(seed)
     rows, columns = np.arange(height)[:, None], np.arange(width)
     field, data = np.zeros((height, width)), []
@@ -55,12 +55,14 @@ def blobs(frames: int, seed: int, *, height: int = 9, width: int = 12) -> xr.Dat
     )
 
 
-def write_recipe(folder: Path, *, steps: int = 15, chunk: int = 7, frames: int = 130) -> Path:
+def write_recipe(
+    folder: Path, *, steps: int = 15, chunk: int = 7, frames: int = 130, checkpoint_every: int = 5
+) -> Path:
     """Writes two archives and a recipe over them into `folder`; returns the recipe."""
     for name, seed in (("a", 1), ("b", 2)):
         blobs(frames, seed).to_netcdf(folder / f"{name}.nc", encoding={"time": {"units": "days since 1990-01-01"}})
     recipe = folder / "blobs.yaml"
-    recipe.write_text(RECIPE.format(steps=steps, chunk=chunk))
+    recipe.write_text(RECIPE.format(steps=steps, chunk=chunk, checkpoint_every=checkpoint_every))
     return recipe
 
 

@@ -40,7 +40,9 @@ def run(
     executor: Annotated[Where, typer.Option(help="Where stages run: on Ray, or in this process.")] = Where.ray,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Workers that time is cut over; by default one a GPU, or one a CPU slot.", show_default=False),
+        typer.Option(
+            min=1, help="Workers that time is cut over; by default one a GPU, or one a CPU slot.", show_default=False
+        ),
     ] = None,
     address: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""Recipes: YAML files read into a `Workflow`, checked before anything runs. An error names the line, the key, the remedy."""
+"""Recipes: YAML files read into a `Workflow` and checked before anything runs. Errors name line, key and remedy."""
 
 from __future__ import annotations
 
@@ -175,7 +175,13 @@ class _Recipe:
 def _nearest(word: str, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}" if known else "; none is known here"
+    return (
+        f"; did you mean {near[0]!r}?"
+        if near
+        else f"; known are {', '.join(known)}"
+        if known
+        else "; none is known here"
+    )
 
 
 def _line(tree: Any, place: Sequence[Key]) -> int | None:

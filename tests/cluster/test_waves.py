@@ -79,8 +79,7 @@ def test_a_failing_shard_is_reported_as_it_failed(executor, tmp_path):
 
 
 def count(stop):
-    for number in range(stop):
-        yield number
+    yield from range(stop)
     if stop == 3:
         raise LookupError("three is too many")
 

@@ -60,7 +60,9 @@ def test_xarray_reads_the_prediction_with_a_right_time_axis(runs):
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("chunk", "workers", "executor"), [(7, 3, "ray"), (7, 1, "local"), (240, 1, "local"), (5, 3, "local")])
+@pytest.mark.parametrize(
+    ("chunk", "workers", "executor"), [(7, 3, "ray"), (7, 1, "local"), (240, 1, "local"), (5, 3, "local")]
+)
 def test_any_plan_gives_the_same_forecast_and_the_float64_reference_agrees(runs, chunk, workers, executor):
     chronovox_run(runs, "--set", f"forecast.chunk={chunk}", "--workers", workers, "--executor", executor)
     folders = {json.loads((f / "manifest.json").read_text())["settings"]["chunk"]: f for f in runs.glob("*/forecast-*")}

@@ -62,5 +62,7 @@ def test_a_prediction_of_another_series(finished_run, tmp_path):
     inputs = {"prepared": finished_run["prepared"], "model": finished_run["model"], "prediction": tmp_path}
     like = store.open_volume(finished_run["forecast"] / "prediction.zarr", chunked=True).assign_attrs(series="a")
     store.create_volume(like, tmp_path / "prediction.zarr", 10)
-    with pytest.raises(InputError, match="prediction is of series 'a', the test split of series 'b'; set series to 'b'"):
+    with pytest.raises(
+        InputError, match="prediction is of series 'a', the test split of series 'b'; set series to 'b'"
+    ):
         list(evaluate(EvaluateSettings(), inputs, tmp_path))

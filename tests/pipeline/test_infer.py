@@ -1,4 +1,4 @@
-"""Inference: any plan agrees with one process and with the float64 twin; one plan is the same bits; one writer a chunk."""
+"""Any plan agrees with one process and with the float64 twin; one plan is the same bits; one writer a chunk."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,6 @@ from cluster import LocalExecutor
 from cluster.local import LocalGroup
 from pipeline import store
 from pipeline.checkpoint import Checkpoint
-from pipeline.dataset import Truth
 from pipeline.infer import InferJob, InferSettings
 from pipeline.volume import InputError, cut
 from tests.whole_model import forecasts
@@ -124,7 +123,10 @@ def test_the_prediction_bears_the_times_it_is_for(finished_run):
     prediction = xr.open_zarr(finished_run["forecast"] / "prediction.zarr", consolidated=False)
     truth = xr.open_zarr(finished_run["raw_b"] / "raw.zarr", consolidated=False)
     assert (prediction["time"].values[:-1] == truth["time"].values[1:]).all()
-    assert prediction["time"].values[-1] - prediction["time"].values[-2] == truth["time"].values[1] - truth["time"].values[0]
+    assert (
+        prediction["time"].values[-1] - prediction["time"].values[-2]
+        == truth["time"].values[1] - truth["time"].values[0]
+    )
     assert prediction["time"].dt.calendar == "360_day"
     np.testing.assert_array_equal(prediction["latitude"], truth["latitude"])
     assert prediction["data"].attrs["units"] == "K"

@@ -22,7 +22,10 @@ def run(source, output, variable="warmth", **settings):
 def test_the_climate_archive_reads_back_with_a_right_time_axis(tmp_path):
     path = locate(A1B, tmp_path)
     raw = run(path, tmp_path / "raw", "air_temperature", chunk=16)
-    back, source = xr.open_zarr(raw, consolidated=False, decode_timedelta=False), xr.open_dataset(path, decode_timedelta=False)
+    back, source = (
+        xr.open_zarr(raw, consolidated=False, decode_timedelta=False),
+        xr.open_dataset(path, decode_timedelta=False),
+    )
     assert dict(back.sizes) == {"time": 240, "channel": 1, "depth": 1, "height": 37, "width": 49}
     assert back["time"].dt.calendar == "360_day"
     assert source["time"].encoding["units"].startswith(back["time"].encoding["units"])  # xarray drops the 00:00:00

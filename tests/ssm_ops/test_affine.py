@@ -21,7 +21,10 @@ class Matrix:
 
     def __mul__(self, o):
         return Matrix(
-            self.a * o.a + self.b * o.c, self.a * o.b + self.b * o.d, self.c * o.a + self.d * o.c, self.c * o.b + self.d * o.d
+            self.a * o.a + self.b * o.c,
+            self.a * o.b + self.b * o.d,
+            self.c * o.a + self.d * o.c,
+            self.c * o.b + self.d * o.d,
         )
 
     def __add__(self, o):

@@ -1,5 +1,7 @@
 """Grid, propagator and scan against the float64 recurrence in pixel space, closed forms, and every cut of time."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -77,7 +79,7 @@ def test_any_cut_of_time_gives_the_same(cut, parts, case):
     whole, final = scan(x, propagator(), boundary=boundary)
     borders = sorted({0, cut, min(cut * parts, 15), 16})
     carry, pieces = None, []
-    for start, stop in zip(borders, borders[1:], strict=False):
+    for start, stop in itertools.pairwise(borders):
         states, carry = scan(x[start:stop], propagator(), boundary=boundary, carry=carry)
         pieces.append(states)
     assert (torch.cat(pieces) - whole).norm() <= 1e-6 * whole.norm()
@@ -119,7 +121,9 @@ def test_diffusion_is_the_heat_kernel_and_keeps_the_mass():
     size, diffusivity, steps = 64, 0.5, 9
     x = torch.zeros(steps + 1, 1, size, dtype=torch.float64)
     x[0, 0, size // 2] = 1
-    states, _ = scan(x, Propagator(torch.zeros(1).double(), torch.tensor([diffusivity]).double()), boundary=("periodic",))
+    states, _ = scan(
+        x, Propagator(torch.zeros(1).double(), torch.tensor([diffusivity]).double()), boundary=("periodic",)
+    )
     position = torch.arange(size, dtype=torch.float64) - size // 2
     variance = 2 * diffusivity * steps
     heat = torch.exp(-(position**2) / (2 * variance)) / (2 * np.pi * variance) ** 0.5
@@ -138,7 +142,9 @@ def test_long_powers_keep_their_accuracy():
     grid = Grid((9,), ("reflect",))
     steps = 20_000
     slow = Propagator(torch.tensor([1e-5]), torch.tensor([1e-6]))
-    exact = torch.exp(-steps * (slow.decay.double()[:, None] + slow.diffusivity.double()[:, None] * grid.squared_wavenumber()))
+    exact = torch.exp(
+        -steps * (slow.decay.double()[:, None] + slow.diffusivity.double()[:, None] * grid.squared_wavenumber())
+    )
     torch.testing.assert_close(slow.power(grid, steps, torch.float32).double(), exact, rtol=1e-7, atol=0)
 
 

@@ -14,7 +14,9 @@ COMMAND = Path(sys.executable).with_name("chronovox")
 
 
 def chronovox(*arguments, cwd=None):
-    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, cwd=cwd, check=False)
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, cwd=cwd, check=False
+    )
 
 
 def test_help_is_there_at_once():
@@ -41,7 +43,9 @@ def test_a_mistake_is_one_line_and_exit_code_2_and_nothing_written(tmp_path, com
     before = sorted(tmp_path.rglob("*"))
     done = chronovox(command, recipe, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"chronovox: {recipe}:17: stages.model.windw: unknown key 'windw'; did you mean 'window'?")
+    assert done.stderr.startswith(
+        f"chronovox: {recipe}:17: stages.model.windw: unknown key 'windw'; did you mean 'window'?"
+    )
     assert len(done.stderr.splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -55,7 +59,9 @@ def test_a_broken_archive_is_a_mistake_too(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--workers", "0"], ["--executor", "moon"], ["--executor", "local", "--address", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["--workers", "0"], ["--executor", "moon"], ["--executor", "local", "--address", "x"]]
+)
 def test_wrong_options(tmp_path, arguments):
     done = chronovox("run", write_recipe(tmp_path, frames=8), *arguments, cwd=tmp_path)
     assert done.returncode == 2

@@ -29,7 +29,11 @@ def recipe(tmp_path):
 
 WRONG = [
     ("steps: 15", "stpes: 15", r":16: stages\.model\.stpes: unknown key 'stpes'; did you mean 'steps'\?"),
-    ("channels: 3", "chanels: 3", r":15: stages\.model\.model\.chanels: unknown key 'chanels'; did you mean 'channels'\?"),
+    (
+        "channels: 3",
+        "chanels: 3",
+        r":15: stages\.model\.model\.chanels: unknown key 'chanels'; did you mean 'channels'\?",
+    ),
     ("stages:", "stagse:", r":2: stagse: unknown key 'stagse'; did you mean 'stages'\?"),
     ("steps: 15", "steps: many", r":16: stages\.model\.steps: input should be a valid integer.* \(it is 'many'\)"),
     ("steps: 15", "steps: '15'", r":16: stages\.model\.steps: input should be a valid integer"),
@@ -40,12 +44,28 @@ WRONG = [
     ("source: a.nc", "source: c.nc", r":3: stages\.raw_a\.source: c\.nc: no file .*c\.nc"),
     ("source: a.nc, ", "", r":3: stages\.raw_a: the key 'source' is missing"),
     ("stage: train", "stage: trian", r":13: stages\.model\.stage: no stage kind 'trian'; did you mean 'train'\?"),
-    ("{prepared: prepared}", "{prepared: raw_a}", r":14: .*'raw_a' is a stage of kind ingest; expected one of kind preprocess"),
+    (
+        "{prepared: prepared}",
+        "{prepared: raw_a}",
+        r":14: .*'raw_a' is a stage of kind ingest; expected one of kind preprocess",
+    ),
     ("{prepared: prepared}", "{prepared: preparde}", r":14: .*no stage 'preparde'; did you mean 'prepared'\?"),
     ("{prepared: prepared}", "{}", r":14: stages\.model\.inputs: the input 'prepared' is missing"),
-    ("{prepared: prepared}", "{prepare: prepared}", r":14: .*the input 'prepared' is missing; a train stage needs prepared"),
-    ("{a: raw_a, b: raw_b}", "{a: scores, b: raw_b}", r":7: .*'scores' is a stage of kind evaluate; expected one of kind ingest"),
-    ("first: 2000-02-01", "start: 2000-02-01", r":11: .*test\.start: unknown key 'start'; known are series, first, last"),
+    (
+        "{prepared: prepared}",
+        "{prepare: prepared}",
+        r":14: .*the input 'prepared' is missing; a train stage needs prepared",
+    ),
+    (
+        "{a: raw_a, b: raw_b}",
+        "{a: scores, b: raw_b}",
+        r":7: .*'scores' is a stage of kind evaluate; expected one of kind ingest",
+    ),
+    (
+        "first: 2000-02-01",
+        "start: 2000-02-01",
+        r":11: .*test\.start: unknown key 'start'; known are series, first, last",
+    ),
     ("name: blobs", "name: a/b", r":1: name: is 'a/b'; give a word"),
 ]
 
@@ -59,7 +79,7 @@ def test_mistakes(recipe, right, wrong, message):
         load(recipe)
 
 
-def test_a_cycle_is_named(tmp_path):
+def test_a_cycle_is_named():
     """No kinds of today's stages can form one, so the graph is tested by itself."""
     from workflows.stage import Stage, StageKind
     from workflows.workflow import Workflow

@@ -1,0 +1,29 @@
+# Everything runs in .venv/, made on first use. PYTHON may name another Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RECIPE := workflows/recipes/climate_forecast.yaml
+
+.PHONY: demo test lint clean
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Chronovox needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+# The climate recipe, from NetCDF to a scored forecast; prints where the report is. Run again, it skips what is finished.
+demo: $(VENV)/ready
+	$(BIN)/chronovox run $(RECIPE)
+
+# Lint, import contracts, tests.
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
