@@ -109,8 +109,8 @@ class RayExecutor:
             ray.cancel(items)
 
     def describe(self) -> str:
-        where = f"the Ray cluster at {self._address}" if self._address else "a Ray cluster on this machine"
-        return f"{where}, {self._workers or 'as many'} workers{'' if self._workers else ' as it has slots'}"
+        where = f"Ray at {self._address}" if self._address else "Ray on this machine"
+        return f"{where}, {f'{self._workers} workers' if self._workers else 'a worker a slot'}"
 
     def close(self) -> None:
         if self._room and not self._guest:

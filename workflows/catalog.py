@@ -75,6 +75,7 @@ def kinds() -> dict[str, StageKind]:
                 train.VERSION,
                 roles={"prepared": "preprocess"},
                 resumes=True,
+                distributed=True,
             ),
             StageKind(
                 "infer",
@@ -83,6 +84,7 @@ def kinds() -> dict[str, StageKind]:
                 infer.VERSION,
                 roles={"prepared": "preprocess", "model": "train"},
                 resumes=True,
+                distributed=True,
             ),
             StageKind(
                 "evaluate",

@@ -83,7 +83,7 @@ def _run_stage(planned: PlannedStage, executor: Executor, display: Display) -> N
         "fingerprint": planned.fingerprint,
         "settings": asdict(planned.stage.settings),
         "inputs": {role: path.name for role, path in planned.inputs.items()},
-        "executor": executor.describe(),
+        "where": executor.describe() if kind.distributed else "the driver",
         "resumed": resumed,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),

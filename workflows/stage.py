@@ -28,6 +28,7 @@ class StageKind:
         series: The kind of stage its freely named inputs must come from, if it takes such inputs.
         files: Names of the settings that name files outside the run.
         resumes: Whether an interrupted run of it left something to continue from.
+        distributed: Whether it runs in the executor's workers, and not in the process that runs the workflow.
     """
 
     name: str
@@ -38,6 +39,7 @@ class StageKind:
     series: str | None = None
     files: tuple[str, ...] = ()
     resumes: bool = False
+    distributed: bool = False
 
 
 @dataclass(frozen=True)

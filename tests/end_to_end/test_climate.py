@@ -64,7 +64,7 @@ def test_xarray_reads_the_prediction_with_a_right_time_axis(runs):
 
 @pytest.fixture(scope="module")
 def slow(runs):
-    """The float64 step-by-step reference of the whole model: its increments over persistence, and its forecasts, in K."""
+    """The float64 step-by-step reference of the whole model: increments over persistence, and forecasts, in K."""
     truth = Truth(only(runs, "prepared"), "e1")
     loaded = Checkpoint.load(only(runs, "model") / "checkpoint.zarr")
     frames = store.read_frames(only(runs, "prepared") / "prepared.zarr", "e1", 0, 240)
