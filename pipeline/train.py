@@ -17,7 +17,7 @@ from pipeline.dataset import Windows, splits_of
 from pipeline.device import own_device, threads_kept
 from pipeline.model import Forecaster, ModelSettings
 from pipeline.progress import Progress, Steps
-from pipeline.volume import Settings
+from pipeline.volume import InputError, Settings
 
 VERSION = 1
 
@@ -69,9 +69,8 @@ def train(settings: TrainSettings, inputs: dict[str, Path], output: Path) -> Ste
 
     A run that was killed and continued makes the losses and weights of an uninterrupted one, to the bit on a CPU.
     """
-    (source,) = inputs.values()
     with threads_kept(settings.threads):
-        yield from Training(settings, source, output).run()
+        yield from Training(settings, inputs["prepared"], output).run()
 
 
 class Training:
@@ -110,7 +109,7 @@ class Training:
         while self.step < settings.steps:
             loss = self.take_step()
             if not math.isfinite(loss):
-                raise RuntimeError(
+                raise InputError(
                     f"the loss is {loss} at step {self.step}; lower learning_rate ({settings.learning_rate})"
                 )
             self.history.record(step=self.step, loss=loss)

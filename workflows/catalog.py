@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,56 +50,56 @@ def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: 
 
 def kinds() -> dict[str, StageKind]:
     """All kinds of stages, by name."""
-    table: Iterator[StageKind] = iter(
-        (
-            StageKind(
-                "ingest",
-                ingest.IngestSettings,
-                here(ingest.ingest),
-                ingest.VERSION,
-                roles={},
-                files=("source",),
-            ),
-            StageKind(
-                "preprocess",
-                preprocess.PreprocessSettings,
-                here(preprocess.preprocess),
-                preprocess.VERSION,
-                roles={},
-                series="ingest",
-            ),
-            StageKind(
-                "train",
-                train.TrainSettings,
-                on_one_worker(train.train),
-                train.VERSION,
-                roles={"prepared": "preprocess"},
-                resumes=True,
-                distributed=True,
-            ),
-            StageKind(
-                "infer",
-                infer.InferSettings,
-                across_time,
-                infer.VERSION,
-                roles={"prepared": "preprocess", "model": "train"},
-                resumes=True,
-                distributed=True,
-            ),
-            StageKind(
-                "evaluate",
-                evaluate.EvaluateSettings,
-                here(evaluate.evaluate),
-                evaluate.VERSION,
-                roles={"prediction": "infer", "prepared": "preprocess", "model": "train"},
-            ),
-            StageKind(
-                "report",
-                report.ReportSettings,
-                here(report.report),
-                report.VERSION,
-                roles={"scores": "evaluate", "prediction": "infer", "prepared": "preprocess", "model": "train"},
-            ),
-        )
+    table = (
+        StageKind(
+            "ingest",
+            ingest.IngestSettings,
+            here(ingest.ingest),
+            ingest.VERSION,
+            roles={},
+            files=("source",),
+        ),
+        StageKind(
+            "preprocess",
+            preprocess.PreprocessSettings,
+            here(preprocess.preprocess),
+            preprocess.VERSION,
+            roles={},
+            series="ingest",
+            names_series=lambda settings: {("splits", n, "series"): p.series for n, p in settings.splits.items()},
+        ),
+        StageKind(
+            "train",
+            train.TrainSettings,
+            on_one_worker(train.train),
+            train.VERSION,
+            roles={"prepared": "preprocess"},
+            resumes=True,
+            distributed=True,
+        ),
+        StageKind(
+            "infer",
+            infer.InferSettings,
+            across_time,
+            infer.VERSION,
+            roles={"prepared": "preprocess", "model": "train"},
+            names_series=lambda settings: {("series",): settings.series},
+            resumes=True,
+            distributed=True,
+        ),
+        StageKind(
+            "evaluate",
+            evaluate.EvaluateSettings,
+            here(evaluate.evaluate),
+            evaluate.VERSION,
+            roles={"prediction": "infer", "prepared": "preprocess", "model": "train"},
+        ),
+        StageKind(
+            "report",
+            report.ReportSettings,
+            here(report.report),
+            report.VERSION,
+            roles={"scores": "evaluate", "prediction": "infer", "prepared": "preprocess", "model": "train"},
+        ),
     )
     return {kind.name: kind for kind in table}

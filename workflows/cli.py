@@ -99,18 +99,21 @@ def main() -> None:
         typer.echo("interrupted; run the same command again to continue", err=True)
         sys.exit(130)
     except Exception as error:
-        if not is_mistake(error):
+        code = exit_code(error)
+        if code is None:
             raise
         typer.echo(f"chronovox: {error}", err=True)
-        sys.exit(2)
+        sys.exit(code)
 
 
-def is_mistake(error: Exception) -> bool:
-    """Whether the user can mend it: bad input, a bad recipe, a cluster too small, a run that is busy, a worker lost."""
+def exit_code(error: Exception) -> int | None:
+    """2 for what the user can mend, 1 for a worker lost on the way, `None` for a bug."""
     from cluster.executor import WorkerLost
     from cluster.resources import ResourceError
     from pipeline.volume import InputError
     from workflows.load import RecipeError
     from workflows.run import RunBusy
 
-    return isinstance(error, (InputError, RecipeError, ResourceError, RunBusy, WorkerLost))
+    if isinstance(error, InputError | RecipeError | ResourceError | RunBusy):
+        return 2
+    return 1 if isinstance(error, WorkerLost) else None

@@ -94,6 +94,8 @@ class _Recipe:
         built = {str(stage): self._stage(stage) for stage in stages}
         for stage in built.values():
             self._inputs(stage, built)
+        for stage in built.values():
+            self._series(stage, built)
         try:
             return Workflow(name, built)
         except ValueError as error:
@@ -156,6 +158,12 @@ class _Recipe:
                 self._fail((*place, role), f"{source!r} is a stage of kind {actual}; expected one of kind {expected}")
         if kind.series is not None and not stage.inputs:
             self._fail(place, f"a {kind.name} stage needs at least one input of kind {kind.series}")
+
+    def _series(self, stage: Stage, stages: dict[str, Stage]) -> None:
+        for key, series in stage.kind.names_series(stage.settings).items():
+            known = (stage if stage.kind.series else stages[stage.inputs["prepared"]]).inputs
+            if series not in known:
+                self._fail(("stages", stage.name, *key), f"no series {series!r}{_nearest(series, known)}")
 
     def _keys(self, place: tuple[Key, ...], known: Iterable[str], required: Iterable[str]) -> None:
         node = self.tree

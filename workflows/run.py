@@ -45,7 +45,7 @@ def run(workflow: Workflow, runs: Path, executor: Executor, display: Display) ->
     Raises:
         RunBusy: Another process holds this run's lock; the lock of a dead process counts for nothing.
     """
-    folder = runs / workflow.name
+    folder = (runs / workflow.name).resolve()  # workers may start elsewhere
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", timeout=0)
     try:

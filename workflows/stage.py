@@ -26,6 +26,7 @@ class StageKind:
         version: Raised whenever the same settings and inputs give another output.
         roles: The inputs it needs, each with the kind of stage it must come from.
         series: The kind of stage its freely named inputs must come from, if it takes such inputs.
+        names_series: Where its settings name series of a `preprocess` stage, and which.
         files: Names of the settings that name files outside the run.
         resumes: Whether an interrupted run of it left something to continue from.
         distributed: Whether it runs in the executor's workers, and not in the process that runs the workflow.
@@ -37,6 +38,7 @@ class StageKind:
     version: int
     roles: Mapping[str, str]
     series: str | None = None
+    names_series: Callable[[Any], Mapping[tuple[str, ...], str]] = lambda _: {}
     files: tuple[str, ...] = ()
     resumes: bool = False
     distributed: bool = False

@@ -66,6 +66,8 @@ WRONG = [
         "start: 2000-02-01",
         r":11: .*test\.start: unknown key 'start'; known are series, first, last",
     ),
+    ("series: b, chunk", "series: c, chunk", r":20: stages\.forecast\.series: no series 'c'; known are a, b"),
+    ("{series: b, first", "{series: c, first", r":11: stages\.prepared\.splits\.test\.series: no series 'c'"),
     ("name: blobs", "name: a/b", r":1: name: is 'a/b'; give a word"),
 ]
 
