@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ssm_ops.carry import Carry, Program
+if TYPE_CHECKING:
+    from ssm_ops.carry import Carry, Program
 
 
 class Worker:

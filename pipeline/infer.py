@@ -7,7 +7,6 @@ the shards to an executor of `cluster`.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 import xarray as xr
 
 from pipeline import store
+from pipeline.atomic import write_text
 from pipeline.checkpoint import Checkpoint
 from pipeline.device import own_device
 from pipeline.model import ModelSettings, exchanges
@@ -78,13 +78,7 @@ class InferJob:
 
     def commit(self, shards: int) -> None:
         """Records that the first `shards` shards are written, with their carries."""
-        path = self.output / "committed.json"
-        aside = path.with_suffix(".partial")
-        with aside.open("w") as file:
-            json.dump({"shards": shards}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
+        write_text(self.output / "committed.json", json.dumps({"shards": shards}) + "\n")
 
     def worker(self) -> partial[ShardWorker]:
         """A picklable call that makes a worker of this job, wherever it runs."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from pipeline import checkpoint, store
+from pipeline.atomic import write_text
 from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Windows, splits_of
 from pipeline.device import own_device, threads_kept
@@ -198,9 +198,7 @@ class History:
         """Drops what a killed run recorded after its last checkpoint."""
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        aside = self.path.with_suffix(".partial")
-        aside.write_text("".join(line + "\n" for line in kept))
-        os.replace(aside, self.path)
+        write_text(self.path, "".join(line + "\n" for line in kept))
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:

@@ -32,7 +32,7 @@ class TerminalDisplay:
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[note]}", markup=True),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=self._console,
         )
         self._task = self._bar.add_task(stage, total=None, note="")

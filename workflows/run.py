@@ -16,6 +16,7 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from cluster import Executor
+from pipeline.atomic import write_text
 from pipeline.progress import Progress
 from workflows.plan import SUCCESS, PlannedStage, plan
 from workflows.workflow import Workflow
@@ -91,16 +92,6 @@ def _run_stage(planned: PlannedStage, executor: Executor, display: Display) -> N
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
     }
-    _write(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
-    _write(folder / SUCCESS, planned.fingerprint + "\n")
+    write_text(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+    write_text(folder / SUCCESS, planned.fingerprint + "\n")
     display.finish(name, seconds)
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a small file whole and to the disk."""
-    aside = path.with_name(path.name + ".partial")
-    with aside.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
