@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ssm_ops.carry import Carry, Program
 
+MISSING = object()
+"""Stands where a carry has not arrived."""
+
 
 class Worker:
     """Runs one program at a time.
@@ -19,10 +22,12 @@ class Worker:
     def __init__(self, make: Callable[[], Any]):
         self._owner = make()
         self._program: Program | None = None
-        self._summary = self._carry = None
+        self._summary = None
+        self._carry: Any = MISSING
 
     def begin(self, shard: Any) -> None:
         """Starts the program of a shard and runs it up to its first exchange."""
+        self._carry = MISSING
         self._program = self._owner.program(shard)
         self._summary = next(self._program)
 
@@ -31,9 +36,19 @@ class Worker:
         self._carry = carry
         return self._summary(carry)
 
+    def arrived(self, carry: Carry) -> None:
+        """Takes a carry and keeps nothing; the call fails if what should have brought the carry failed."""
+        del carry
+
     def resume(self) -> Any:
-        """Runs the program with its carry up to the next exchange (`None`) or to its end (its result)."""
-        carry, self._carry = self._carry, None
+        """Runs the program with its carry up to the next exchange (`None`) or to its end (its result).
+
+        Raises:
+            RuntimeError: No carry came: what should have brought it failed. `None` would be a carry, state zero.
+        """
+        carry, self._carry = self._carry, MISSING
+        if carry is MISSING:
+            raise RuntimeError("no carry arrived at this exchange")
         try:
             self._summary = self._program.send(carry)
         except StopIteration as stop:

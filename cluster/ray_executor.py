@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError, WorkerCrashedError
-from ray.util.placement_group import placement_group, remove_placement_group
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.actor import Worker
@@ -19,7 +19,7 @@ from cluster.executor import WorkerLost
 from cluster.resources import ResourceError, Slots, own_cores, plan_slots
 
 START_SECONDS = 120.0
-"""How long workers may take to start."""
+"""How long workers may wait for their places."""
 
 REACH_SECONDS = 10.0
 """How long a cluster may take to accept a connection."""
@@ -31,11 +31,11 @@ class RayExecutor:
     """Runs groups and tasks as Ray actors.
 
     Args:
-        address: The cluster to join (`auto`, `ray://host:port`, `host:port`); `None` starts one on this machine and
+        address: The cluster to join (`auto` or `host:port`); `None` starts one on this machine and
             ends it on `close`. A process that is already connected to Ray stays with its own connection.
         workers: Workers of a group; by default one a GPU, or one a CPU slot where there are no GPUs. On a cluster
             that this executor starts, more workers than cores share the cores.
-        silence: Seconds without an answer after which a worker counts as lost.
+        silence: Seconds without any answer after which the workers count as lost.
     """
 
     def __init__(self, address: str | None = None, *, workers: int | None = None, silence: float = 3600.0):
@@ -72,41 +72,52 @@ class RayExecutor:
     def group(self, make: Callable[[], Any], *, threads: int, most: int) -> Iterator[RayGroup]:
         slots = self._slots(threads, self._workers)
         slots = replace(slots, workers=min(slots.workers, most))
+        actors = []
+        with self._placed(slots) as placement:
+            try:
+                for number in range(slots.workers):
+                    strategy = PlacementGroupSchedulingStrategy(placement, placement_group_bundle_index=number)
+                    options = {"num_cpus": slots.cpus, "num_gpus": slots.gpus, "scheduling_strategy": strategy}
+                    actors.append(ray.remote(Worker).options(**options, max_restarts=0).remote(make))
+                yield RayGroup(actors, self._silence)
+            finally:
+                for actor in actors:
+                    ray.kill(actor)
+
+    @contextmanager
+    def _placed(self, slots: Slots) -> Iterator[PlacementGroup]:
+        """Places for all workers at once, consecutive ones on the same node where possible; given back at the end."""
         bundle = {"CPU": float(slots.cpus)} | ({"GPU": float(slots.gpus)} if slots.gpus else {})
         placement = placement_group([bundle] * slots.workers, strategy="PACK")
-        actors = []
         try:
             if not placement.wait(START_SECONDS):
                 raise ResourceError(
                     f"{slots.workers} workers of {bundle} found no place within {START_SECONDS:.0f} s; "
                     f"the cluster is busy: wait, or ask for fewer with --workers"
                 )
-            for number in range(slots.workers):
-                strategy = PlacementGroupSchedulingStrategy(placement, placement_group_bundle_index=number)
-                options = {"num_cpus": slots.cpus, "num_gpus": slots.gpus, "scheduling_strategy": strategy}
-                actors.append(ray.remote(Worker).options(**options, max_restarts=0).remote(make))
-            yield RayGroup(actors, self._silence)
+            yield placement
         finally:
-            for actor in actors:
-                ray.kill(actor)
             remove_placement_group(placement)
 
     def stream(self, function: Callable[..., Iterator[Any]], *arguments: Any, threads: int) -> Iterator[Any]:
         slots = self._slots(threads, 1)
-        options = {"num_cpus": slots.cpus, "num_gpus": slots.gpus, "max_retries": 0, "num_returns": "streaming"}
-        items = ray.remote(_items).options(**options).remote(function, arguments)
-        try:
-            while True:
-                ready, _ = ray.wait([items], timeout=self._silence)
-                if not ready:
-                    raise WorkerLost(f"a worker said nothing for {self._silence:.0f} s; {CONTINUE}")
-                try:
-                    reference = next(items)
-                except StopIteration:
-                    return
-                yield _get([reference], self._silence)[0]
-        finally:
-            ray.cancel(items)
+        with self._placed(slots) as placement:
+            strategy = PlacementGroupSchedulingStrategy(placement, placement_group_bundle_index=0)
+            options = {"num_cpus": slots.cpus, "num_gpus": slots.gpus, "scheduling_strategy": strategy}
+            items = ray.remote(_items).options(**options, max_retries=0, num_returns="streaming")
+            items = items.remote(function, arguments)
+            try:
+                while True:
+                    ready, _ = ray.wait([items], timeout=self._silence)
+                    if not ready:
+                        raise WorkerLost(f"a worker said nothing for {self._silence:.0f} s; {CONTINUE}")
+                    try:
+                        reference = next(items)
+                    except StopIteration:
+                        return
+                    yield _get(reference)
+            finally:
+                ray.cancel(items)
 
     def describe(self) -> str:
         where = f"Ray at {self._address}" if self._address else "Ray on this machine"
@@ -120,7 +131,12 @@ class RayExecutor:
 
 def refuse_unreachable(address: str) -> None:
     """Ray would try for minutes to reach an address where nothing listens."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address.startswith("ray://"):
+        raise ResourceError(
+            f"{address} is the address of a Ray Client, through which a stage cannot report its progress; "
+            f"run on a machine of the cluster with --address auto, or give HOST:PORT of its head"
+        )
+    host, _, port = address.rpartition(":")
     if not port.isdigit():
         return  # `auto`, or a name that Ray resolves by itself
     try:
@@ -141,7 +157,13 @@ class RayGroup:
         return getattr(self._actors[worker], method).remote(*arguments)
 
     def wait(self, futures: list[ray.ObjectRef]) -> list[Any]:
-        return _get(futures, self._silence)
+        """The answers in order; each that arrives starts the time limit anew."""
+        pending = list(dict.fromkeys(futures))
+        while pending:
+            done, pending = ray.wait(pending, num_returns=1, timeout=self._silence, fetch_local=False)
+            if not done:
+                raise WorkerLost(f"no worker gave an answer for {self._silence:.0f} s; {CONTINUE}")
+        return [_get(future) for future in futures]
 
 
 def _items(function: Callable[..., Iterator[Any]], arguments: tuple) -> Iterator[Any]:
@@ -149,13 +171,19 @@ def _items(function: Callable[..., Iterator[Any]], arguments: tuple) -> Iterator
         yield item
 
 
-def _get(references: list[ray.ObjectRef], silence: float) -> list[Any]:
-    """The values; what a worker raised is raised here as it was, its remote traceback as the cause."""
+def _get(reference: ray.ObjectRef) -> Any:
+    """The value of a finished call; what a worker raised is raised here, its remote traceback as the cause."""
     try:
-        return ray.get(references, timeout=silence)
+        return ray.get(reference)
     except RayTaskError as error:
         raise error.cause from error
-    except (RayActorError, WorkerCrashedError) as error:
-        raise WorkerLost(f"a worker was lost ({type(error).__name__}); {CONTINUE}") from error
-    except GetTimeoutError as error:
-        raise WorkerLost(f"a worker gave no answer for {silence:.0f} s; {CONTINUE}") from error
+    except RayActorError as error:
+        if error.actor_init_failed:
+            raise RuntimeError(f"a worker could not start: {error}") from error
+        raise WorkerLost(f"a worker was lost: {_first_line(error)}; {CONTINUE}") from error
+    except RayError as error:
+        raise WorkerLost(f"a worker was lost: {_first_line(error)}; {CONTINUE}") from error
+
+
+def _first_line(error: RayError) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

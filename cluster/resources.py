@@ -31,9 +31,9 @@ def plan_slots(nodes: Sequence[dict[str, float]], *, threads: int, workers: int 
     Raises:
         ResourceError: There are fewer slots than workers asked for, or none.
     """
-    gpus = sum(int(node.get("GPU", 0)) for node in nodes)
+    gpus = sum(min(int(node.get("GPU", 0)), int(node.get("CPU", 0))) for node in nodes)  # a worker needs a CPU too
     slots = gpus or sum(int(node.get("CPU", 0)) // threads for node in nodes)
-    kind = "GPUs" if gpus else f"slots of {threads} CPU{'s' if threads > 1 else ''}"
+    kind = "GPUs with a CPU beside them" if gpus else f"slots of {threads} CPU{'s' if threads > 1 else ''}"
     if slots == 0:
         largest = max((int(node.get("CPU", 0)) for node in nodes), default=0)
         raise ResourceError(

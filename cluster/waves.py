@@ -19,7 +19,8 @@ def run_waves(group: Group, shards: Sequence[Any], exchanges: int) -> Iterator[t
         wave = tuple(shards[first : first + group.size])
         calls = [group.call(worker, "begin", shard) for worker, shard in enumerate(wave)]
         for point in range(exchanges):
-            chain(group, len(wave), group.call(0, "ask", "entering_carry", wave[0], point))
+            leaving = chain(group, len(wave), group.call(0, "ask", "entering_carry", wave[0], point))
+            calls.append(group.call(len(wave) - 1, "arrived", leaving))
             calls += [group.call(worker, "resume") for worker in range(len(wave))]
         group.wait(calls)  # in the order they were made, so that the first failure is the one reported
         yield wave

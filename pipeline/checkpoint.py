@@ -83,10 +83,11 @@ def latest(folder: Path) -> Checkpoint | None:
 
 def save_step(folder: Path, checkpoint: Checkpoint) -> None:
     """Saves a step's checkpoint and then removes the ones before it."""
-    older = sorted(folder.glob("step-????????.zarr"))
-    checkpoint.save(folder / f"step-{checkpoint.step:08d}.zarr")
-    for path in older:
-        shutil.rmtree(path)
+    path = folder / f"step-{checkpoint.step:08d}.zarr"
+    older = [other for other in folder.glob("step-????????.zarr") if other != path]
+    checkpoint.save(path)
+    for other in older:
+        shutil.rmtree(other)
 
 
 def to_arrays(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ class Truth:
         self._path, self._series = prepared / "prepared.zarr", series
         statistics, _ = store.read_arrays(prepared / "statistics.zarr")
         self.mean, self.scale = statistics["mean"], statistics["scale"]
+        self.climatology = statistics["climatology"]
         self.volume = store.open_volume(self._path, series)
         self.units = self.volume[DATA].attrs["normalised_from"]
 

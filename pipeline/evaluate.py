@@ -105,7 +105,7 @@ def average_name(rate: float) -> str:
 
 def score_baselines(truth: Truth, split: dict, rates: Iterable[float]) -> dict[str, dict]:
     """Errors a frame of every baseline over the split's frames, each having seen the series from its first frame."""
-    baselines: dict[str, Baseline] = {"persistence": Persistence(), "training_mean": TrainingMean(truth.mean)}
+    baselines: dict[str, Baseline] = {"persistence": Persistence(), "training_mean": TrainingMean(truth.climatology)}
     baselines |= {average_name(rate): ExponentialAverage(rate) for rate in rates}
     weights, errors = weights_of(truth), {name: [] for name in baselines}
     start = max(split["start"], 1)

@@ -124,7 +124,7 @@ class ShardWorker:
                 break
         for (start, _), forecast in zip(shard.chunks(), forecasts, strict=True):
             physical = forecast.cpu().numpy().astype(np.float64) * self.scale + self.mean
-            store.write_frames(self.output / "prediction.zarr", start, physical.astype(np.float32))
+            store.write_frames(self.output / "prediction.zarr", start, physical)
         carries = {f"point_{point}": carry for point, carry in enumerate(leaving)}
         store.write_arrays(self.carry_path(shard.index + 1), carries, {"frame": shard.stop})
         return shard.stop - shard.start
@@ -133,8 +133,7 @@ class ShardWorker:
         """The carry that enters a shard, as the shard before it stored it; nothing enters the first."""
         if shard.index == 0:
             return None
-        arrays, _ = store.read_arrays(self.carry_path(shard.index))
-        return arrays[f"point_{point}"]
+        return store.read_array(self.carry_path(shard.index), f"point_{point}")
 
     def carry_path(self, index: int) -> Path:
         return self.output / "carry" / f"entering-shard-{index:06d}.zarr"

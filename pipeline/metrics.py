@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 
-def latitude_weights(latitude: Float[np.ndarray, height]) -> Float[np.ndarray, "height 1"]:
+def latitude_weights(latitude: Float[np.ndarray, "height"]) -> Float[np.ndarray, "height 1"]:
     """cos(latitude in degrees), scaled to mean 1: each row counts as the area it covers on the sphere."""
     weights = np.cos(np.deg2rad(latitude.astype(np.float64)))
     return (weights / weights.mean())[:, None]
@@ -26,7 +26,7 @@ def frame_errors(
     return result
 
 
-def over_frames(errors: dict[str, Float[np.ndarray, time]]) -> dict[str, float]:
+def over_frames(errors: dict[str, Float[np.ndarray, "time"]]) -> dict[str, float]:
     """Scores of a period from the errors of its frames: means, and the root of the mean squared error."""
     scores = {name: float(np.mean(values)) for name, values in errors.items()}
     return scores | {name.replace("mse", "rmse"): float(np.sqrt(scores[name])) for name in errors if "mse" in name}

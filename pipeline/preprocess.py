@@ -155,13 +155,17 @@ def refuse_leaks(series: dict[str, xr.Dataset], splits: Splits, spans: dict[str,
 
 
 def measure(training: xr.Dataset, normalise: Normalise) -> dict[str, np.ndarray]:
-    """Mean and scale of the training frames, float64, broadcastable to (channel, depth, height, width)."""
+    """Mean and scale of the training frames, float64, broadcastable to (channel, depth, height, width).
+
+    `climatology`, the mean of each voxel, is measured whether normalisation uses it or not: a baseline is made of it.
+    """
     data = training[DATA].data.astype(np.float64)
-    mean = data.mean(axis=0 if normalise.mean == "voxel" else (0, 2, 3, 4), keepdims=True).compute()
+    climatology = data.mean(axis=0, keepdims=True).compute()
+    mean = climatology if normalise.mean == "voxel" else climatology.mean(axis=(2, 3, 4), keepdims=True)
     scale = np.sqrt(((data - mean) ** 2).mean(axis=(0, 2, 3, 4), keepdims=True).compute())
     if (scale == 0).any():
         raise InputError("the training frames do not vary in some channel; there is nothing to learn from it")
-    return {"mean": mean[0], "scale": scale[0]}
+    return {"mean": mean[0], "scale": scale[0], "climatology": climatology[0]}
 
 
 def prepared(volume: xr.Dataset, statistics: dict[str, np.ndarray]) -> xr.Dataset:

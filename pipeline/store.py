@@ -56,7 +56,7 @@ def create_volume(like: xr.Dataset, path: Path, chunk: int) -> None:
 
 
 def write_frames(path: Path, start: int, frames: np.ndarray) -> None:
-    """Writes whole chunks of the volume at `path`, from frame `start` on."""
+    """Writes whole chunks of the volume at `path`, from frame `start` on, in the volume's own type."""
     array = zarr.open_array(path, path=DATA, mode="r+")
     chunk, stop = array.chunks[0], start + len(frames)
     if start % chunk or (stop % chunk and stop != array.shape[0]):
@@ -64,7 +64,7 @@ def write_frames(path: Path, start: int, frames: np.ndarray) -> None:
             f"frames {start}..{stop} do not fill whole chunks of {chunk} frames of {path}; "
             f"a chunk has one writer, cut shards at multiples of {chunk}"
         )
-    array[start:stop] = frames
+    array[start:stop] = frames.astype(array.dtype)
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], attributes: dict) -> None:
@@ -81,6 +81,11 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """The arrays and attributes that `write_arrays` wrote, to the bit."""
     group = zarr.open_group(path, mode="r")
     return {name: np.asarray(array[...]) for name, array in group.arrays()}, dict(group.attrs)
+
+
+def read_array(path: Path, name: str) -> np.ndarray:
+    """One of the arrays that `write_arrays` wrote."""
+    return np.asarray(zarr.open_array(path, path=name, mode="r")[...])
 
 
 def read_attributes(path: Path) -> dict:
@@ -110,5 +115,10 @@ def _aside(path: Path) -> Path:
 
 
 def _reveal(aside: Path, path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
+    """Puts what was written aside in its place; what stood there is moved away first and then removed."""
+    old = path.with_name(path.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        os.replace(path, old)
     os.replace(aside, path)
+    shutil.rmtree(old, ignore_errors=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from torch import nn
 
 from pipeline import checkpoint, store
@@ -20,6 +21,9 @@ from pipeline.progress import Progress, Steps
 from pipeline.volume import InputError, Settings
 
 VERSION = 1
+
+LOCK_SECONDS = 60.0
+"""How long the trainer of a killed driver may live on; two must not write one history."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,12 @@ class TrainSettings(Settings):
         for name in ("steps", "validate_every", "checkpoint_every", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
+        for name in ("learning_rate", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; give a positive number")
+        for name in ("weight_decay", "warm_up", "seed"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more")
         if not 0 <= self.burn_in < self.window - 1:
             raise ValueError(
                 f"burn_in is {self.burn_in} and window {self.window}; leave at least 2 frames of the window to score"
@@ -69,7 +79,7 @@ def train(settings: TrainSettings, inputs: dict[str, Path], output: Path) -> Ste
 
     A run that was killed and continued makes the losses and weights of an uninterrupted one, to the bit on a CPU.
     """
-    with threads_kept(settings.threads):
+    with FileLock(output / ".lock", timeout=LOCK_SECONDS), threads_kept(settings.threads):
         yield from Training(settings, inputs["prepared"], output).run()
 
 
@@ -104,7 +114,7 @@ class Training:
         reached = checkpoint.latest(self.output)
         if reached is not None:
             self.restore(reached)
-            yield Progress(self.step, settings.steps, f"continuing after step {self.step}")
+        yield Progress(self.step, settings.steps, f"continuing after step {self.step}" if reached else "starting")
         self.history.continue_after(self.step if reached else -1)
         while self.step < settings.steps:
             loss = self.take_step()

@@ -60,22 +60,22 @@ class ConvSSM(nn.Module):
         """
         grid = Grid(tuple(chunks[0].shape[2:]), tuple(boundary))
         propagator = self.transition()
-        step = propagator.power(grid, 1, chunks[0].dtype)
+        change = propagator.change(grid, chunks[0].dtype)
         project = self.B * -torch.expm1(-propagator.decay)[:, None]
 
         spectra, state = [], None
         for x in chunks:
-            spectra.append(recurrence(step, grid.to_spectrum(mix(project, x)), state))
+            spectra.append(recurrence(change, grid.to_spectrum(mix(project, x)), state))
             state = spectra[-1][-1]
         length = sum(x.shape[0] for x in chunks)
         final = state if state.requires_grad else state.clone()  # a view would keep all states alive
 
-        carry = yield Affine(propagator.power(grid, length, step.dtype), final)
+        carry = yield Affine(propagator.power(grid, length, change.dtype), final)
 
         outputs = []
         for x, spectrum in zip(chunks, spectra, strict=True):
             if carry is not None:
-                spectrum, carry = add_carry(step, spectrum, carry)
+                spectrum, carry = add_carry(change, spectrum, carry)
             gain = self.D.reshape(-1, *[1] * len(grid.shape))
             outputs.append(mix(self.C, grid.to_field(spectrum)) + gain * x)
         return outputs
@@ -88,7 +88,7 @@ def mix(
     return (matrix @ x.flatten(2)).unflatten(2, x.shape[2:])
 
 
-def initial_scales(states: int, longest: float) -> tuple[Float[Tensor, states], Float[Tensor, states]]:
+def initial_scales(states: int, longest: float) -> tuple[Float[Tensor, "states"], Float[Tensor, "states"]]:
     """Memories (steps) and diffusivities (voxels^2 a step) of the states: logarithmic grids, memory running slowest."""
     widths = min(4, states)
     memories = math.ceil(states / widths)

@@ -15,8 +15,8 @@ def scan(
     transition: Propagator,
     *,
     boundary: tuple[str, ...],
-    carry: Shaped[Tensor, channel * spectrum] | None = None,
-) -> tuple[Float[Tensor, "time channel *grid"], Shaped[Tensor, channel * spectrum]]:
+    carry: Shaped[Tensor, "channel *spectrum"] | None = None,
+) -> tuple[Float[Tensor, "time channel *grid"], Shaped[Tensor, "channel *spectrum"]]:
     """The states h_t = A * h_{t-1} + x_t of real fields, and the carry that continues them.
 
     Args:
@@ -30,43 +30,45 @@ def scan(
         carry on gives the states of the uncut scan to round-off.
     """
     grid = Grid(tuple(x.shape[2:]), tuple(boundary))
-    states = recurrence(transition.power(grid, 1, x.dtype), grid.to_spectrum(x), carry)
+    states = recurrence(transition.change(grid, x.dtype), grid.to_spectrum(x), carry)
     return grid.to_field(states), states[-1].clone()  # a view would keep all states alive
 
 
 def recurrence(
-    transition: Shaped[Tensor, channel * spectrum],
+    change: Shaped[Tensor, "channel *spectrum"],
     offsets: Shaped[Tensor, "time channel *spectrum"],
-    state: Shaped[Tensor, channel * spectrum] | None = None,
+    state: Shaped[Tensor, "channel *spectrum"] | None = None,
 ) -> Shaped[Tensor, "time channel *spectrum"]:
-    """The states of state_t = transition * state_{t-1} + offset_t; sequential in time, parallel in frequency.
+    """The states of state_t = state_{t-1} + change * state_{t-1} + offset_t, where change = transition - 1.
 
-    Without gradients the states overwrite `offsets`; with gradients they are a new tensor.
+    Sequential in time, parallel in frequency. Without gradients the states overwrite `offsets`; with gradients they are
+    a new tensor.
     """
-    differentiable = torch.is_grad_enabled() and (offsets.requires_grad or transition.requires_grad)
+    needs = (change, offsets) if state is None else (change, offsets, state)
+    differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in needs)
     states = []
     for offset in offsets.unbind(0):  # indexing offsets[t] under autograd would cost a backward quadratic in time
         if state is None:
             state = offset
         elif differentiable:
-            state = torch.addcmul(offset, transition, state)
+            state = torch.addcmul(offset, change, state) + state
         else:
-            state = torch.addcmul(offset, transition, state, out=offset)
+            state = torch.addcmul(offset, change, state, out=offset).add_(state)
         states.append(state)
     return torch.stack(states) if differentiable else offsets
 
 
 def add_carry(
-    transition: Shaped[Tensor, channel * spectrum],
+    change: Shaped[Tensor, "channel *spectrum"],
     states: Shaped[Tensor, "time channel *spectrum"],
-    carry: Shaped[Tensor, channel * spectrum],
-) -> tuple[Shaped[Tensor, "time channel *spectrum"], Shaped[Tensor, channel * spectrum]]:
+    carry: Shaped[Tensor, "channel *spectrum"],
+) -> tuple[Shaped[Tensor, "time channel *spectrum"], Shaped[Tensor, "channel *spectrum"]]:
     """What a scan from zero lacks: adds transition^(t+1) * carry to state t, before the one inverse transform.
 
     Returns the corrected states and what is left of the carry after the last of them, transition^time * carry.
     """
     corrections = []
     for _ in range(states.shape[0]):
-        carry = transition * carry
+        carry = torch.addcmul(carry, change, carry)
         corrections.append(carry)
     return states + torch.stack(corrections), carry

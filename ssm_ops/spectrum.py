@@ -86,7 +86,7 @@ class Grid:
             field = _along(cosine_basis(self.shape[axis], field.dtype, field.device).T, field, axis)
         return field
 
-    def wavenumbers(self, axis: int, device: torch.device | None = None) -> Float[Tensor, frequency]:
+    def wavenumbers(self, axis: int, device: torch.device | None = None) -> Float[Tensor, "frequency"]:
         """The wavenumbers of an axis (from the end, -1 is the last) in radians a voxel, float64, as in the spectrum."""
         size = self.shape[axis]
         if self.boundary[axis] == "reflect":

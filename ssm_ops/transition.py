@@ -22,15 +22,25 @@ class Propagator:
         diffusivity: One non-negative number a channel, voxels^2 per step.
     """
 
-    decay: Float[Tensor, channel]
-    diffusivity: Float[Tensor, channel]
+    decay: Float[Tensor, "channel"]
+    diffusivity: Float[Tensor, "channel"]
 
-    def power(self, grid: Grid, steps: int, dtype: torch.dtype) -> Float[Tensor, channel * spectrum]:
+    def power(self, grid: Grid, steps: int, dtype: torch.dtype) -> Float[Tensor, "channel *spectrum"]:
         """a(w)^steps in `dtype`, through the exponent in float64 so that long powers lose nothing.
 
         Differentiable in the parameters; on the parameters' device.
         """
+        return torch.exp(steps * self._exponent(grid)).to(dtype)
+
+    def change(self, grid: Grid, dtype: torch.dtype) -> Float[Tensor, "channel *spectrum"]:
+        """a(w) - 1 in `dtype`, accurate where a is close to 1: what one step changes in the state.
+
+        A float32 `a` is off by up to 3e-8, which a memory of 10,000 steps turns into an error of 3e-4.
+        """
+        return torch.expm1(self._exponent(grid)).to(dtype)
+
+    def _exponent(self, grid: Grid) -> Float[Tensor, "channel *spectrum"]:
+        """g(w), float64."""
         lead = (-1, *[1] * len(grid.shape))
         decay, diffusivity = self.decay.double().reshape(lead), self.diffusivity.double().reshape(lead)
-        exponent = -decay - diffusivity * grid.squared_wavenumber(self.decay.device)
-        return torch.exp(steps * exponent).to(dtype)
+        return -decay - diffusivity * grid.squared_wavenumber(self.decay.device)

@@ -4,6 +4,7 @@ from jaxtyping import install_import_hook
 
 install_import_hook(["ssm_ops", "pipeline"], "beartype.beartype")
 
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
@@ -32,6 +33,21 @@ def executor(request):
     from cluster import LocalExecutor
 
     return LocalExecutor(3) if request.param == "local" else request.getfixturevalue("ray_executor")
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """What workers of this process write, before the store rounds it to float32: call it for all frames in order."""
+    from pipeline import store
+
+    frames, original = {}, store.write_frames
+
+    def write(path, start, values):
+        frames[start] = values
+        original(path, start, values)
+
+    monkeypatch.setattr(store, "write_frames", write)
+    return lambda: np.concatenate([frames[start] for start in sorted(frames)])
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,10 @@ def run(
     screen, place = display(), make_executor(executor, workers, address)
     try:
         folders = run_workflow(workflow, runs, place, screen)
+    except KeyboardInterrupt:
+        screen.close()
+        typer.echo("interrupted; run the same command again to continue", err=True)
+        raise typer.Exit(130) from None
     finally:
         screen.close()
         place.close()
@@ -95,9 +99,6 @@ def main() -> None:
     """Runs the command line: a user's mistake is one message and exit code 2, a bug is a traceback."""
     try:
         app()
-    except KeyboardInterrupt:
-        typer.echo("interrupted; run the same command again to continue", err=True)
-        sys.exit(130)
     except Exception as error:
         code = exit_code(error)
         if code is None:

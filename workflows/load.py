@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import YAMLError
 
 from pipeline.archive import locate
 from pipeline.volume import InputError
@@ -51,10 +51,10 @@ def _parse(path: Path) -> CommentedMap:
         raise RecipeError(f"{path}: {error.strerror or error}; give the path of a recipe") from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not a text file; give the path of a recipe in YAML") from error
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise RecipeError(f"{where}: not YAML: {error.problem or error.context}") from error
+        raise RecipeError(f"{where}: not YAML: {_reason(error)}") from error
     if not isinstance(tree, CommentedMap):
         raise RecipeError(f"{path}: a recipe is a mapping with the keys name and stages")
     return tree
@@ -71,18 +71,19 @@ class _Recipe:
         names = target.strip().split(".")
         if not equals or len(names) < 2:
             raise RecipeError(f"--set {text}: write STAGE.KEY=VALUE, as in --set forecast.chunk=7")
-        stages = self.tree.get("stages", {})
-        if names[0] not in stages:
-            raise RecipeError(f"--set {text}: no stage {names[0]!r}{_nearest(names[0], stages)}")
-        node = stages[names[0]]
-        for name in names[1:-1]:
-            if name in node and not isinstance(node[name], dict):
-                raise RecipeError(f"--set {text}: {name!r} has no keys of its own")
+        stages = self.tree.get("stages")
+        if not isinstance(stages, dict) or names[0] not in stages:
+            known = stages if isinstance(stages, dict) else ()
+            raise RecipeError(f"--set {text}: no stage {names[0]!r}{_nearest(names[0], known)}")
+        node = stages
+        for name in names[:-1]:
             node = node.setdefault(name, CommentedMap())
+            if not isinstance(node, dict):
+                raise RecipeError(f"--set {text}: {name!r} has no keys of its own")
         try:
             node[names[-1]] = YAML(typ="safe").load(value)
-        except MarkedYAMLError as error:
-            raise RecipeError(f"--set {text}: the value is not YAML: {error.problem or error.context}") from error
+        except YAMLError as error:
+            raise RecipeError(f"--set {text}: the value is not YAML: {_reason(error)}") from error
 
     def workflow(self) -> Workflow:
         self._keys((), ("name", "stages"), required=("name", "stages"))
@@ -178,6 +179,11 @@ class _Recipe:
         line = _line(self.tree, place)
         where = f"{self.path}:{line}" if line else str(self.path)
         raise RecipeError(f"{where}: {'.'.join(map(str, place))}{': ' if place else ''}{reason}")
+
+
+def _reason(error: YAMLError) -> str:
+    """What the parser says is wrong, on one line."""
+    return getattr(error, "problem", None) or " ".join(str(error).split())
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -66,15 +66,15 @@ def _run_stage(planned: PlannedStage, executor: Executor, display: Display) -> N
     name, kind, folder = planned.stage.name, planned.stage.kind, planned.folder
     if folder.exists() and not kind.resumes:
         shutil.rmtree(folder)
-    resumed = folder.exists()
     folder.mkdir(exist_ok=True)
     display.start(name)
-    started, clock = datetime.now(UTC), time.monotonic()
+    started, clock, first = datetime.now(UTC), time.monotonic(), None
     try:
         for progress in kind.run(planned.stage.settings, planned.inputs, folder, executor):
+            first = progress.done if first is None else first
             display.progress(progress)
     except BaseException:
-        if not kind.resumes:
+        if not kind.resumes or all(path.name.startswith(".") for path in folder.iterdir()):
             shutil.rmtree(folder)
         raise
     seconds = time.monotonic() - clock
@@ -85,7 +85,7 @@ def _run_stage(planned: PlannedStage, executor: Executor, display: Display) -> N
         "settings": asdict(planned.stage.settings),
         "inputs": {role: path.name for role, path in planned.inputs.items()},
         "where": executor.describe() if kind.distributed else "the driver",
-        "resumed": resumed,
+        "continued_from": first,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "versions": {package: importlib.metadata.version(package) for package in VERSIONS},

@@ -18,7 +18,7 @@ def locate(source: str, folder: Path) -> Path:
     """
     if source.startswith(PACKAGE):
         name, _, inside = source[len(PACKAGE) :].partition("/")
-        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        spec = importlib.util.find_spec(name) if name.isidentifier() and name != "__main__" else None
         if spec is None or not spec.submodule_search_locations:
             raise InputError(f"{source}: no Python package {name!r} is installed; pip install 'chronovox[examples]'")
         path = Path(spec.submodule_search_locations[0]) / inside

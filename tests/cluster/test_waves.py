@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from cluster import run_waves
+from cluster.actor import Worker
 from cluster.executor import WorkerLost
 
 
@@ -76,6 +77,42 @@ def test_a_failing_shard_is_reported_as_it_failed(executor, tmp_path):
         pytest.raises(LookupError, match="shard 4 cannot be read"),
     ):
         list(run_waves(group, range(6), exchanges=2))
+
+
+class Forgetful(Teller):
+    def entering_carry(self, shard, point):
+        del point
+        raise FileNotFoundError(f"the carry that enters shard {shard} is gone")
+
+
+def test_a_carry_that_cannot_be_read_is_an_error_and_not_a_zero(executor, tmp_path):
+    """On Ray a call whose argument failed never runs; its worker must not take that for 'nothing came before'."""
+    with (
+        executor.group(lambda: Forgetful(tmp_path), threads=1, most=3) as group,
+        pytest.raises(FileNotFoundError, match="the carry that enters shard 0 is gone"),
+    ):
+        list(run_waves(group, range(3), exchanges=2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_carry_a_worker_refuses_to_go_on(tmp_path):
+    worker = Worker(teller(tmp_path))
+    worker.begin(0)
+    with pytest.raises(RuntimeError, match="no carry arrived"):
+        worker.resume()
+
+
+class Stillborn:
+    def __init__(self):
+        raise ModuleNotFoundError("no module named chronovox here")
+
+
+def test_a_worker_that_cannot_start_says_why(ray_executor):
+    with (
+        ray_executor.group(Stillborn, threads=1, most=1) as group,
+        pytest.raises(RuntimeError, match="(?s)could not start.*no module named chronovox here"),
+    ):
+        group.wait([group.call(0, "ask", "anything")])
 
 
 def count(stop):

@@ -46,15 +46,13 @@ def test_one_process_is_the_float64_reference(single):
 
 
 @pytest.mark.parametrize(("workers", "chunk", "chunks_per_shard"), PLANS)
-def test_every_plan_agrees_with_one_process(inputs, single, tmp_path, workers, chunk, chunks_per_shard):
+def test_every_plan_agrees_with_one_process(inputs, single, tmp_path, written, workers, chunk, chunks_per_shard):
     loaded, frames, forecast = single
     settings = InferSettings("b", chunk=chunk, chunks_per_shard=chunks_per_shard)
-    actual = predict(LocalExecutor(workers), settings, inputs, tmp_path / "out").astype(np.float64)
+    predict(LocalExecutor(workers), settings, inputs, tmp_path / "out")
     scale, mean = loaded.statistics["scale"], loaded.statistics["mean"]
-    increment = (forecast - frames) * scale
-    error = actual - (forecast * scale + mean)
-    stored = np.spacing(np.float32(290)) / 2  # float32 holds kelvins no finer than this
-    assert np.linalg.norm(error) <= 1e-5 * np.linalg.norm(increment) + stored * error.size**0.5
+    increment = (forecast - frames) * scale  # what the model adds to persistence: far smaller than 280 K
+    assert np.linalg.norm(written() - (forecast * scale + mean)) <= 1e-5 * np.linalg.norm(increment)
 
 
 def test_ray_gives_the_bits_of_this_process(inputs, tmp_path, ray_executor):

@@ -76,6 +76,7 @@ def test_channel_statistics(tmp_path):
     statistics, _ = store.read_arrays(output / "statistics.zarr")
     frames = blobs(40, 0)["warmth"].values[:20].astype(np.float64)
     assert statistics["mean"].shape == (1, 1, 1, 1)
+    np.testing.assert_allclose(Truth(output, "a").climatology[0, 0], frames.mean(0), rtol=1e-12)
     np.testing.assert_allclose(statistics["mean"].item(), frames.mean(), rtol=1e-12)
     np.testing.assert_allclose(statistics["scale"].item(), frames.std(), rtol=1e-10)
 

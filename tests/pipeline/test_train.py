@@ -19,21 +19,27 @@ def prepared(finished_run):
     return {"prepared": finished_run["prepared"]}
 
 
+def stop_after(steps, run):
+    """Drops a run after so many training steps; before them it tells where it stands."""
+    for _ in range(1 + steps):
+        next(run)
+    run.close()
+
+
 def arrays_of(folder):
     loaded = checkpoint.Checkpoint.load(folder / "checkpoint.zarr")
     return {(g, n): a for g in ("weights", "optimiser", "best") for n, a in getattr(loaded, g).items()}
 
 
-@pytest.mark.parametrize("stops", [[3], [5], [7, 1, 12], [14]])
-def test_stopped_and_continued_is_the_same_to_the_bit(prepared, tmp_path, stops):
+@pytest.mark.parametrize(("taken", "checkpointed"), [([3], 0), ([5], 5), ([7, 3], 5), ([7, 7], 10), ([14], 10)])
+def test_stopped_and_continued_is_the_same_to_the_bit(prepared, tmp_path, taken, checkpointed):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir(), broken.mkdir()
     list(train(SMALL, prepared, whole))
-    for stop in stops:
-        for count, _ in enumerate(train(SMALL, prepared, broken), start=1):
-            if count == stop:
-                break
-    list(train(SMALL, prepared, broken))
+    for steps in taken:
+        stop_after(steps, train(SMALL, prepared, broken))
+    continued = list(train(SMALL, prepared, broken))
+    assert continued[0].done == checkpointed  # from the checkpoint, not from the start
     assert (broken / "history.jsonl").read_text() == (whole / "history.jsonl").read_text()
     ours, theirs = arrays_of(broken), arrays_of(whole)
     assert ours.keys() == theirs.keys()
@@ -87,7 +93,18 @@ def test_a_torn_history_is_cut_back(tmp_path):
     assert history.path.read_text() == '{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.5}\n'
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"burn_in": 99, "window": 100}, {"burn_in": -1}, {"threads": 0}])
+WRONG = [
+    {"steps": 0},
+    {"burn_in": 99, "window": 100},
+    {"burn_in": -1},
+    {"threads": 0},
+    {"seed": -1},
+    {"clip": 0.0},
+    {"learning_rate": float("nan")},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_settings_are_checked(wrong):
-    with pytest.raises(ValueError, match="give at least 1|leave at least 2 frames"):
+    with pytest.raises(ValueError, match="give at least 1|leave at least 2|give 0 or more|give a positive"):
         TrainSettings(**wrong)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 
 from ssm_ops import Grid, Propagator, reference, scan
 from ssm_ops.layer import MIN_DECAY, ConvSSM
@@ -89,11 +90,11 @@ def test_any_cut_of_time_gives_the_same(cut, parts, case):
 def test_add_carry_is_what_a_scan_from_zero_lacks():
     shape, boundary = (5, 8), ("reflect", "periodic")
     grid, x = Grid(shape, boundary), inputs(shape)
-    a = propagator().power(grid, 1, torch.float64)
+    change = propagator().change(grid, torch.float64)
     carry = grid.to_spectrum(inputs(shape, frames=1, seed=3)[0])
     with torch.no_grad():
-        expected = recurrence(a, grid.to_spectrum(x), carry)
-        states, left = add_carry(a, recurrence(a, grid.to_spectrum(x)), carry)
+        expected = recurrence(change, grid.to_spectrum(x), carry)
+        states, left = add_carry(change, recurrence(change, grid.to_spectrum(x)), carry)
     torch.testing.assert_close(states, expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(left, propagator().power(grid, len(x), torch.float64) * carry)
 
@@ -146,6 +147,41 @@ def test_long_powers_keep_their_accuracy():
         -steps * (slow.decay.double()[:, None] + slow.diffusivity.double()[:, None] * grid.squared_wavenumber())
     )
     torch.testing.assert_close(slow.power(grid, steps, torch.float32).double(), exact, rtol=1e-7, atol=0)
+
+
+def test_slow_modes_stay_exact_over_long_times_in_any_cut():
+    """A memory of 10,000 steps over 30,000 frames: float32 against the float64 recurrence, whole and in chunks."""
+    slow = Propagator(torch.tensor([1e-4]), torch.tensor([0.0]))
+    x = torch.rand(30_000, 1, 1, generator=torch.Generator().manual_seed(0))
+    expected, state = [], 0.0
+    for value in x.double().flatten().tolist():
+        state = np.exp(-slow.decay.double().item()) * state + value
+        expected.append(state)
+    expected = torch.tensor(expected, dtype=torch.float64)
+    whole, _ = scan(x, slow, boundary=("reflect",))
+    grid = Grid((1,), ("reflect",))
+    carry, pieces, change = None, [], slow.change(grid, torch.float32)
+    for chunk in x.split(64):
+        local = recurrence(change, chunk.clone())
+        leaving = local[-1].clone() if carry is None else slow.power(grid, 64, torch.float32) * carry
+        pieces.append(local if carry is None else add_carry(change, local, carry)[0])
+        carry = leaving if carry is None else leaving + local[-1]
+    for states in (whole, torch.cat(pieces)):
+        assert (states.double().flatten() - expected).norm() <= 1e-5 * expected.norm()
+
+
+def test_gradients_reach_a_carry_that_is_all_that_needs_them():
+    carry = torch.ones(2, 4, dtype=torch.float64, requires_grad=True)
+    states, _ = scan(inputs((4,)), propagator(), boundary=("reflect",), carry=carry)
+    states.sum().backward()
+    assert carry.grad is not None
+
+
+def test_a_carry_of_another_shape_is_refused_by_the_annotations():
+    with pytest.raises(TypeCheckError):
+        add_carry(torch.ones(2, 3), torch.ones(4, 2, 3), torch.ones(1, 3))
+    with pytest.raises(TypeCheckError):
+        Propagator(torch.ones(2), torch.ones(2, 2))
 
 
 @given(raw=st.floats(-(2.0**90), 2.0**90, width=32), spread=st.floats(-(2.0**90), 2.0**90, width=32))

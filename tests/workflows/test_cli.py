@@ -74,3 +74,6 @@ def test_no_cluster_there(tmp_path):
     assert done.returncode == 2
     assert "no Ray cluster answers at 127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr
+    done = chronovox("run", recipe, "--address", "ray://127.0.0.1:1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "address of a Ray Client" in done.stderr

@@ -66,7 +66,7 @@ WRONG = [
         "start: 2000-02-01",
         r":11: .*test\.start: unknown key 'start'; known are series, first, last",
     ),
-    ("series: b, chunk", "series: c, chunk", r":20: stages\.forecast\.series: no series 'c'; known are a, b"),
+    ("series: b, chunk", "series: c, chunk", r":22: stages\.forecast\.series: no series 'c'; known are a, b"),
     ("{series: b, first", "{series: c, first", r":11: stages\.prepared\.splits\.test\.series: no series 'c'"),
     ("name: blobs", "name: a/b", r":1: name: is 'a/b'; give a word"),
 ]
@@ -105,6 +105,13 @@ def test_not_a_recipe(tmp_path, content):
         load(tmp_path / "r.yaml")
 
 
+@pytest.mark.parametrize("content", ["stages:\n", "name: a\nstages:\n  m:\n", "name: a\nstages: 3\n"])
+def test_changes_to_a_recipe_that_is_not_whole(tmp_path, content):
+    (tmp_path / "r.yaml").write_text(content)
+    with pytest.raises(RecipeError):
+        load(tmp_path / "r.yaml", ["m.steps=1"])
+
+
 def test_no_such_recipe(tmp_path):
     with pytest.raises(RecipeError, match="No such file"):
         load(tmp_path / "none.yaml")
@@ -128,6 +135,7 @@ def test_changes(recipe):
         ("forecast.chunk", "write STAGE.KEY=VALUE"),
         ("chunk=5", "write STAGE.KEY=VALUE"),
         ("forecast.chunk=[", "the value is not YAML"),
+        ("forecast.chunk=\x07", "the value is not YAML"),
         ("forecast.chunk.deep=1", "'chunk' has no keys of its own"),
     ],
 )
