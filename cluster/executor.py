@@ -36,7 +36,7 @@ class Executor(Protocol):
         ...
 
     def describe(self) -> str:
-        """One line: where the work runs, with how many workers."""
+        """A few words: where the work runs."""
         ...
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ class LocalExecutor:
         yield from function(*arguments)
 
     def describe(self) -> str:
-        return f"this process, {self._workers} worker{'s' if self._workers > 1 else ''}"
+        return "one process"
 
     def close(self) -> None:
         pass

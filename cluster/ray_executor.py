@@ -120,8 +120,7 @@ class RayExecutor:
                 ray.cancel(items)
 
     def describe(self) -> str:
-        where = f"Ray at {self._address}" if self._address else "Ray on this machine"
-        return f"{where}, {f'{self._workers} workers' if self._workers else 'a worker a slot'}"
+        return f"Ray at {self._address}" if self._address else "Ray on this machine"
 
     def close(self) -> None:
         if self._room and not self._guest:

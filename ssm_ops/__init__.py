@@ -1,6 +1,7 @@
 """The convolutional state-space recurrence in frequency space: h_t = A * h_{t-1} + u_t, in any cut of time.
 
-Needs torch and numpy, nothing else of Chronovox. Start with `reference.py` (the definition), then `scan.py`.
+Needs torch, numpy and jaxtyping's annotations, nothing else of Chronovox. Start with
+`reference.py` (the definition), then `scan.py`.
 """
 
 from ssm_ops.affine import Affine

@@ -1,5 +1,6 @@
 """The drawn structure is the real one: import directions, the top level, and every file the README names."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -13,6 +14,15 @@ def test_import_contracts():
     done = subprocess.run([command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
+
+
+def test_ssm_ops_can_be_read_and_tested_alone():
+    allowed = {"torch", "numpy", "jaxtyping", "ssm_ops", *sys.stdlib_module_names}
+    for path in (ROOT / "ssm_ops").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= allowed, path
 
 
 def test_the_top_level_is_what_was_agreed():
