@@ -113,8 +113,8 @@ def exit_code(error: Exception) -> int | None:
     from cluster.resources import ResourceError
     from pipeline.volume import InputError
     from workflows.load import RecipeError
-    from workflows.run import RunBusy
+    from workflows.run import RunRefused
 
-    if isinstance(error, InputError | RecipeError | ResourceError | RunBusy):
+    if isinstance(error, InputError | RecipeError | ResourceError | RunRefused):
         return 2
     return 1 if isinstance(error, WorkerLost) else None

@@ -24,8 +24,8 @@ from workflows.workflow import Workflow
 VERSIONS = ("chronovox", "torch", "ray", "zarr", "xarray", "dask", "numpy")
 
 
-class RunBusy(ValueError):
-    """Another process works on this run."""
+class RunRefused(ValueError):
+    """The run cannot start: another process works on it, or its folder cannot be written."""
 
 
 class Display(Protocol):
@@ -44,10 +44,14 @@ def run(workflow: Workflow, runs: Path, executor: Executor, display: Display) ->
     not. A stage that fails leaves no half-made folder, unless it can continue from it.
 
     Raises:
-        RunBusy: Another process holds this run's lock; the lock of a dead process counts for nothing.
+        RunRefused: The folder cannot be made, or another process holds this run's lock; the lock of a dead process
+            counts for nothing.
     """
     folder = (runs / workflow.name).resolve()  # workers may start elsewhere
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunRefused(f"{folder} cannot be made: {error.strerror}; choose another folder with --runs") from error
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         with lock:
@@ -58,7 +62,7 @@ def run(workflow: Workflow, runs: Path, executor: Executor, display: Display) ->
                 else:
                     _run_stage(stage, executor, display)
     except Timeout as error:
-        raise RunBusy(f"another process runs {folder}; wait for it, or choose another folder with --runs") from error
+        raise RunRefused(f"another process runs {folder}; wait for it, or choose another folder with --runs") from error
     return {stage.stage.name: stage.folder for stage in planned}
 
 

@@ -10,7 +10,7 @@ from pipeline.volume import InputError
 from tests.synthetic import Silent, blobs, write_recipe
 from workflows.load import load
 from workflows.plan import plan
-from workflows.run import RunBusy, run
+from workflows.run import RunRefused, run
 
 ALL = ["raw_a", "raw_b", "prepared", "model", "forecast", "scores", "report"]
 
@@ -84,8 +84,14 @@ def test_a_second_run_is_refused_while_one_works(recipe, tmp_path):
     (tmp_path / "runs" / "blobs").mkdir(parents=True)
     with (
         FileLock(tmp_path / "runs" / "blobs" / ".lock"),
-        pytest.raises(RunBusy, match=r"another process runs .*blobs; wait for it"),
+        pytest.raises(RunRefused, match=r"another process runs .*blobs; wait for it"),
     ):
+        run(load(recipe), tmp_path / "runs", LocalExecutor(), Silent())
+
+
+def test_a_folder_that_cannot_be_made(recipe, tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(RunRefused, match=r"runs.blobs cannot be made: Not a directory; choose another folder"):
         run(load(recipe), tmp_path / "runs", LocalExecutor(), Silent())
 
 
