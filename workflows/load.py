@@ -7,6 +7,7 @@ import difflib
 import json
 import typing
 from collections.abc import Iterable, Sequence
+from graphlib import CycleError
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipeline.archive import locate
 from pipeline.volume import InputError
 from workflows.catalog import kinds
 from workflows.stage import Stage, StageKind
-from workflows.workflow import Workflow
+from workflows.workflow import Workflow, in_order
 
 Key = str | int
 
@@ -93,14 +94,12 @@ class _Recipe:
         if not isinstance(stages, CommentedMap) or not stages:
             self._fail(("stages",), "must map names of stages to their settings")
         built = {str(stage): self._stage(stage) for stage in stages}
+        self._cycles(built)
         for stage in built.values():
             self._inputs(stage, built)
         for stage in built.values():
             self._series(stage, built)
-        try:
-            return Workflow(name, built)
-        except ValueError as error:
-            self._fail(("stages",), str(error))
+        return Workflow(name, built)
 
     def _stage(self, name: Key) -> Stage:
         place, body = ("stages", name), self.tree["stages"][name]
@@ -143,6 +142,14 @@ class _Recipe:
         reason = first["msg"].removeprefix("Value error, ")
         given = "" if first["type"] == "value_error" else f" (it is {first['input']!r})"
         self._fail((*place, *inner), f"{reason[0].lower()}{reason[1:]}{given}")
+
+    def _cycles(self, stages: dict[str, Stage]) -> None:
+        """Looked for first: of a cycle it would also be true, but no help, that some input is of the wrong kind."""
+        try:
+            in_order({name: stage.inputs.values() for name, stage in stages.items()})
+        except CycleError as error:
+            cycle = error.args[1]
+            self._fail(("stages", cycle[1], "inputs"), f"the inputs form a cycle: {' -> '.join(cycle)}; take one out")
 
     def _inputs(self, stage: Stage, stages: dict[str, Stage]) -> None:
         place, kind = ("stages", stage.name, "inputs"), stage.kind

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 
 from workflows.stage import Stage
 
 
 @dataclass(frozen=True)
 class Workflow:
-    """A named graph of stages.
-
-    Raises:
-        ValueError: The inputs form a cycle; the message names its stages.
-    """
+    """A named graph of stages."""
 
     name: str
     stages: dict[str, Stage]
 
-    def __post_init__(self):
-        try:
-            self.ordered()
-        except CycleError as error:
-            raise ValueError(f"the inputs form a cycle: {' <- '.join(error.args[1])}") from error
-
     def ordered(self) -> list[Stage]:
-        """The stages, each after its inputs, otherwise as written."""
-        sorter = TopologicalSorter({name: stage.inputs.values() for name, stage in self.stages.items()})
-        return [self.stages[name] for name in sorter.static_order()]
+        """The stages, each after its inputs. Raises `graphlib.CycleError` if there is no such order."""
+        names = in_order({name: stage.inputs.values() for name, stage in self.stages.items()})
+        return [self.stages[name] for name in names]
+
+
+def in_order(sources: Mapping[str, Iterable[str]]) -> list[str]:
+    """The names, each after its sources. Raises `graphlib.CycleError` with the cycle as its second argument."""
+    return list(TopologicalSorter(sources).static_order())
