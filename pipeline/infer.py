@@ -66,6 +66,7 @@ class InferJob:
         """Creates `prediction.zarr`, unless an interrupted run already did."""
         path = self.output / "prediction.zarr"
         if not path.exists():
+            (self.output / "committed.json").unlink(missing_ok=True)  # what it vouched for is gone
             volume = store.open_volume(self.prepared, self.settings.series, chunked=True)
             store.create_volume(
                 forecast_template(volume, self.settings.series), path, min(self.settings.chunk, self.frames)

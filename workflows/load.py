@@ -52,7 +52,7 @@ def _parse(path: Path) -> CommentedMap:
         raise RecipeError(f"{path}: {error.strerror or error}; give the path of a recipe") from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not a text file; give the path of a recipe in YAML") from error
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # ValueError: a date such as 2000-02-31
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise RecipeError(f"{where}: not YAML: {_reason(error)}") from error
@@ -83,7 +83,7 @@ class _Recipe:
                 raise RecipeError(f"--set {text}: {name!r} has no keys of its own")
         try:
             node[names[-1]] = YAML(typ="safe").load(value)
-        except YAMLError as error:
+        except (YAMLError, ValueError) as error:
             raise RecipeError(f"--set {text}: the value is not YAML: {_reason(error)}") from error
 
     def workflow(self) -> Workflow:
@@ -188,7 +188,7 @@ class _Recipe:
         raise RecipeError(f"{where}: {'.'.join(map(str, place))}{': ' if place else ''}{reason}")
 
 
-def _reason(error: YAMLError) -> str:
+def _reason(error: YAMLError | ValueError) -> str:
     """What the parser says is wrong, on one line."""
     return getattr(error, "problem", None) or " ".join(str(error).split())
 

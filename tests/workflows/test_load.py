@@ -131,6 +131,7 @@ def test_changes(recipe):
         ("forecast.chunk", "write STAGE.KEY=VALUE"),
         ("chunk=5", "write STAGE.KEY=VALUE"),
         ("forecast.chunk=[", "the value is not YAML"),
+        ("prepared.splits.test.last=2000-02-31", "the value is not YAML"),
         ("forecast.chunk=\x07", "the value is not YAML"),
         ("forecast.chunk.deep=1", "'chunk' has no keys of its own"),
     ],
