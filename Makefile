@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECIPE := workflows/recipes/climate_forecast.yaml
 
-.PHONY: demo test lint clean
+.PHONY: demo test bench lint clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Chronovox needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -19,6 +19,11 @@ demo: $(VENV)/ready
 # Lint, import contracts, tests.
 test: lint
 	$(BIN)/python -m pytest
+
+# How fast the scan is against what a user would write today; writes docs/speed.md. About four minutes.
+bench: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m tests.benchmarks.scan_speed
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -11,8 +11,7 @@ from torch.nn.functional import softplus
 
 from ssm_ops.affine import Affine
 from ssm_ops.carry import Program
-from ssm_ops.scan import add_carry, recurrence
-from ssm_ops.spectrum import Grid
+from ssm_ops.scan import final_carry, scan
 from ssm_ops.transition import Propagator
 
 MIN_DECAY = 1e-5
@@ -58,26 +57,23 @@ class ConvSSM(nn.Module):
 
         The carry is the spectrum (state, *spectrum) of the state before the first frame, in the input's precision.
         """
-        grid = Grid(tuple(chunks[0].shape[2:]), tuple(boundary))
-        propagator = self.transition()
-        change = propagator.change(grid, chunks[0].dtype)
-        project = self.B * -torch.expm1(-propagator.decay)[:, None]
+        transition = self.transition()
+        project = self.B * -torch.expm1(-transition.decay)[:, None]
+        offsets = [mix(project, x) for x in chunks]
 
-        spectra, state = [], None
-        for x in chunks:
-            spectra.append(recurrence(change, grid.to_spectrum(mix(project, x)), state))
-            state = spectra[-1][-1]
-        length = sum(x.shape[0] for x in chunks)
-        final = state if state.requires_grad else state.clone()  # a view would keep all states alive
+        final = None
+        for u in offsets:
+            final = final_carry(u, transition, boundary=boundary, carry=final)
+        grid = transition.basis(tuple(chunks[0].shape[2:]), tuple(boundary), len(project))
+        power = transition.power(grid, sum(x.shape[0] for x in chunks)).to(final.dtype)
 
-        carry = yield Affine(propagator.power(grid, length, change.dtype), final)
+        carry = yield Affine(power, final)
 
+        gain = self.D.reshape(-1, *[1] * len(grid.shape))
         outputs = []
-        for x, spectrum in zip(chunks, spectra, strict=True):
-            if carry is not None:
-                spectrum, carry = add_carry(change, spectrum, carry)
-            gain = self.D.reshape(-1, *[1] * len(grid.shape))
-            outputs.append(mix(self.C, grid.to_field(spectrum)) + gain * x)
+        for u, x in zip(offsets, chunks, strict=True):
+            states, carry = scan(u, transition, boundary=boundary, carry=carry)
+            outputs.append(mix(self.C, states) + gain * x)
         return outputs
 
 

@@ -1,8 +1,10 @@
 """Real fields on a grid and their spectra, with the boundary of each axis built into the basis.
 
-`periodic` axes use the Fourier basis; `reflect` axes (no flux through the border) the cosine basis of the half-sample
-even extension, the DCT-II, numpy's "symmetric" padding. In these bases a convolution that respects the boundary is a
-product, at every step and not only at the first (Strang, "The Discrete Cosine Transform", SIAM Review 41, 1999).
+`periodic` axes use the Fourier basis; `reflect` axes (no flux through the border) the cosines of the half-sample even
+extension, the DCT-II, numpy's "symmetric" padding; `dirichlet` axes (zero at the virtual points just outside) the sines
+of the odd extension, the DST-I. In these bases a convolution that respects the boundary is a product, at every step and
+not only at the first (Strang, "The Discrete Cosine Transform", SIAM Review 41, 1999). A `padded` axis has open ends:
+its state lives on a periodic ring, longer than the field by a guard band into which things may leave.
 """
 
 from __future__ import annotations
@@ -12,35 +14,34 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor
 
-BOUNDARIES = ("periodic", "reflect")
+from ssm_ops import compiled
 
+BOUNDARIES = ("periodic", "reflect", "dirichlet", "padded")
+MIRRORS = ("reflect", "dirichlet")
+"""Boundaries that only kernels symmetric along the axis respect."""
 
-@lru_cache(maxsize=32)
-def cosine_basis(size: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "frequency position"]:
-    """The orthonormal DCT-II matrix: rows cos(pi k (i + 1/2) / n), scaled to unit length."""
-    k = torch.arange(size, dtype=torch.float64)[:, None]
-    i = torch.arange(size, dtype=torch.float64)
-    basis = torch.cos(math.pi * k * (i + 0.5) / size) * math.sqrt(2 / size)
-    basis[0] /= math.sqrt(2)
-    return basis.to(dtype=dtype, device=device)
+MATRIX_PRIME, MATRIX_SIZE = 17, 256
+"""A Fourier axis of at most `MATRIX_SIZE` voxels whose size has a prime factor of `MATRIX_PRIME` or more is transformed
+by a matrix product: FFT libraries are slow there (73 voxels: 39 us against 13 us, `make bench`)."""
 
 
 @dataclass(frozen=True)
 class Grid:
     """The spatial grid of a field: the size and the boundary of each of its 1 to 3 axes.
 
-    Spectra are real when every axis reflects; otherwise complex, with the last periodic axis holding only its
-    non-negative frequencies (real fields make the others redundant).
+    Spectra are real when every axis reflects or is dirichlet; otherwise complex, with one Fourier axis, `half_axis`,
+    holding only its non-negative frequencies (real fields make the others redundant).
 
     Args:
         shape: Voxels along each axis.
-        boundary: One of `BOUNDARIES` for each axis.
+        boundary: One of `BOUNDARIES` for each axis; `padded:24` is a guard band of 24 voxels, plain `padded` one of
+            at least the axis's own size, rounded up to a size with fast transforms.
 
     Raises:
-        ValueError: The two do not have one entry an axis, or a boundary is unknown.
+        ValueError: The two do not have one entry an axis, an axis has no voxel, or a boundary is unknown.
     """
 
     shape: tuple[int, ...]
@@ -51,62 +52,211 @@ class Grid:
             raise ValueError(
                 f"grid of shape {self.shape} has boundary {self.boundary}; give 1 to 3 axes and one boundary for each"
             )
+        if min(self.shape) < 1:
+            raise ValueError(f"grid of shape {self.shape} has an axis without voxels; give each axis 1 or more")
         for axis, name in enumerate(self.boundary):
-            if name not in BOUNDARIES:
-                raise ValueError(f"boundary {name!r} of axis {axis} is unknown; use one of {', '.join(BOUNDARIES)}")
+            kind, _, guard = name.partition(":")
+            if kind not in BOUNDARIES or (guard and (kind != "padded" or not guard.isdigit())):
+                raise ValueError(
+                    f"boundary {name!r} of axis {axis} is unknown; use one of {', '.join(BOUNDARIES)}, or padded:24 "
+                    "for a guard band of 24 voxels"
+                )
 
     @cached_property
-    def periodic(self) -> tuple[int, ...]:
-        """The periodic axes, counted from the end (-1 is the last)."""
-        return tuple(i - len(self.shape) for i, name in enumerate(self.boundary) if name == "periodic")
+    def kinds(self) -> tuple[str, ...]:
+        """The boundary of each axis without the width of its guard band."""
+        return tuple(name.partition(":")[0] for name in self.boundary)
 
     @cached_property
-    def reflecting(self) -> tuple[int, ...]:
-        """The reflecting axes of more than one voxel, counted from the end (one voxel is its own cosine spectrum)."""
-        axes = range(-len(self.shape), 0)
-        return tuple(i for i in axes if self.boundary[i] == "reflect" and self.shape[i] > 1)
+    def ring(self) -> tuple[int, ...]:
+        """The shape on which states live: `shape`, with the guard band of each padded axis behind its last voxel."""
+        return tuple(_ring(size, name) for size, name in zip(self.shape, self.boundary, strict=True))
+
+    @cached_property
+    def fourier(self) -> tuple[int, ...]:
+        """The axes with a Fourier basis, periodic or padded, counted from the end (-1 is the last)."""
+        return tuple(i for i in range(-len(self.shape), 0) if self.kinds[i] not in MIRRORS)
+
+    @cached_property
+    def mirrored(self) -> tuple[int, ...]:
+        """The axes with a cosine or sine basis, of more than one voxel, counted from the end."""
+        return tuple(i for i in range(-len(self.shape), 0) if self.kinds[i] in MIRRORS and self.shape[i] > 1)
+
+    @cached_property
+    def mirrors(self) -> tuple[int, ...]:
+        """All axes with a cosine or sine basis, counted from the end."""
+        return tuple(i for i in range(-len(self.shape), 0) if self.kinds[i] in MIRRORS)
+
+    @cached_property
+    def half_axis(self) -> int | None:
+        """The Fourier axis that keeps non-negative frequencies only: the last with a fast transform, or the last."""
+        fast = [i for i in self.fourier if not _slow(self.ring[i])]
+        return (fast or self.fourier or (None,))[-1]
+
+    def ways(self, field: Inexact[Tensor, "*any"]) -> tuple[list[int], list[int]]:
+        """The Fourier axes to be transformed by matrix products, and those by FFT, the half axis last."""
+        can = field.device.type == "cpu" and not (field.requires_grad and torch.is_grad_enabled())
+        return self._ways[can]
+
+    @cached_property
+    def _ways(self) -> dict[bool, tuple[list[int], list[int]]]:
+        others = [i for i in self.fourier if i != self.half_axis]
+        half = [] if self.half_axis is None else [self.half_axis]
+        slow = [i for i in others if _slow(self.ring[i])]
+        return {True: (slow, [i for i in others if i not in slow] + half), False: ([], others + half)}
+
+    @cached_property
+    def spectrum_shape(self) -> tuple[int, ...]:
+        """The shape of a spectrum."""
+        sizes = list(self.ring)
+        if self.half_axis is not None:
+            sizes[self.half_axis] = sizes[self.half_axis] // 2 + 1
+        return tuple(sizes)
+
+    def spectrum_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """The type of the spectrum of a real field of type `dtype`."""
+        return dtype.to_complex() if self.fourier else dtype
 
     def to_spectrum(self, field: Float[Tensor, "*lead"]) -> Shaped[Tensor, "*spectrum"]:
-        """The spectrum over the last axes of a real field; leading axes are free. Orthonormal on cosine axes.
+        """The spectrum over the last axes of a real field; leading axes are free. Orthonormal on cosine and sine axes.
 
         Always a new tensor: scans overwrite it.
         """
-        if not self.periodic and not self.reflecting:
-            return field.clone()
-        for axis in self.reflecting:
-            field = _along(cosine_basis(self.shape[axis], field.dtype, field.device), field, axis)
-        return torch.fft.rfftn(field, dim=self.periodic) if self.periodic else field
+        if not self.fourier and not self.mirrored:
+            return field.clone(memory_format=torch.contiguous_format)
+        for axis in self.mirrored:
+            field = _along(_basis(self.kinds[axis], self.shape[axis], field.dtype, field.device), field, axis)
+        if not self.fourier:
+            return field.contiguous()
+        by_matrix, by_fft = self.ways(field)
+        spectrum = torch.fft.rfftn(field, s=[self.ring[i] for i in by_fft], dim=by_fft)
+        for axis in by_matrix:
+            spectrum = _dft(spectrum.contiguous(), axis, self.ring[axis])
+        return spectrum.contiguous()
 
-    def to_field(self, spectrum: Shaped[Tensor, "*spectrum"]) -> Float[Tensor, "*lead"]:
-        """The real field of a spectrum: the inverse of `to_spectrum`."""
-        field = spectrum if self.periodic or self.reflecting else spectrum.clone()
-        if self.periodic:
-            field = torch.fft.irfftn(spectrum, s=[self.shape[i] for i in self.periodic], dim=self.periodic)
-        for axis in self.reflecting:
-            field = _along(cosine_basis(self.shape[axis], field.dtype, field.device).T, field, axis)
-        return field
+    def to_field(
+        self, spectrum: Shaped[Tensor, "*spectrum"], out: Float[Tensor, "*lead"] | None = None
+    ) -> Float[Tensor, "*lead"]:
+        """The real field of a spectrum: the inverse of `to_spectrum`, written into `out` where it is given.
+
+        The spectrum may be overwritten.
+        """
+        field = spectrum if self.fourier or self.mirrored or out is not None else spectrum.clone()
+        if self.fourier:
+            by_matrix, by_fft = self.ways(field)
+            for axis in by_matrix:
+                field = _dft(field.contiguous(), axis, self.ring[axis], inverse=True)
+            sizes = [self.ring[i] for i in by_fft]
+            if out is not None and self.ring == self.shape and not self.mirrored:
+                return torch.fft.irfftn(field, s=sizes, dim=by_fft, out=out)
+            field = torch.fft.irfftn(field, s=sizes, dim=by_fft)
+            field = field[(..., *[slice(size) for size in self.shape])]
+        for axis in self.mirrored:
+            field = _along(_basis(self.kinds[axis], self.shape[axis], field.dtype, field.device).mT, field, axis)
+        return field if out is None else out.copy_(field)
 
     def wavenumbers(self, axis: int, device: torch.device | None = None) -> Float[Tensor, "frequency"]:
         """The wavenumbers of an axis (from the end, -1 is the last) in radians a voxel, float64, as in the spectrum."""
-        size = self.shape[axis]
-        if self.boundary[axis] == "reflect":
-            return math.pi / size * torch.arange(size, dtype=torch.float64, device=device)
-        frequencies = torch.fft.rfftfreq if axis == self.periodic[-1] else torch.fft.fftfreq
+        size = self.ring[axis]
+        k = torch.arange(size, dtype=torch.float64, device=device)
+        if self.kinds[axis] == "reflect":
+            return math.pi / size * k
+        if self.kinds[axis] == "dirichlet":
+            return math.pi / (size + 1) * (k + 1)
+        frequencies = torch.fft.rfftfreq if axis == self.half_axis else torch.fft.fftfreq
         return 2 * math.pi * frequencies(size, dtype=torch.float64, device=device)
+
+    def shaped(self, line: Shaped[Tensor, "frequency"], axis: int) -> Shaped[Tensor, "*spectrum"]:
+        """Values along one axis (from the end), shaped to be broadcast against a spectrum."""
+        return line.reshape(-1, *[1] * (-1 - axis))
 
     def squared_wavenumber(self, device: torch.device | None = None) -> Float[Tensor, "*spectrum"]:
         """|w|^2 at every frequency of the spectrum, float64, radians^2 a voxel^2."""
-        total = torch.zeros((), dtype=torch.float64, device=device)
-        for axis in range(-len(self.shape), 0):
-            w = self.wavenumbers(axis, device)
-            total = total + (w * w).reshape(-1, *[1] * (-1 - axis))
-        return total
+        lines = [self.shaped(self.wavenumbers(axis, device).square(), axis) for axis in range(-len(self.shape), 0)]
+        return sum(lines[1:], lines[0])
+
+    def adjoint_weight(self, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "*spectrum"]:
+        """How the gradient to a spectrum follows from the spectrum of a gradient: the factor of each frequency.
+
+        The adjoint of `to_field` is this weight times `to_spectrum`: 1 over the Fourier transform's length, twice that
+        for the frequencies that also stand for their negative.
+        """
+        if self.half_axis is None:
+            return torch.ones((), dtype=dtype, device=device)
+        weight = torch.full((self.spectrum_shape[self.half_axis],), 2.0, dtype=dtype, device=device)
+        weight[0] = 1
+        if self.ring[self.half_axis] % 2 == 0:
+            weight[-1] = 1
+        return self.shaped(weight / math.prod(self.ring[i] for i in self.fourier), self.half_axis)
 
 
-def _along(matrix: Tensor, field: Tensor, axis: int) -> Tensor:
+def _ring(size: int, name: str) -> int:
+    kind, _, guard = name.partition(":")
+    if kind != "padded":
+        return size
+    if guard:
+        return size + int(guard)
+    return next(n for n in range(2 * size, 4 * size + 1) if _largest_prime(n) <= 5)
+
+
+def _largest_prime(size: int) -> int:
+    largest, factor = 1, 2
+    while size > 1:
+        if size % factor == 0:
+            size, largest = size // factor, factor
+        else:
+            factor += 1
+    return largest
+
+
+@lru_cache
+def _slow(size: int) -> bool:
+    return size <= MATRIX_SIZE and _largest_prime(size) >= MATRIX_PRIME
+
+
+@lru_cache(maxsize=64)
+def _basis(kind: str, size: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "frequency position"]:
+    """The orthonormal DCT-II (`reflect`) or DST-I (`dirichlet`) matrix."""
+    k = torch.arange(size, dtype=torch.float64)[:, None]
+    i = torch.arange(size, dtype=torch.float64)
+    if kind == "reflect":
+        basis = torch.cos(math.pi * k * (i + 0.5) / size) * math.sqrt(2 / size)
+        basis[0] /= math.sqrt(2)
+    else:
+        basis = torch.sin(math.pi * (k + 1) * (i + 1) / (size + 1)) * math.sqrt(2 / (size + 1))
+    return basis.to(dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=64)
+def _dft_halves(size: int, dtype: torch.dtype) -> tuple[Float[Tensor, "half half"], Float[Tensor, "odd odd"]]:
+    """The cosines and sines of a Fourier transform of `size` points, for its first half of frequencies and points."""
+    half, odd = size // 2 + 1, (size - 1) // 2
+    k = torch.arange(half, dtype=torch.float64)
+    angle = 2 * math.pi / size * torch.remainder(k[:, None] * k, size)
+    sines = torch.sin(angle[1 : odd + 1, 1 : odd + 1])
+    return torch.cos(angle).to(dtype), sines.to(dtype)
+
+
+def _dft(
+    spectrum: Shaped[Tensor, "*spectrum"], axis: int, size: int, inverse: bool = False
+) -> Shaped[Tensor, "*spectrum"]:
+    """The Fourier transform along one axis by matrix products, in place, on a CPU and without gradients.
+
+    x_j + x_-j meets the cosines, x_j - x_-j the sines: half the work of the full matrix, and in real numbers.
+    """
+    signal = torch.view_as_real(spectrum).flatten(axis).flatten(0, -3)  # (batch, n, what is behind)
+    batch, _, behind = signal.shape
+    cosines, sines = _dft_halves(size, signal.dtype)
+    even, odd = signal.new_empty(len(cosines), batch, behind), signal.new_empty(len(sines), batch, behind)
+    compiled.fold(signal.numpy(), even.numpy(), odd.numpy())
+    even = (cosines @ even.flatten(1)).view_as(even)
+    odd = (sines @ odd.flatten(1)).view_as(odd)
+    compiled.unfold(even.numpy(), odd.numpy(), 1 if inverse else -1, 1 / size if inverse else 1, signal.numpy())
+    return torch.view_as_complex(signal.view(*spectrum.shape, 2))
+
+
+def _along(matrix: Float[Tensor, "n n"], field: Float[Tensor, "*lead"], axis: int) -> Float[Tensor, "*lead"]:
     """The product of `matrix` with every line of `field` along `axis` (from the end)."""
     if axis == -1:
-        return field @ matrix.T
-    if axis == -2:
-        return matrix @ field
-    return (field.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
+        return field @ matrix.mT
+    return (matrix @ field.flatten(axis + 1)).reshape(field.shape) if axis < -2 else matrix @ field

@@ -19,7 +19,10 @@ def forecasts(weights: dict[str, np.ndarray], frames: np.ndarray, boundary: tupl
             w = {name.removeprefix(f"blocks.{n}."): a for name, a in weights.items() if name.startswith(f"blocks.{n}.")}
             decay = softplus(w["ssm.raw_decay"]) + MIN_DECAY
             offset = mix((1 - np.exp(-decay))[:, None] * w["ssm.B"], stream)
-            states[n] = reference.step(states[n], decay, softplus(w["ssm.raw_diffusivity"]), boundary) + offset
+            states[n] = (
+                reference.propagate(states[n], boundary, decay=decay, diffusivity=softplus(w["ssm.raw_diffusivity"]))
+                + offset
+            )
             y = mix(w["ssm.C"], states[n]) + w["ssm.D"].reshape(-1, *[1] * len(boundary)) * stream
             gated = mix(w["value"], y) / (1 + np.exp(-mix(w["gate"], y)))
             stream = stream + y + mix(w["output"], gated)

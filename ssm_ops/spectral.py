@@ -1,0 +1,300 @@
+"""The scan in frequency space, streamed: tile after tile of time is transformed, walked, and transformed back.
+
+Nothing of the size of the input's spectrum is ever held. A tile is a run of frames of some channels, small enough for a
+core's cache; a strip of channels walks its tiles forward in time (`forward`), or backward with the adjoint recurrence
+(`backward`): with H the states' spectra and g the gradient to the states,
+
+    G_t = g_t + conj(a_{t+1}) G_{t+1},   dL/dx_t = G_t,   dL/da = sum_t conj(H_{t-1}) G_t,   dL/dcarry = conj(a_0) G_0
+
+in the basis of the grid; a gradient to a half spectrum is that times `Grid.adjoint_weight`. H_{t-1} is transformed
+again from the states, tile by tile, and what depends on the transition's parameters alone is left to autograd
+(`gradients.py`). The same code runs on every device; only the innermost loop over time is compiled on CPUs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Inexact, Shaped
+from torch import Tensor
+
+from ssm_ops import compiled
+from ssm_ops.gradients import Sums, change_of_all, steps_of
+from ssm_ops.parallel import on_threads
+from ssm_ops.spectrum import Grid
+from ssm_ops.transition import Transition, Voxels, of_channels
+
+TILE_BYTES, TILE_SHARE = (2**17, 2**20), 72
+"""Bytes of one tile's spectra on a CPU: this share of the input, between these two. Each thread holds about five arrays
+of that size, so two threads a tenth of the input. Measured: `make bench`."""
+OTHER_TILE_BYTES = 2**26
+"""The same elsewhere: large enough to fill a GPU. Not measured."""
+
+Fields = Inexact[Tensor, "batch time channel *grid"]
+Spectra = Shaped[Tensor, "batch channel *spectrum"]
+Steps = Float[Tensor, "batch_or_one time_or_one channel_or_one"]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Some channels of one sample, cut along time into the spans of its tiles."""
+
+    sample: int
+    channels: slice
+    spans: tuple[slice, ...]
+
+
+def strips(x: Fields, grid: Grid | Voxels) -> list[Strip]:
+    """How a scan is cut: by bytes alone, so that the bits of its result do not depend on the number of threads."""
+    batch, time, channels = x.shape[:3]
+    frame = math.prod(grid.spectrum_shape) * grid.spectrum_dtype(x.real.dtype).itemsize
+    budget = OTHER_TILE_BYTES
+    if x.device.type == "cpu":
+        share = x.nbytes // TILE_SHARE
+        budget = min(max(share, TILE_BYTES[0]), TILE_BYTES[1])
+    width = min(channels, max(1, budget // (frame * time)))
+    count = math.ceil(time / max(1, budget // (frame * width)))
+    spans = tuple(slice(time * i // count, time * (i + 1) // count) for i in range(count))
+    starts = [(sample, c) for sample in range(batch) for c in range(0, channels, width)]
+    return [Strip(sample, slice(c, min(c + width, channels)), spans) for sample, c in starts]
+
+
+def forward(
+    x: Fields,
+    transition: Transition,
+    grid: Grid | Voxels,
+    *,
+    dt: Steps | None = None,
+    carry: Spectra | None = None,
+    with_states: bool = True,
+) -> tuple[Fields | None, Spectra]:
+    """The states and the carry that leaves; without states the carry alone, sparing the inverse transform."""
+    kind = grid.spectrum_dtype(x.real.dtype)
+    states = empty(x, kind if isinstance(grid, Voxels) else x.dtype) if with_states else None
+    left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind, device=x.device)
+    if carry is not None:
+        left += carry
+    uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
+
+    walk_time = loops(x.device)
+
+    def walk(strip: Strip) -> None:
+        inputs, state = x[strip.sample, :, strip.channels], left[strip.sample, strip.channels]
+        outputs = None if states is None else states[strip.sample, :, strip.channels]
+        change = _Change(transition, grid, dt, strip, kind, uniform)
+        for span in strip.spans:
+            spectra = grid.to_spectrum(inputs[span])
+            walk_time.recurrence(spectra, change(span), state)
+            if outputs is not None:
+                grid.to_field(spectra, out=outputs[span])
+            del spectra  # before the next tile's are made
+
+    with torch.no_grad():
+        on_threads(walk, strips(x, grid), x.device)
+    return states, left
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The gradients to what entered `forward`; `None` where none was asked for."""
+
+    x: Fields | None
+    carry: Spectra | None
+    dt: Steps | None
+    parameters: dict[str, Tensor] | None
+
+
+def backward(
+    x: Fields,
+    states: Fields | None,
+    transition: Transition,
+    grid: Grid | Voxels,
+    gradient: Fields | None,
+    carry_gradient: Spectra | None,
+    *,
+    dt: Steps | None = None,
+    carry: Spectra | None = None,
+    towards_x: bool = True,
+    towards_transition: bool = True,
+) -> Gradients:
+    """The adjoint of `forward`: from the gradients to its two results to the gradients to its arguments.
+
+    `states` as `forward` gave them spare the recurrence (without a guard band); `x` then tells its type only.
+    """
+    kind = grid.spectrum_dtype(x.real.dtype)
+    weight = grid.adjoint_weight(x.real.dtype, x.device)
+    to_x = empty(x, x.dtype) if towards_x else None
+    left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind, device=x.device)
+    if carry_gradient is not None:
+        left += carry_gradient / weight
+    sums = Sums(transition, grid, dt, left) if towards_transition else None
+    uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
+
+    walk_time = loops(x.device)
+
+    def walk(strip: Strip) -> None:
+        here = (strip.sample, strip.channels)
+        change = _Change(transition, grid, dt, strip, kind, uniform)
+        if sums is not None:
+            entering = None if carry is None else carry[here]
+            past = _past(x[strip.sample, :, strip.channels], states, strip, grid, change, entering, kind)
+        for span in reversed(strip.spans):
+            if gradient is None:
+                spectra = left.new_zeros((span.stop - span.start, *left[here].shape))
+            else:
+                spectra = grid.to_spectrum(gradient[strip.sample, span, strip.channels])
+            walk_time.adjoint(spectra, change(span), left[here])
+            if sums is not None and uniform is not None:
+                walk_time.correlate(spectra, past(span), sums.uniform[here])
+            elif sums is not None:
+                sums.add(strip.sample, span, strip.channels, past(span).conj() * spectra * weight)
+            if to_x is not None:
+                _to_inputs(spectra, grid, to_x[strip.sample, span, strip.channels])
+            del spectra  # before the next tile's are made
+
+    with torch.no_grad():
+        on_threads(walk, strips(x, grid), x.device)
+        left *= weight
+        to_dt, parameters = sums.gradients(weight) if sums is not None else (None, None)
+    return Gradients(to_x, left, to_dt, parameters)
+
+
+class _Change:
+    """a^dt - 1 for the frames of a tile, (1 or frames, channel, *spectrum)."""
+
+    def __init__(
+        self,
+        transition: Transition,
+        grid: Grid | Voxels,
+        dt: Steps | None,
+        strip: Strip,
+        kind: torch.dtype,
+        uniform: Tensor | None,
+    ):
+        self.grid, self.kind, self.uniform = grid, kind, None
+        if uniform is None:
+            self.own, self.steps = of_channels(transition, strip.channels), steps_of(dt, strip.sample, strip.channels)
+        else:
+            self.uniform = uniform[strip.sample if len(uniform) > 1 else 0, strip.channels][None]
+
+    def __call__(self, span: slice) -> Shaped[Tensor, "time_or_one channel *spectrum"]:
+        return self.own.change(self.grid, self.steps[span]).to(self.kind) if self.uniform is None else self.uniform
+
+
+def _to_inputs(spectra: Tensor, grid: Grid | Voxels, out: Tensor) -> None:
+    """The gradient to real or complex inputs from its spectra."""
+    if isinstance(grid, Voxels) and not out.is_complex():
+        out.copy_(spectra.real)
+    else:
+        grid.to_field(spectra, out=out)
+
+
+def _past(
+    x: Tensor, states: Fields | None, strip: Strip, grid: Grid | Voxels, change: _Change, entering: Tensor | None, kind
+) -> Callable[[slice], Tensor]:
+    """The spectra of the states before the frames of a span, as a function of the span.
+
+    They are transforms of the states where those hold all of it; where a guard band is missing from them, they are
+    recomputed from the inputs and the carries at the borders of tiles.
+    """
+    start = x.new_zeros((x.shape[1], *grid.spectrum_shape), dtype=kind)
+    if entering is not None:
+        start += entering
+    if states is not None and (isinstance(grid, Voxels) or grid.ring == grid.shape):
+        own = states[strip.sample, :, strip.channels]
+
+        def from_states(span: slice) -> Tensor:
+            if span.start > 0:
+                return grid.to_spectrum(own[span.start - 1 : span.stop - 1])
+            later = [grid.to_spectrum(own[: span.stop - 1])] if span.stop > 1 else []
+            return torch.cat([start[None], *later])
+
+        return from_states
+
+    borders, state = {}, start
+    for span in strip.spans:
+        borders[span.start] = state.clone()
+        if span is not strip.spans[-1]:
+            loops(x.device).recurrence(grid.to_spectrum(x[span]), change(span), state)
+
+    def from_inputs(span: slice) -> Tensor:
+        spectra = grid.to_spectrum(x[span])
+        loops(x.device).recurrence(spectra, change(span), borders[span.start].clone())
+        return torch.cat([borders[span.start][None], spectra[:-1]])
+
+    return from_inputs
+
+
+@dataclass(frozen=True)
+class Loops:
+    """The loops over the frames of a tile, in place on spectra (time, channel, *spectrum); `change` is a - 1.
+
+    Attributes:
+        recurrence: (spectra, change, state): state_t = state_{t-1} + change_t state_{t-1} + spectra_t.
+        adjoint: (spectra, change, state): G_t = spectra_t + state_t, state_{t-1} = G_t + conj(change_t) G_t.
+        correlate: (spectra, before, total): adds sum_t conj(before_t) spectra_t to total.
+    """
+
+    recurrence: Callable[[Tensor, Tensor, Tensor], None]
+    adjoint: Callable[[Tensor, Tensor, Tensor], None]
+    correlate: Callable[[Tensor, Tensor, Tensor], None]
+
+
+def loops(device: torch.device) -> Loops:
+    """Compiled on a CPU, in torch elsewhere."""
+    return COMPILED if device.type == "cpu" else TORCH
+
+
+def _recurrence(spectra: Tensor, change: Tensor, state: Tensor) -> None:
+    before = state
+    for t, spectrum in enumerate(spectra.unbind(0)):
+        before = spectrum.addcmul_(change[t if change.shape[0] > 1 else 0], before).add_(before)
+    state.copy_(before)
+
+
+def _adjoint(spectra: Tensor, change: Tensor, state: Tensor) -> None:
+    after, back = state, change.conj()
+    for t in range(spectra.shape[0] - 1, -1, -1):
+        now = spectra[t].add_(after)
+        after = torch.addcmul(now, back[t if change.shape[0] > 1 else 0], now)
+    state.copy_(after)
+
+
+def _correlate(spectra: Tensor, before: Tensor, total: Tensor) -> None:
+    total += (before.conj() * spectra).sum(0)
+
+
+def _compiled(for_complex: Callable, for_real: Callable) -> Callable[[Tensor, Tensor, Tensor], None]:
+    def call(spectra: Tensor, other: Tensor, state: Tensor) -> None:
+        (for_complex if spectra.is_complex() else for_real)(*_views(spectra, other, state))
+
+    return call
+
+
+def _views(spectra: Tensor, other: Tensor, state: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numpy views with one axis for all frequencies of all channels, real and imaginary parts in turn."""
+    if other.shape[1:] != spectra.shape[1:]:
+        other = other.expand(other.shape[0], *spectra.shape[1:]).contiguous()
+    flat = spectra.numpy(), other.numpy(), state.numpy()
+    if spectra.is_complex():
+        flat = tuple(part.view(part.real.dtype) for part in flat)
+    return flat[0].reshape(len(spectra), -1), flat[1].reshape(len(other), -1), flat[2].reshape(-1)
+
+
+def empty(x: Fields, dtype: torch.dtype) -> Fields:
+    """An uninitialised tensor shaped as `x`. Numpy asks the system for huge pages: 34 MB cost 2.5 instead of 17 ms."""
+    if x.device.type == "cpu":
+        return torch.from_numpy(np.empty(x.shape, np.dtype(str(dtype).removeprefix("torch."))))
+    return torch.empty(x.shape, dtype=dtype, device=x.device)
+
+
+TORCH = Loops(_recurrence, _adjoint, _correlate)
+COMPILED = Loops(
+    _compiled(compiled.recurrence, compiled.real_recurrence),
+    _compiled(compiled.adjoint, compiled.real_adjoint),
+    _compiled(compiled.correlate, compiled.real_correlate),
+)
