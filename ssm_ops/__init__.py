@@ -4,17 +4,20 @@ Needs torch, numpy, numba and jaxtyping's annotations, nothing else of Chronovox
 `reference.py` (the definition), then `scan.py`.
 """
 
-from ssm_ops.affine import Affine
+from ssm_ops.affine import IDENTITY, Affine, chain_prefix, tree_prefix
 from ssm_ops.carry import Carry, CarryExchange, LocalExchange, drive
+from ssm_ops.convolution import convolve_in_time
 from ssm_ops.layer import ConvSSM
 from ssm_ops.padding import wraparound
 from ssm_ops.pixel import step
-from ssm_ops.scan import final_carry, scan
+from ssm_ops.ranks import sharded_scan
+from ssm_ops.scan import bidirectional, final_carry, scan
 from ssm_ops.spectrum import BOUNDARIES, Grid
 from ssm_ops.transition import Kernel, Pointwise, Propagator, Transition
 
 __all__ = [
     "BOUNDARIES",
+    "IDENTITY",
     "Affine",
     "Carry",
     "CarryExchange",
@@ -25,9 +28,14 @@ __all__ = [
     "Pointwise",
     "Propagator",
     "Transition",
+    "bidirectional",
+    "chain_prefix",
+    "convolve_in_time",
     "drive",
     "final_carry",
     "scan",
+    "sharded_scan",
     "step",
+    "tree_prefix",
     "wraparound",
 ]

@@ -56,7 +56,7 @@ def scan(
         ValueError: Shapes, boundary, transition and backend do not fit together; the message says which two and how
             to mend it.
     """
-    call = _Call.of(x, transition, boundary, carry, dt, mask)
+    call = Call.of(x, transition, boundary, carry, dt, mask)
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is unknown; use one of {', '.join(BACKENDS)}")
     if backend == "auto":
@@ -78,13 +78,40 @@ def final_carry(
     mask: Bool[Tensor, "*mask"] | None = None,
 ) -> Shaped[Tensor, "*spectrum"]:
     """The carry that `scan` would return, without states and inverse transform. Arguments and gradients as there."""
-    call = _Call.of(x, transition, boundary, carry, dt, mask)
+    call = Call.of(x, transition, boundary, carry, dt, mask)
     _, left = _Spectral.apply(call.x, call.carry, call.dt, call.transition, call.grid, False, *call.learned())
     return left if call.batched else left.squeeze(0)
 
 
+def bidirectional(
+    x: Inexact[Tensor, "*frames"],
+    transition: Transition,
+    *,
+    boundary: tuple[str, ...],
+    later: Transition | None = None,
+    dt: Number | Float[Tensor, "*steps"] | None = None,
+    mask: Bool[Tensor, "*mask"] | None = None,
+    backend: str = "auto",
+) -> tuple[Inexact[Tensor, "*frames"], Inexact[Tensor, "*frames"]]:
+    """The states that each frame inherits from the past, and those from the future; each holds the frame itself.
+
+    The second is the scan of the frames in reverse, put back in order: h_t = a^dt_{t+1} * h_{t+1} + x_t. Whole
+    sequences only: there is no carry from the future. Arguments as for `scan`, with `later` the transition of the
+    second, by default the same.
+    """
+    time = 1 if _batched(x, boundary) else 0
+    past, _ = scan(x, transition, boundary=boundary, dt=dt, mask=mask, backend=backend)
+    if isinstance(dt, Tensor) and dt.ndim > 0:
+        axis = min(time, dt.ndim - 1)
+        dt = dt.roll(-1, axis).flip(axis)  # the first of the reversed steps leads from nothing, whatever it is
+    if mask is not None:
+        mask = torch.broadcast_to(_frames(mask, x if time else x.unsqueeze(0)), x.shape).flip(time)
+    future, _ = scan(x.flip(time), later or transition, boundary=boundary, dt=dt, mask=mask, backend=backend)
+    return past, future.flip(time)
+
+
 @dataclass(frozen=True)
-class _Call:
+class Call:
     """The arguments of one call, checked, with a batch axis, on one device."""
 
     x: Inexact[Tensor, "batch time channel *grid"]
@@ -95,7 +122,7 @@ class _Call:
     batched: bool
 
     @classmethod
-    def of(cls, x, transition, boundary, carry, dt, mask) -> _Call:
+    def of(cls, x, transition, boundary, carry, dt, mask) -> Call:
         batched = _batched(x, boundary)
         fields = x if batched else x.unsqueeze(0)
         if mask is not None:
@@ -116,7 +143,7 @@ class _Call:
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in needs)
 
 
-def _pixel(call: _Call) -> tuple[Tensor, Tensor]:
+def _pixel(call: Call) -> tuple[Tensor, Tensor]:
     """The states and the carry that leaves, by the recurrence in pixel space."""
     if not isinstance(call.transition, Kernel):
         raise ValueError(

@@ -63,8 +63,8 @@ class Transition(Protocol):
     def change(self, grid: Grid | Voxels, dt: Float[Tensor, "time #channel"] | None = None) -> Shaped[Tensor, "..."]:
         """a^dt - 1 in float64: (channel, *spectrum) for steps of 1, (time, channel, *spectrum) where `dt` is given."""
 
-    def power(self, grid: Grid | Voxels, steps: Number | Float[Tensor, "#channel"]) -> Shaped[Tensor, "..."]:
-        """a^steps in float64, (channel, *spectrum), through log-magnitude and phase."""
+    def power(self, grid: Grid | Voxels, steps: Number | Float[Tensor, "*batch #channel"]) -> Shaped[Tensor, "..."]:
+        """a^steps in float64, (channel, *spectrum) behind the batch axes of `steps`, by log-magnitude and phase."""
 
 
 Family = TypeVar("Family", bound=Transition)
@@ -130,7 +130,7 @@ class Propagator:
     def change(self, grid: Grid, dt: Float[Tensor, "time #channel"] | None = None) -> Shaped[Tensor, "..."]:
         return _expm1(_times(self.exponent(grid), dt))
 
-    def power(self, grid: Grid, steps: Number | Float[Tensor, "#channel"]) -> Shaped[Tensor, "..."]:
+    def power(self, grid: Grid, steps: Number | Float[Tensor, "*batch #channel"]) -> Shaped[Tensor, "..."]:
         return torch.exp(_times(self.exponent(grid), steps))
 
     def exponent(self, grid: Grid) -> Shaped[Tensor, "channel *spectrum"]:
@@ -182,7 +182,7 @@ class Kernel:
         a = transfer(self.taps, grid)
         return (a if dt is None else _power(a, dt)) - 1
 
-    def power(self, grid: Grid, steps: Number | Float[Tensor, "#channel"]) -> Shaped[Tensor, "..."]:
+    def power(self, grid: Grid, steps: Number | Float[Tensor, "*batch #channel"]) -> Shaped[Tensor, "..."]:
         return _power(transfer(self.taps, grid), steps)
 
 
@@ -210,7 +210,7 @@ class Pointwise:
     def change(self, grid: Voxels, dt: Float[Tensor, "time #channel"] | None = None) -> Shaped[Tensor, "..."]:
         return _expm1(_times(self._exponent(grid), dt))
 
-    def power(self, grid: Voxels, steps: Number | Float[Tensor, "#channel"]) -> Shaped[Tensor, "..."]:
+    def power(self, grid: Voxels, steps: Number | Float[Tensor, "*batch #channel"]) -> Shaped[Tensor, "..."]:
         return torch.exp(_times(self._exponent(grid), steps))
 
     def _exponent(self, grid: Voxels) -> Shaped[Tensor, "channel *spectrum"]:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssm_ops import Affine
+from ssm_ops import IDENTITY, Affine, chain_prefix, tree_prefix
 
 NUMBER = st.integers(-3, 3)
 
@@ -53,8 +54,36 @@ def test_order_matters():
 
 @given(MAPS)
 def test_identity(any_map):
-    identity = Affine(Matrix(1, 0, 0, 1), Matrix(0, 0, 0, 0))
-    assert identity.then(any_map) == any_map == any_map.then(identity)
+    assert IDENTITY.then(any_map) == any_map == any_map.then(IDENTITY)
+    assert IDENTITY(any_map.offset) == any_map.offset
+    assert IDENTITY(None) is None
+    assert Affine(1, 0)(7) == IDENTITY(7) == 7
+
+
+@given(MAPS, st.integers(0, 12))
+def test_power_is_repeated_then(any_map, times):
+    expected = IDENTITY
+    for _ in range(times):
+        expected = expected.then(any_map)
+    assert any_map.power(times) == expected
+
+
+def test_no_negative_power():
+    with pytest.raises(ValueError, match="power -1 of an affine map"):
+        Affine(2, 3).power(-1)
+
+
+@given(st.lists(MAPS, max_size=20))
+def test_the_tree_is_the_chain(maps):
+    assert tree_prefix(maps) == chain_prefix(maps)
+
+
+@given(st.lists(MAPS, min_size=1, max_size=9), MATRICES)
+def test_prefixes_give_what_enters_each(maps, state):
+    entering = state
+    for before, one in zip(chain_prefix(maps), maps, strict=True):
+        assert before(state) == entering
+        entering = one(entering)
 
 
 @given(MAPS)
