@@ -8,6 +8,7 @@ from ssm_ops.affine import IDENTITY, Affine, chain_prefix, tree_prefix
 from ssm_ops.carry import Carry, CarryExchange, LocalExchange, drive
 from ssm_ops.convolution import convolve_in_time
 from ssm_ops.layer import ConvSSM
+from ssm_ops.learned import LearnedKernel, LearnedPointwise, LearnedPropagator, SelectiveSteps
 from ssm_ops.padding import wraparound
 from ssm_ops.pixel import step
 from ssm_ops.ranks import sharded_scan
@@ -24,9 +25,13 @@ __all__ = [
     "ConvSSM",
     "Grid",
     "Kernel",
+    "LearnedKernel",
+    "LearnedPointwise",
+    "LearnedPropagator",
     "LocalExchange",
     "Pointwise",
     "Propagator",
+    "SelectiveSteps",
     "Transition",
     "bidirectional",
     "chain_prefix",

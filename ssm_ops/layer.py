@@ -7,15 +7,12 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from ssm_ops.affine import Affine
 from ssm_ops.carry import Program
+from ssm_ops.learned import MIN_DECAY, LearnedPropagator, inverse_softplus
 from ssm_ops.scan import final_carry, scan
 from ssm_ops.transition import Propagator
-
-MIN_DECAY = 1e-5
-"""Added to every learned decay: keeps |a| below 1 in float32 whatever the raw parameter."""
 
 
 class ConvSSM(nn.Module):
@@ -33,20 +30,19 @@ class ConvSSM(nn.Module):
     def __init__(self, channels: int, states: int, *, longest: float = 20.0):
         super().__init__()
         memory, diffusivity = initial_scales(states, longest)
-        self.raw_decay = nn.Parameter(inverse_softplus(1 / memory))
-        self.raw_diffusivity = nn.Parameter(inverse_softplus(diffusivity))
+        self.family = LearnedPropagator(1 / memory, diffusivity)
         self.B = nn.Parameter(torch.randn(states, channels) / math.sqrt(channels))
         self.C = nn.Parameter(torch.randn(channels, states) / math.sqrt(states))
         self.D = nn.Parameter(torch.zeros(channels))
 
     def transition(self) -> Propagator:
-        return Propagator(softplus(self.raw_decay) + MIN_DECAY, softplus(self.raw_diffusivity))
+        return self.family()
 
     @torch.no_grad()
     def start_average(self, channel: int, *, decay: Float[Tensor, ""], gain: float) -> None:
         """Makes output `channel` start as `gain` times the exponential average of input `channel`, undiffused."""
-        self.raw_decay[channel] = inverse_softplus(decay - MIN_DECAY)
-        self.raw_diffusivity[channel] = inverse_softplus(torch.tensor(1e-6))
+        self.family.raw_decay[channel] = inverse_softplus(decay - MIN_DECAY)
+        self.family.raw_diffusivity[channel] = inverse_softplus(torch.tensor(1e-6))
         self.B[channel], self.C[channel] = 0, 0
         self.B[channel, channel], self.C[channel, channel] = gain, 1
 
@@ -91,7 +87,3 @@ def initial_scales(states: int, longest: float) -> tuple[Float[Tensor, "states"]
     memory = torch.logspace(0, math.log10(longest), memories).repeat_interleave(widths)[:states]
     diffusivity = torch.tensor([0.001, 0.1, 0.5, 2.0])[:widths].repeat(memories)[:states]
     return memory, diffusivity
-
-
-def inverse_softplus(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    return value + torch.log(-torch.expm1(-value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ssm_ops import reference
-from ssm_ops.layer import MIN_DECAY
+from ssm_ops.learned import MIN_DECAY
 
 
 def forecasts(weights: dict[str, np.ndarray], frames: np.ndarray, boundary: tuple[str, ...], layers: int) -> np.ndarray:
@@ -17,10 +17,12 @@ def forecasts(weights: dict[str, np.ndarray], frames: np.ndarray, boundary: tupl
         stream = convolve(weights["encoder.weight"], frame - previous, boundary)
         for n in range(layers):
             w = {name.removeprefix(f"blocks.{n}."): a for name, a in weights.items() if name.startswith(f"blocks.{n}.")}
-            decay = softplus(w["ssm.raw_decay"]) + MIN_DECAY
+            decay = softplus(w["ssm.family.raw_decay"]) + MIN_DECAY
             offset = mix((1 - np.exp(-decay))[:, None] * w["ssm.B"], stream)
             states[n] = (
-                reference.propagate(states[n], boundary, decay=decay, diffusivity=softplus(w["ssm.raw_diffusivity"]))
+                reference.propagate(
+                    states[n], boundary, decay=decay, diffusivity=softplus(w["ssm.family.raw_diffusivity"])
+                )
                 + offset
             )
             y = mix(w["ssm.C"], states[n]) + w["ssm.D"].reshape(-1, *[1] * len(boundary)) * stream

@@ -21,7 +21,7 @@ from pipeline.progress import Progress
 from workflows.plan import SUCCESS, PlannedStage, plan
 from workflows.workflow import Workflow
 
-VERSIONS = ("chronovox", "torch", "ray", "zarr", "xarray", "dask", "numpy")
+VERSIONS = ("chronovox", "torch", "ray", "zarr", "xarray", "dask", "numpy", "numba")
 
 
 class RunRefused(ValueError):
