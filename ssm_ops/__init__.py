@@ -15,6 +15,7 @@ from ssm_ops.ranks import sharded_scan
 from ssm_ops.scan import bidirectional, final_carry, scan
 from ssm_ops.spectrum import BOUNDARIES, Grid
 from ssm_ops.transition import Kernel, Pointwise, Propagator, Transition
+from ssm_ops.verify import Certificate, stability_margin, verify_scan
 
 __all__ = [
     "BOUNDARIES",
@@ -22,6 +23,7 @@ __all__ = [
     "Affine",
     "Carry",
     "CarryExchange",
+    "Certificate",
     "ConvSSM",
     "Grid",
     "Kernel",
@@ -40,7 +42,9 @@ __all__ = [
     "final_carry",
     "scan",
     "sharded_scan",
+    "stability_margin",
     "step",
     "tree_prefix",
+    "verify_scan",
     "wraparound",
 ]

@@ -1,0 +1,144 @@
+"""The certificate: how far a scan of your own data is from the plain recurrence, however it is cut."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Inexact
+from torch import Tensor
+
+from ssm_ops import reference
+from ssm_ops.ranks import EXCHANGES, sharded_scan
+from ssm_ops.scan import scan
+from ssm_ops.spectrum import Grid
+from ssm_ops.transition import Kernel, Pointwise, Propagator, Transition, tensors
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What `verify_scan` found.
+
+    Attributes:
+        differences: For each way of cutting, the largest difference of its trials from the float64 recurrence, relative
+            to the largest state.
+        margin: 1 - max |a| over channels and frequencies; negative where states can grow.
+        trials: Trials of each random way.
+        frames: Frames of the data.
+    """
+
+    differences: dict[str, float]
+    margin: float
+    trials: int
+    frames: int
+
+    @property
+    def worst(self) -> float:
+        return max(self.differences.values())
+
+
+@torch.no_grad()
+def verify_scan(
+    x: Float[Tensor, "time channel *grid"],
+    transition: Transition,
+    *,
+    boundary: tuple[str, ...],
+    trials: int = 10,
+    seed: int = 0,
+) -> Certificate:
+    """Scans a piece of data in many cuts and compares each with the plain float64 recurrence in pixel space.
+
+    The ways: one uncut scan; random cuts in time, carry handed on; random numbers of workers, 1 to 8, with a chain and
+    with a tree; random interruptions, the carry written to bytes and read again; and, for kernels, pixel space.
+
+    Args:
+        x: The data, float32 or float64: a few dozen frames are enough, the reference is slow.
+        trials: Random cuts of each way.
+        seed: Of the cuts.
+
+    Raises:
+        ValueError: As for `scan`; or the transition is none that the reference knows.
+    """
+    frames, dice = x.shape[0], random.Random(seed)
+    grid = transition.basis(tuple(x.shape[2:]), tuple(boundary), x.shape[1])
+    expected = torch.from_numpy(np.stack(list(_recurrence(x, transition, grid))))
+    scale = expected.abs().max().item() or 1.0
+
+    def cuts() -> list[int]:
+        borders = sorted(dice.sample(range(1, frames), min(dice.randint(0, 7), frames - 1))) if frames > 1 else []
+        return [stop - start for start, stop in zip([0, *borders], [*borders, frames], strict=True)]
+
+    def carried(pass_on: Callable[[Tensor], Tensor]) -> Tensor:
+        carry, pieces = None, []
+        for part in x.split(cuts()):
+            states, carry = scan(part, transition, boundary=boundary, carry=carry, backend="spectral")
+            carry = pass_on(carry)
+            pieces.append(states)
+        return torch.cat(pieces)
+
+    ways = {"uncut": (1, lambda: scan(x, transition, boundary=boundary, backend="spectral")[0])}
+    if isinstance(transition, Kernel):
+        ways["pixel space"] = (1, lambda: scan(x, transition, boundary=boundary, backend="pixel")[0])
+    ways["cuts in time"] = (trials, lambda: carried(lambda carry: carry))
+    for exchange in EXCHANGES:
+        workers = lambda exchange=exchange: sharded_scan(  # noqa: E731
+            x, transition, boundary=boundary, lengths=cuts(), exchange=exchange
+        )[0]
+        ways[f"workers, {exchange}"] = (trials, workers)
+    ways["interruptions"] = (trials, lambda: carried(_through_bytes))
+    differences = {
+        name: max((call().to(expected.dtype) - expected).abs().max().item() for _ in range(count)) / scale
+        for name, (count, call) in ways.items()
+    }
+    return Certificate(differences, stability_margin(transition, grid), trials, frames)
+
+
+@torch.no_grad()
+def stability_margin(transition: Transition, grid: object) -> float:
+    """1 - max |a| over channels and frequencies, without the cancellation where |a| is close to 1."""
+    change = transition.change(grid)
+    # |a|^2 - 1 = 2 Re(a - 1) + |a - 1|^2
+    excess = (2 * change.real + change.abs().square()).max()
+    return (-excess / (1 + torch.sqrt((1 + excess).clamp(min=0)))).item()
+
+
+def _through_bytes(carry: Inexact[Tensor, "*spectrum"]) -> Inexact[Tensor, "*spectrum"]:
+    """A carry as a checkpoint gives it back."""
+    written = io.BytesIO()
+    np.save(written, carry.numpy())
+    written.seek(0)
+    return torch.from_numpy(np.load(written))
+
+
+def _recurrence(x: Tensor, transition: Transition, grid: object) -> Iterator[np.ndarray]:
+    """The reference's states for any family."""
+    fields, channels = x.double().numpy(), x.shape[1]
+    numbers = {name: value.detach().cpu().numpy() for name, value in tensors(transition).items()}
+    numbers = {name: np.broadcast_to(value, (channels, *value.shape[1:])) for name, value in numbers.items()}
+    if isinstance(transition, Pointwise):
+        a = np.exp(numbers["rate"].astype(np.complex128)).reshape(-1, *[1] * len(grid.shape))
+        yield from reference.recurrence(fields, lambda state, _: a * state)
+        return
+    assert isinstance(grid, Grid)
+    boundary = tuple("periodic" if kind == "padded" else kind for kind in grid.kinds)
+    guards = tuple(ring - size for ring, size in zip(grid.ring, grid.shape, strict=True))
+    inside = tuple(slice(size) for size in grid.shape)
+    if isinstance(transition, Kernel):
+
+        def advance(state: np.ndarray, _: int) -> np.ndarray:
+            pairs = zip(state, numbers["taps"], strict=True)
+            return np.stack([reference.convolve(field, taps, boundary) for field, taps in pairs])
+
+    elif isinstance(transition, Propagator):
+
+        def advance(state: np.ndarray, _: int) -> np.ndarray:
+            return reference.propagate(state, boundary, **numbers)
+
+    else:
+        raise ValueError(f"a {type(transition).__name__} has no reference; give a Propagator, a Kernel or a Pointwise")
+    for state in reference.recurrence(reference.on_ring(fields, guards), advance):
+        yield state[(..., *inside)]
