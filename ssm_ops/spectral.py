@@ -28,7 +28,7 @@ from ssm_ops.parallel import on_threads
 from ssm_ops.spectrum import Grid
 from ssm_ops.transition import Transition, Voxels, of_channels
 
-TILE_BYTES, TILE_SHARE = (2**17, 2**20), 72
+TILE_BYTES, TILE_SHARE = (2**17, 2**20), 112
 """Bytes of one tile's spectra on a CPU: this share of the input, between these two. Each thread holds about five arrays
 of that size, so two threads a tenth of the input. Measured: `make bench`."""
 OTHER_TILE_BYTES = 2**26
