@@ -1,9 +1,10 @@
-"""The loops over time that run compiled on CPUs (numba): one thread each, without Python's lock, on numpy views.
+"""The loops of the spectral path that run compiled on CPUs (numba): without Python's lock, on numpy views.
 
 `recurrence`, `adjoint` and `correlate` walk the spectra of a tile; a complex spectrum comes as a float array, real and
-imaginary parts in turn. Frequencies are walked through time in bunches whose state sits in small
-arrays of its own, real and imaginary parts apart: that is what lets the compiler use vector instructions (0.5 against
-2.1 us for a 64 x 64 frame). Each loop has a slow twin to be proved against: `spectral.py` does the same in torch.
+imaginary parts in turn. Frequencies are walked through time in bunches whose state sits in small arrays of its own,
+real and imaginary parts apart: that is what lets the compiler use vector instructions (0.5 against 2.1 us for a 64 x 64
+frame). Each has a slow twin to be proved against: `spectral.py` does the same in torch. `fold` and `unfold` stand
+around the matrix products of `spectrum.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numba import njit
 
 BUNCH = 256
+"""Frequencies that are walked through time together: their state stays in the nearest cache."""
 
 
 def compiled(function: Callable, math: frozenset[str] = frozenset({"contract"})) -> Callable:

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from ssm_ops.spectrum import Grid
-from ssm_ops.transition import Transition, Voxels, of_channels, tensors
+from ssm_ops.spectrum import Grid, Voxels
+from ssm_ops.transition import Transition, of_channels, tensors
 
 GROUP_BYTES = 2**21
 """Bytes of the complex128 spectra of the channels that are expanded together."""

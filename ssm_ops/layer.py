@@ -68,7 +68,7 @@ class ConvSSM(nn.Module):
         gain = self.D.reshape(-1, *[1] * len(grid.shape))
         outputs = []
         for u, x in zip(offsets, chunks, strict=True):
-            states, carry = scan(u, transition, boundary=boundary, carry=carry)
+            states, carry = scan(u, transition, boundary=boundary, carry=carry, backend="spectral")
             outputs.append(mix(self.C, states) + gain * x)
         return outputs
 

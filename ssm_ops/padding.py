@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ssm_ops.spectrum import Grid
-from ssm_ops.transition import Transition
+from ssm_ops.transition import Transition, tensors
 
 
 @torch.no_grad()
@@ -19,17 +19,15 @@ def wraparound(transition: Transition, grid: Grid, steps: int) -> float:
         sum_{s < steps} sum_{|d| > g} |k_s(d)|,
 
     where k_s is the kernel of s steps: its taps beyond the guard band, on any padded axis. The taps are taken from a
-    ring four times as long, which stands for the line. Inputs and outputs of `scan` see this bound; a carry from the
-    guard band does not worsen it. Zero (to round-off) while nothing has had time to cross the band.
+    ring four times as long, which stands for the line. Zero (to round-off) while nothing has had
+    time to cross the band.
 
     Args:
         transition: A family with a grid (`Pointwise` moves nothing).
         grid: The grid of the field, at least one axis `padded`.
-        steps: Frames of the scan.
+        steps: Frames since the state was zero, those before a carry counted.
     """
-    channels = max(
-        (value.shape[0] for value in vars(transition).values() if isinstance(value, torch.Tensor)), default=1
-    )
+    channels = max(value.shape[0] for value in tensors(transition).values())
     sizes = []
     for size, ring, kind in zip(grid.shape, grid.ring, grid.kinds, strict=True):
         sizes.append({"padded": 4 * ring, "periodic": size, "reflect": 2 * size, "dirichlet": 2 * (size + 1)}[kind])

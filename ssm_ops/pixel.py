@@ -34,7 +34,7 @@ def step(
     """
     axes = len(boundary)
     grid = transition.basis(tuple(x.shape[-axes:]), tuple(boundary), x.shape[-axes - 1])
-    if grid.ring != grid.shape:
+    if grid.cropped:
         raise ValueError(
             f"boundary {boundary}: the guard band of a padded axis is part of the state, which is larger than the "
             "field; use `scan` with one frame and its carry"
@@ -61,7 +61,7 @@ def loop(
     x: Fields, transition: Kernel, grid: Grid, carry: Shaped[Tensor, "batch channel *spectrum"] | None
 ) -> tuple[Fields, Shaped[Tensor, "batch channel *spectrum"]]:
     """The states and the carry that leaves, step after step, on any device; differentiable by autograd."""
-    ring = _ring(grid)
+    ring = grid.uncropped
     state, states = _entering(x, ring, carry), []
     for frame in _inside(x, ring).unbind(1):
         state = step(state, frame, transition, ring.boundary)
@@ -73,7 +73,7 @@ def forward(
     x: Fields, transition: Kernel, grid: Grid, carry: Shaped[Tensor, "batch channel *spectrum"] | None
 ) -> tuple[Fields, Shaped[Tensor, "batch channel *spectrum"]]:
     """The states and the carry that leaves, on a CPU."""
-    ring = _ring(grid)
+    ring = grid.uncropped
     inputs, start = _inside(x, ring), _entering(x, ring, carry)
     states = empty(inputs, inputs.dtype)
     _walk(inputs, transition, ring, start, torch.zeros_like(start), states, backward=False)
@@ -95,10 +95,10 @@ def backward(
     towards_transition: bool,
 ) -> Gradients:
     """The adjoint of `forward`, as `spectral.backward`."""
-    ring = _ring(grid)
+    ring = grid.uncropped
     weight = ring.adjoint_weight(x.dtype, x.device)
     start = _entering(x, ring, carry)
-    if states is None or ring.shape != grid.shape:
+    if states is None or grid.cropped:
         inputs = _inside(x, ring)
         states = empty(inputs, inputs.dtype)
         _walk(inputs, transition, ring, start, torch.zeros_like(start), states, backward=False)
@@ -182,11 +182,6 @@ def _halo(grid: Grid, axis: int, taps: int, left: int | None = None) -> tuple[np
         sign = np.where(cell % (size + 1) == 0, 0.0, np.where(cell <= size, 1.0, -1.0))
         return np.clip(mirrored - 1, 0, size - 1), sign
     return cell % size, np.ones(len(cell))
-
-
-def _ring(grid: Grid) -> Grid:
-    """The grid on which states live, as a grid of its own."""
-    return Grid(grid.ring, tuple("periodic" if name.startswith("padded") else name for name in grid.boundary))
 
 
 def _entering(x: Fields, ring: Grid, carry: Tensor | None) -> Float[Tensor, "batch channel *ring"]:

@@ -12,8 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from ssm_ops import pixel, spectral
 from ssm_ops.choice import choose
-from ssm_ops.spectrum import Grid
-from ssm_ops.transition import Kernel, Number, Transition, Voxels, tensors, to_device
+from ssm_ops.spectrum import Grid, Voxels
+from ssm_ops.transition import Kernel, Number, Transition, tensors, to_device
 
 BACKENDS = ("auto", "spectral", "pixel")
 
@@ -163,7 +163,7 @@ class _Pixel(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, carry, transition, grid, taps):
         states, left = pixel.forward(x, transition, grid, carry)
-        whole = grid.ring == grid.shape
+        whole = not grid.cropped
         ctx.save_for_backward(None if whole else x, states if whole else None, carry, taps)
         ctx.grid, ctx.like = grid, x.new_empty(()).expand(x.shape)
         return states, left
@@ -193,7 +193,7 @@ class _Spectral(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, carry, dt, transition, grid, with_states, *learned):
         states, left = spectral.forward(x, transition, grid, dt=dt, carry=carry, with_states=with_states)
-        whole = with_states and (isinstance(grid, Voxels) or grid.ring == grid.shape)
+        whole = with_states and not grid.cropped
         ctx.save_for_backward(None if whole else x, states if whole else None, carry, dt, *learned)
         ctx.transition, ctx.grid, ctx.like = transition, grid, x.new_empty(()).expand(x.shape)
         return states, left

@@ -25,12 +25,12 @@ from torch import Tensor
 from ssm_ops import compiled
 from ssm_ops.gradients import Sums, change_of_all, steps_of
 from ssm_ops.parallel import on_threads
-from ssm_ops.spectrum import Grid
-from ssm_ops.transition import Transition, Voxels, of_channels
+from ssm_ops.spectrum import Grid, Voxels
+from ssm_ops.transition import Transition, of_channels
 
 TILE_BYTES, TILE_SHARE = (2**17, 2**20), 112
 """Bytes of one tile's spectra on a CPU: this share of the input, between these two. Each thread holds about five arrays
-of that size, so two threads a tenth of the input. Measured: `make bench`."""
+of that size, so two threads a tenth of the input; `make bench` measures how much it is."""
 OTHER_TILE_BYTES = 2**26
 """The same elsewhere: large enough to fill a GPU. Not measured."""
 
@@ -79,7 +79,6 @@ def forward(
     if carry is not None:
         left += carry
     uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
-
     walk_time = loops(x.device)
 
     def walk(strip: Strip) -> None:
@@ -133,7 +132,6 @@ def backward(
         left += carry_gradient / weight
     sums = Sums(transition, grid, dt, left) if towards_transition else None
     uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
-
     walk_time = loops(x.device)
 
     def walk(strip: Strip) -> None:
@@ -204,7 +202,7 @@ def _past(
     start = x.new_zeros((x.shape[1], *grid.spectrum_shape), dtype=kind)
     if entering is not None:
         start += entering
-    if states is not None and (isinstance(grid, Voxels) or grid.ring == grid.shape):
+    if states is not None and not grid.cropped:
         own = states[strip.sample, :, strip.channels]
 
         def from_states(span: slice) -> Tensor:

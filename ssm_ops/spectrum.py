@@ -25,7 +25,7 @@ MIRRORS = ("reflect", "dirichlet")
 
 MATRIX_PRIME, MATRIX_SIZE = 17, 256
 """A Fourier axis of at most `MATRIX_SIZE` voxels whose size has a prime factor of `MATRIX_PRIME` or more is transformed
-by a matrix product: FFT libraries are slow there (73 voxels: 39 us against 13 us, `make bench`)."""
+by a matrix product: FFT libraries are slow there (see the log in DESIGN.md)."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,16 @@ class Grid:
         """The shape on which states live: `shape`, with the guard band of each padded axis behind its last voxel."""
         return tuple(_ring(size, name) for size, name in zip(self.shape, self.boundary, strict=True))
 
+    @property
+    def cropped(self) -> bool:
+        """Whether fields lack a part of the state: the guard band of a padded axis."""
+        return self.ring != self.shape
+
+    @cached_property
+    def uncropped(self) -> Grid:
+        """The ring as a grid of its own: the same spectra, and fields that hold all of the state."""
+        return Grid(self.ring, tuple("periodic" if kind == "padded" else kind for kind in self.kinds))
+
     @cached_property
     def fourier(self) -> tuple[int, ...]:
         """The axes with a Fourier basis, periodic or padded, counted from the end (-1 is the last)."""
@@ -80,7 +90,7 @@ class Grid:
     @cached_property
     def mirrored(self) -> tuple[int, ...]:
         """The axes with a cosine or sine basis, of more than one voxel, counted from the end."""
-        return tuple(i for i in range(-len(self.shape), 0) if self.kinds[i] in MIRRORS and self.shape[i] > 1)
+        return tuple(i for i in self.mirrors if self.shape[i] > 1)
 
     @cached_property
     def mirrors(self) -> tuple[int, ...]:
@@ -147,7 +157,7 @@ class Grid:
             for axis in by_matrix:
                 field = _dft(field.contiguous(), axis, self.ring[axis], inverse=True)
             sizes = [self.ring[i] for i in by_fft]
-            if out is not None and self.ring == self.shape and not self.mirrored:
+            if out is not None and not self.cropped and not self.mirrored:
                 return torch.fft.irfftn(field, s=sizes, dim=by_fft, out=out)
             field = torch.fft.irfftn(field, s=sizes, dim=by_fft)
             field = field[(..., *[slice(size) for size in self.shape])]
@@ -188,6 +198,33 @@ class Grid:
         if self.ring[self.half_axis] % 2 == 0:
             weight[-1] = 1
         return self.shaped(weight / math.prod(self.ring[i] for i in self.fourier), self.half_axis)
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """The basis of transitions that leave every voxel to itself: no transform, complex states."""
+
+    shape: tuple[int, ...]
+
+    cropped = False
+
+    @property
+    def spectrum_shape(self) -> tuple[int, ...]:
+        return self.shape
+
+    def spectrum_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        return dtype.to_complex()
+
+    def to_spectrum(self, field: Inexact[Tensor, "*lead"]) -> Inexact[Tensor, "*lead"]:
+        return field.resolve_conj().to(field.dtype.to_complex(), copy=True, memory_format=torch.contiguous_format)
+
+    def to_field(
+        self, spectrum: Inexact[Tensor, "*lead"], out: Inexact[Tensor, "*lead"] | None = None
+    ) -> Inexact[Tensor, "*lead"]:
+        return spectrum.clone() if out is None else out.copy_(spectrum)
+
+    def adjoint_weight(self, dtype: torch.dtype, device: torch.device) -> Float[Tensor, ""]:
+        return torch.ones((), dtype=dtype, device=device)
 
 
 def _ring(size: int, name: str) -> int:

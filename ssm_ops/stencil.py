@@ -113,29 +113,33 @@ def _scale(row, sign, source):
 @compiled
 def _plane_3x3(out, base, state, taps):
     """out = base + taps * state in one pass: most kernels have 3 taps an axis. The three arrays must not overlap."""
-    a, b, c = taps[0, 0], taps[0, 1], taps[0, 2]
-    e, f, g = taps[1, 0], taps[1, 1], taps[1, 2]
-    k, m, n = taps[2, 0], taps[2, 1], taps[2, 2]
+    nine = _nine(taps)
     for h in range(out.shape[0]):
         for w in range(out.shape[1]):
-            upper = a * state[h, w] + b * state[h, w + 1] + c * state[h, w + 2]
-            middle = e * state[h + 1, w] + f * state[h + 1, w + 1] + g * state[h + 1, w + 2]
-            lower = k * state[h + 2, w] + m * state[h + 2, w + 1] + n * state[h + 2, w + 2]
-            out[h, w] = base[h, w] + (upper + middle + lower)
+            out[h, w] = base[h, w] + _at(state, h, w, nine)
 
 
 @compiled
 def _add_3x3(out, state, taps):
     """out += taps * state, likewise."""
-    a, b, c = taps[0, 0], taps[0, 1], taps[0, 2]
-    e, f, g = taps[1, 0], taps[1, 1], taps[1, 2]
-    k, m, n = taps[2, 0], taps[2, 1], taps[2, 2]
+    nine = _nine(taps)
     for h in range(out.shape[0]):
         for w in range(out.shape[1]):
-            upper = a * state[h, w] + b * state[h, w + 1] + c * state[h, w + 2]
-            middle = e * state[h + 1, w] + f * state[h + 1, w + 1] + g * state[h + 1, w + 2]
-            lower = k * state[h + 2, w] + m * state[h + 2, w + 1] + n * state[h + 2, w + 2]
-            out[h, w] += upper + middle + lower
+            out[h, w] += _at(state, h, w, nine)
+
+
+@compiled
+def _nine(taps):
+    upper, middle, lower = taps[0], taps[1], taps[2]
+    return upper[0], upper[1], upper[2], middle[0], middle[1], middle[2], lower[0], lower[1], lower[2]
+
+
+@compiled
+def _at(state, h, w, nine):
+    upper = nine[0] * state[h, w] + nine[1] * state[h, w + 1] + nine[2] * state[h, w + 2]
+    middle = nine[3] * state[h + 1, w] + nine[4] * state[h + 1, w + 1] + nine[5] * state[h + 1, w + 2]
+    lower = nine[6] * state[h + 2, w] + nine[7] * state[h + 2, w + 1] + nine[8] * state[h + 2, w + 2]
+    return upper + middle + lower
 
 
 @compiled

@@ -16,35 +16,10 @@ import torch
 from jaxtyping import Float, Inexact, Num, Shaped
 from torch import Tensor
 
-from ssm_ops.spectrum import Grid
+from ssm_ops.spectrum import Grid, Voxels
 
 Number = int | float
 PerChannel = Number | Num[Tensor, ""] | Float[Tensor, "#channel"]
-
-
-@dataclass(frozen=True)
-class Voxels:
-    """The basis of transitions that leave every voxel to itself: no transform, complex states."""
-
-    shape: tuple[int, ...]
-
-    @property
-    def spectrum_shape(self) -> tuple[int, ...]:
-        return self.shape
-
-    def spectrum_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        return dtype.to_complex()
-
-    def to_spectrum(self, field: Inexact[Tensor, "*lead"]) -> Inexact[Tensor, "*lead"]:
-        return field.resolve_conj().to(field.dtype.to_complex(), copy=True, memory_format=torch.contiguous_format)
-
-    def to_field(
-        self, spectrum: Inexact[Tensor, "*lead"], out: Inexact[Tensor, "*lead"] | None = None
-    ) -> Inexact[Tensor, "*lead"]:
-        return spectrum.clone() if out is None else out.copy_(spectrum)
-
-    def adjoint_weight(self, dtype: torch.dtype, device: torch.device) -> Float[Tensor, ""]:
-        return torch.ones((), dtype=dtype, device=device)
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@ import io
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -80,18 +81,18 @@ def verify_scan(
             pieces.append(states)
         return torch.cat(pieces)
 
+    def workers(exchange: str) -> Tensor:
+        return sharded_scan(x, transition, boundary=boundary, lengths=cuts(), exchange=exchange)[0]
+
     ways = {"uncut": (1, lambda: scan(x, transition, boundary=boundary, backend="spectral")[0])}
     if isinstance(transition, Kernel):
         ways["pixel space"] = (1, lambda: scan(x, transition, boundary=boundary, backend="pixel")[0])
     ways["cuts in time"] = (trials, lambda: carried(lambda carry: carry))
     for exchange in EXCHANGES:
-        workers = lambda exchange=exchange: sharded_scan(  # noqa: E731
-            x, transition, boundary=boundary, lengths=cuts(), exchange=exchange
-        )[0]
-        ways[f"workers, {exchange}"] = (trials, workers)
+        ways[f"workers, {exchange}"] = (trials, partial(workers, exchange))
     ways["interruptions"] = (trials, lambda: carried(_through_bytes))
     differences = {
-        name: max((call().to(expected.dtype) - expected).abs().max().item() for _ in range(count)) / scale
+        name: max((call().cpu().to(expected.dtype) - expected).abs().max().item() for _ in range(count)) / scale
         for name, (count, call) in ways.items()
     }
     return Certificate(differences, stability_margin(transition, grid), trials, frames)
@@ -109,14 +110,14 @@ def stability_margin(transition: Transition, grid: object) -> float:
 def _through_bytes(carry: Inexact[Tensor, "*spectrum"]) -> Inexact[Tensor, "*spectrum"]:
     """A carry as a checkpoint gives it back."""
     written = io.BytesIO()
-    np.save(written, carry.numpy())
+    np.save(written, carry.cpu().numpy())
     written.seek(0)
-    return torch.from_numpy(np.load(written))
+    return torch.from_numpy(np.load(written)).to(carry.device)
 
 
 def _recurrence(x: Tensor, transition: Transition, grid: object) -> Iterator[np.ndarray]:
     """The reference's states for any family."""
-    fields, channels = x.double().numpy(), x.shape[1]
+    fields, channels = x.double().cpu().numpy(), x.shape[1]
     numbers = {name: value.detach().cpu().numpy() for name, value in tensors(transition).items()}
     numbers = {name: np.broadcast_to(value, (channels, *value.shape[1:])) for name, value in numbers.items()}
     if isinstance(transition, Pointwise):
@@ -124,7 +125,7 @@ def _recurrence(x: Tensor, transition: Transition, grid: object) -> Iterator[np.
         yield from reference.recurrence(fields, lambda state, _: a * state)
         return
     assert isinstance(grid, Grid)
-    boundary = tuple("periodic" if kind == "padded" else kind for kind in grid.kinds)
+    boundary = grid.uncropped.boundary
     guards = tuple(ring - size for ring, size in zip(grid.ring, grid.shape, strict=True))
     inside = tuple(slice(size) for size in grid.shape)
     if isinstance(transition, Kernel):

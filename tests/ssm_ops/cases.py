@@ -103,5 +103,4 @@ def field_of(carry, grid):
     """The state on the ring that a carry stands for."""
     if not isinstance(grid, Grid):
         return carry
-    ring = Grid(grid.ring, tuple("periodic" if name.startswith("padded") else name for name in grid.boundary))
-    return ring.to_field(carry.clone())
+    return grid.uncropped.to_field(carry.clone())

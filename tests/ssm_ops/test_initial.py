@@ -106,6 +106,18 @@ def test_bidirectional_sees_the_future_as_the_scan_sees_the_past():
     torch.testing.assert_close(future.flip(0), scan(x.flip(0), given, boundary=boundary)[0])
 
 
+def test_bidirectional_with_gaps():
+    boundary, x = ("periodic", "reflect"), inputs((6, 5))
+    given, seen = transition("drifting", boundary), torch.tensor([1, 0, 1, 1, 0, 0, 1, 0, 1], dtype=torch.bool)
+    kept = torch.where(seen[:, None, None, None], x, 0.0)
+    for one, other in zip(
+        bidirectional(x, given, boundary=boundary, mask=seen),
+        bidirectional(kept, given, boundary=boundary),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
 def test_bidirectional_in_uneven_time():
     """Backward, the time before a frame is the forward time after it."""
     x, decay = torch.zeros(4, 1, 1).double(), 0.3

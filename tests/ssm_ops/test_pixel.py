@@ -5,7 +5,7 @@ from functools import lru_cache
 import pytest
 import torch
 
-from ssm_ops import Grid, Kernel, Propagator, choice, scan, step
+from ssm_ops import Grid, Kernel, Propagator, choice, pixel, scan, step
 from tests.ssm_ops.cases import GRIDS, inputs, relative, transition
 
 
@@ -20,6 +20,18 @@ def test_step_after_step_is_the_scan(shape, boundary):
         state = step(state, frame, given, boundary)
         assert relative(state, expected[t]) < 1e-12
     assert relative(Grid(shape, boundary).to_spectrum(state), carry) < 1e-12
+
+
+@pytest.mark.parametrize(("shape", "boundary"), GRIDS)
+def test_the_loop_of_other_devices_is_the_compiled_walk(shape, boundary):
+    given, x = transition("kernel", boundary), inputs(shape)[None]
+    grid = given.basis(shape, boundary, x.shape[2])
+    _, carry = scan(inputs(shape, 2, seed=1)[None], given, boundary=boundary, backend="pixel")
+    for entering in (None, carry):
+        for one, other in zip(
+            pixel.loop(x, given, grid, entering), pixel.forward(x, given, grid, entering), strict=True
+        ):
+            assert relative(one, other) < 1e-12
 
 
 def test_step_takes_a_batch_and_gives_gradients():
