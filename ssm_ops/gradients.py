@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Shaped
@@ -40,6 +41,39 @@ def change_of_all(
 def steps_of(dt: Tensor | None, sample: int, part: slice) -> Float[Tensor, "time_or_one channel_or_one"] | None:
     """The steps of some channels of one sample."""
     return None if dt is None else _channels(dt[sample if len(dt) > 1 else 0], part)
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The gradients to what entered `forward`; `None` where none was asked for."""
+
+    x: Tensor | None
+    carry: Tensor | None
+    dt: Tensor | None
+    parameters: dict[str, Tensor] | None
+
+
+class Change:
+    """a^dt - 1 for some frames of some channels, (1 or frames, channel, *spectrum)."""
+
+    def __init__(
+        self,
+        transition: Transition,
+        grid: Grid | Voxels,
+        dt: Steps | None,
+        sample: int,
+        channels: slice,
+        kind: torch.dtype,
+        uniform: Tensor | None,
+    ):
+        self.grid, self.kind, self.uniform = grid, kind, None
+        if uniform is None:
+            self.own, self.steps = of_channels(transition, channels), steps_of(dt, sample, channels)
+        else:
+            self.uniform = uniform[sample if len(uniform) > 1 else 0, channels][None]
+
+    def __call__(self, span: slice) -> Shaped[Tensor, "time_or_one channel *spectrum"]:
+        return self.own.change(self.grid, self.steps[span]).to(self.kind) if self.uniform is None else self.uniform
 
 
 class Sums:

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 Job = TypeVar("Job")
 
+CPU = torch.device("cpu")
 KEPT_BYTES = 2**24
 """Freeing one block of this size teaches the C library to keep freed blocks up to it (glibc's dynamic mmap threshold).
 Otherwise it gives a tile's arrays back to the system after each tile and fetches them again page by page, which made an
@@ -64,6 +66,13 @@ def on_threads(work: Callable[[Job], None], jobs: Iterable[Job], device: torch.d
             wait(helpers)
         for one in helpers:
             one.result()
+
+
+def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device = CPU) -> torch.Tensor:
+    """An uninitialised tensor. Numpy asks the system for huge pages: 34 MB cost 2.5 instead of 17 ms."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.empty(shape, np.dtype(str(dtype).removeprefix("torch."))))
+    return torch.empty(shape, dtype=dtype, device=device)
 
 
 @lru_cache

@@ -13,8 +13,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ssm_ops import stencil
-from ssm_ops.parallel import on_threads, one_thread
-from ssm_ops.spectral import Gradients, empty
+from ssm_ops.gradients import Gradients
+from ssm_ops.parallel import empty, on_threads, one_thread
 from ssm_ops.spectrum import Grid
 from ssm_ops.transition import Kernel
 
@@ -75,7 +75,7 @@ def forward(
     """The states and the carry that leaves, on a CPU."""
     ring = grid.uncropped
     inputs, start = _inside(x, ring), _entering(x, ring, carry)
-    states = empty(inputs, inputs.dtype)
+    states = empty(inputs.shape, inputs.dtype)
     _walk(inputs, transition, ring, start, torch.zeros_like(start), states, backward=False)
     with one_thread(x.device):
         left = ring.to_spectrum(states[:, -1])
@@ -100,12 +100,12 @@ def backward(
     start = _entering(x, ring, carry)
     if states is None or grid.cropped:
         inputs = _inside(x, ring)
-        states = empty(inputs, inputs.dtype)
+        states = empty(inputs.shape, inputs.dtype)
         _walk(inputs, transition, ring, start, torch.zeros_like(start), states, backward=False)
     towards = torch.zeros_like(states) if gradient is None else _inside(gradient, ring)
     with one_thread(x.device):
         extra = torch.zeros_like(start) if carry_gradient is None else ring.to_field(carry_gradient / weight)
-    to_x = empty(towards, towards.dtype)
+    to_x = empty(towards.shape, towards.dtype)
     _walk(towards, transition, ring, torch.zeros_like(start), extra, to_x, backward=True)
     to_carry = None
     if towards_carry:

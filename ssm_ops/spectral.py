@@ -1,14 +1,16 @@
-"""The scan in frequency space, streamed: tile after tile of time is transformed, walked, and transformed back.
+"""The scan in frequency space, streamed: nothing of the size of the input's spectrum is ever held.
 
-Nothing of the size of the input's spectrum is ever held. A tile is a run of frames of some channels, small enough for a
-core's cache; a strip of channels walks its tiles forward in time (`forward`), or backward with the adjoint recurrence
-(`backward`): with H the states' spectra and g the gradient to the states,
+`forward` walks forward in time, `backward` backward with the adjoint recurrence: with H the states' spectra and g the
+gradient to the states,
 
     G_t = g_t + conj(a_{t+1}) G_{t+1},   dL/dx_t = G_t,   dL/da = sum_t conj(H_{t-1}) G_t,   dL/dcarry = conj(a_0) G_0
 
 in the basis of the grid; a gradient to a half spectrum is that times `Grid.adjoint_weight`. H_{t-1} is transformed
-again from the states, tile by tile, and what depends on the transition's parameters alone is left to autograd
-(`gradients.py`). The same code runs on every device; only the innermost loop over time is compiled on CPUs.
+again from the states, and what depends on the transition's parameters alone is left to autograd (`gradients.py`).
+
+On CPUs `streaming.py` does this, frame by frame in compiled code. What is here does it with torch's operations: on
+other devices, and where nothing is transformed (`Pointwise`). A tile, a run of frames of some channels, is transformed,
+walked and transformed back at a time; a strip of channels walks its tiles one after the other.
 """
 
 from __future__ import annotations
@@ -22,15 +24,14 @@ import torch
 from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor
 
-from ssm_ops import compiled
-from ssm_ops.gradients import Sums, change_of_all, steps_of
-from ssm_ops.parallel import on_threads
+from ssm_ops import compiled, streaming
+from ssm_ops.gradients import Change, Gradients, Sums, change_of_all
+from ssm_ops.parallel import empty, on_threads
 from ssm_ops.spectrum import Grid, Voxels
-from ssm_ops.transition import Transition, of_channels
+from ssm_ops.transition import Transition
 
-TILE_BYTES, TILE_SHARE = (2**17, 2**20), 112
-"""Bytes of one tile's spectra on a CPU: this share of the input, between these two. Each thread holds about five arrays
-of that size, so two threads a tenth of the input; `make bench` measures how much it is."""
+TILE_BYTES = 2**17
+"""Bytes of one tile's spectra on a CPU, for a core's cache."""
 OTHER_TILE_BYTES = 2**26
 """The same elsewhere: large enough to fill a GPU. Not measured."""
 
@@ -52,10 +53,7 @@ def strips(x: Fields, grid: Grid | Voxels) -> list[Strip]:
     """How a scan is cut: by bytes alone, so that the bits of its result do not depend on the number of threads."""
     batch, time, channels = x.shape[:3]
     frame = math.prod(grid.spectrum_shape) * grid.spectrum_dtype(x.real.dtype).itemsize
-    budget = OTHER_TILE_BYTES
-    if x.device.type == "cpu":
-        share = x.nbytes // TILE_SHARE
-        budget = min(max(share, TILE_BYTES[0]), TILE_BYTES[1])
+    budget = TILE_BYTES if x.device.type == "cpu" else OTHER_TILE_BYTES
     width = min(channels, max(1, budget // (frame * time)))
     count = math.ceil(time / max(1, budget // (frame * width)))
     spans = tuple(slice(time * i // count, time * (i + 1) // count) for i in range(count))
@@ -73,8 +71,10 @@ def forward(
     with_states: bool = True,
 ) -> tuple[Fields | None, Spectra]:
     """The states and the carry that leaves; without states the carry alone, sparing the inverse transform."""
+    if compiles(x.device, grid):
+        return streaming.forward(x, transition, grid, dt=dt, carry=carry, with_states=with_states)
     kind = grid.spectrum_dtype(x.real.dtype)
-    states = empty(x, kind if isinstance(grid, Voxels) else x.dtype) if with_states else None
+    states = empty(x.shape, kind if isinstance(grid, Voxels) else x.dtype, x.device) if with_states else None
     left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind, device=x.device)
     if carry is not None:
         left += carry
@@ -84,7 +84,7 @@ def forward(
     def walk(strip: Strip) -> None:
         inputs, state = x[strip.sample, :, strip.channels], left[strip.sample, strip.channels]
         outputs = None if states is None else states[strip.sample, :, strip.channels]
-        change = _Change(transition, grid, dt, strip, kind, uniform)
+        change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
         for span in strip.spans:
             spectra = grid.to_spectrum(inputs[span])
             walk_time.recurrence(spectra, change(span), state)
@@ -95,16 +95,6 @@ def forward(
     with torch.no_grad():
         on_threads(walk, strips(x, grid), x.device)
     return states, left
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """The gradients to what entered `forward`; `None` where none was asked for."""
-
-    x: Fields | None
-    carry: Spectra | None
-    dt: Steps | None
-    parameters: dict[str, Tensor] | None
 
 
 def backward(
@@ -124,9 +114,12 @@ def backward(
 
     `states` as `forward` gave them spare the recurrence (without a guard band); `x` then tells its type only.
     """
+    if compiles(x.device, grid):
+        wanted = {"towards_x": towards_x, "towards_transition": towards_transition}
+        return streaming.backward(x, states, transition, grid, gradient, carry_gradient, dt=dt, carry=carry, **wanted)
     kind = grid.spectrum_dtype(x.real.dtype)
     weight = grid.adjoint_weight(x.real.dtype, x.device)
-    to_x = empty(x, x.dtype) if towards_x else None
+    to_x = empty(x.shape, x.dtype, x.device) if towards_x else None
     left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind, device=x.device)
     if carry_gradient is not None:
         left += carry_gradient / weight
@@ -136,7 +129,7 @@ def backward(
 
     def walk(strip: Strip) -> None:
         here = (strip.sample, strip.channels)
-        change = _Change(transition, grid, dt, strip, kind, uniform)
+        change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
         if sums is not None:
             entering = None if carry is None else carry[here]
             past = _past(x[strip.sample, :, strip.channels], states, strip, grid, change, entering, kind)
@@ -161,26 +154,9 @@ def backward(
     return Gradients(to_x, left, to_dt, parameters)
 
 
-class _Change:
-    """a^dt - 1 for the frames of a tile, (1 or frames, channel, *spectrum)."""
-
-    def __init__(
-        self,
-        transition: Transition,
-        grid: Grid | Voxels,
-        dt: Steps | None,
-        strip: Strip,
-        kind: torch.dtype,
-        uniform: Tensor | None,
-    ):
-        self.grid, self.kind, self.uniform = grid, kind, None
-        if uniform is None:
-            self.own, self.steps = of_channels(transition, strip.channels), steps_of(dt, strip.sample, strip.channels)
-        else:
-            self.uniform = uniform[strip.sample if len(uniform) > 1 else 0, strip.channels][None]
-
-    def __call__(self, span: slice) -> Shaped[Tensor, "time_or_one channel *spectrum"]:
-        return self.own.change(self.grid, self.steps[span]).to(self.kind) if self.uniform is None else self.uniform
+def compiles(device: torch.device, grid: Grid | Voxels) -> bool:
+    """Whether transforms and recurrence are compiled together."""
+    return device.type == "cpu" and isinstance(grid, Grid)
 
 
 def _to_inputs(spectra: Tensor, grid: Grid | Voxels, out: Tensor) -> None:
@@ -192,7 +168,7 @@ def _to_inputs(spectra: Tensor, grid: Grid | Voxels, out: Tensor) -> None:
 
 
 def _past(
-    x: Tensor, states: Fields | None, strip: Strip, grid: Grid | Voxels, change: _Change, entering: Tensor | None, kind
+    x: Tensor, states: Fields | None, strip: Strip, grid: Grid | Voxels, change: Change, entering: Tensor | None, kind
 ) -> Callable[[slice], Tensor]:
     """The spectra of the states before the frames of a span, as a function of the span.
 
@@ -266,33 +242,19 @@ def _correlate(spectra: Tensor, before: Tensor, total: Tensor) -> None:
     total += (before.conj() * spectra).sum(0)
 
 
-def _compiled(for_complex: Callable, for_real: Callable) -> Callable[[Tensor, Tensor, Tensor], None]:
+def _compiled(function: Callable) -> Callable[[Tensor, Tensor, Tensor], None]:
     def call(spectra: Tensor, other: Tensor, state: Tensor) -> None:
-        (for_complex if spectra.is_complex() else for_real)(*_views(spectra, other, state))
+        function(*_views(spectra, other, state))
 
     return call
 
 
 def _views(spectra: Tensor, other: Tensor, state: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numpy views with one axis for all frequencies of all channels, real and imaginary parts in turn."""
-    if other.shape[1:] != spectra.shape[1:]:
-        other = other.expand(other.shape[0], *spectra.shape[1:]).contiguous()
-    flat = spectra.numpy(), other.numpy(), state.numpy()
-    if spectra.is_complex():
-        flat = tuple(part.view(part.real.dtype) for part in flat)
+    """Numpy views with one axis for all voxels of all channels, real and imaginary parts in turn."""
+    other = other.expand(other.shape[0], *spectra.shape[1:]).contiguous()
+    flat = [torch.view_as_real(part).numpy() for part in (spectra, other, state)]
     return flat[0].reshape(len(spectra), -1), flat[1].reshape(len(other), -1), flat[2].reshape(-1)
 
 
-def empty(x: Fields, dtype: torch.dtype) -> Fields:
-    """An uninitialised tensor shaped as `x`. Numpy asks the system for huge pages: 34 MB cost 2.5 instead of 17 ms."""
-    if x.device.type == "cpu":
-        return torch.from_numpy(np.empty(x.shape, np.dtype(str(dtype).removeprefix("torch."))))
-    return torch.empty(x.shape, dtype=dtype, device=x.device)
-
-
 TORCH = Loops(_recurrence, _adjoint, _correlate)
-COMPILED = Loops(
-    _compiled(compiled.recurrence, compiled.real_recurrence),
-    _compiled(compiled.adjoint, compiled.real_adjoint),
-    _compiled(compiled.correlate, compiled.real_correlate),
-)
+COMPILED = Loops(_compiled(compiled.recurrence), _compiled(compiled.adjoint), _compiled(compiled.correlate))

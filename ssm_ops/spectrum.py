@@ -17,15 +17,11 @@ import torch
 from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor
 
-from ssm_ops import compiled
+from ssm_ops.lines import mirror_basis
 
 BOUNDARIES = ("periodic", "reflect", "dirichlet", "padded")
 MIRRORS = ("reflect", "dirichlet")
 """Boundaries that only kernels symmetric along the axis respect."""
-
-MATRIX_PRIME, MATRIX_SIZE = 17, 256
-"""A Fourier axis of at most `MATRIX_SIZE` voxels whose size has a prime factor of `MATRIX_PRIME` or more is transformed
-by a matrix product: FFT libraries are slow there (see the log in DESIGN.md)."""
 
 
 @dataclass(frozen=True)
@@ -97,23 +93,10 @@ class Grid:
         """All axes with a cosine or sine basis, counted from the end."""
         return tuple(i for i in range(-len(self.shape), 0) if self.kinds[i] in MIRRORS)
 
-    @cached_property
+    @property
     def half_axis(self) -> int | None:
-        """The Fourier axis that keeps non-negative frequencies only: the last with a fast transform, or the last."""
-        fast = [i for i in self.fourier if not _slow(self.ring[i])]
-        return (fast or self.fourier or (None,))[-1]
-
-    def ways(self, field: Inexact[Tensor, "*any"]) -> tuple[list[int], list[int]]:
-        """The Fourier axes to be transformed by matrix products, and those by FFT, the half axis last."""
-        can = field.device.type == "cpu" and not (field.requires_grad and torch.is_grad_enabled())
-        return self._ways[can]
-
-    @cached_property
-    def _ways(self) -> dict[bool, tuple[list[int], list[int]]]:
-        others = [i for i in self.fourier if i != self.half_axis]
-        half = [] if self.half_axis is None else [self.half_axis]
-        slow = [i for i in others if _slow(self.ring[i])]
-        return {True: (slow, [i for i in others if i not in slow] + half), False: ([], others + half)}
+        """The Fourier axis that keeps non-negative frequencies only: the last."""
+        return self.fourier[-1] if self.fourier else None
 
     @cached_property
     def spectrum_shape(self) -> tuple[int, ...]:
@@ -138,11 +121,7 @@ class Grid:
             field = _along(_basis(self.kinds[axis], self.shape[axis], field.dtype, field.device), field, axis)
         if not self.fourier:
             return field.contiguous()
-        by_matrix, by_fft = self.ways(field)
-        spectrum = torch.fft.rfftn(field, s=[self.ring[i] for i in by_fft], dim=by_fft)
-        for axis in by_matrix:
-            spectrum = _dft(spectrum.contiguous(), axis, self.ring[axis])
-        return spectrum.contiguous()
+        return torch.fft.rfftn(field, s=[self.ring[i] for i in self.fourier], dim=self.fourier).contiguous()
 
     def to_field(
         self, spectrum: Shaped[Tensor, "*spectrum"], out: Float[Tensor, "*lead"] | None = None
@@ -153,13 +132,10 @@ class Grid:
         """
         field = spectrum if self.fourier or self.mirrored or out is not None else spectrum.clone()
         if self.fourier:
-            by_matrix, by_fft = self.ways(field)
-            for axis in by_matrix:
-                field = _dft(field.contiguous(), axis, self.ring[axis], inverse=True)
-            sizes = [self.ring[i] for i in by_fft]
+            sizes = [self.ring[i] for i in self.fourier]
             if out is not None and not self.cropped and not self.mirrored:
-                return torch.fft.irfftn(field, s=sizes, dim=by_fft, out=out)
-            field = torch.fft.irfftn(field, s=sizes, dim=by_fft)
+                return torch.fft.irfftn(field, s=sizes, dim=self.fourier, out=out)
+            field = torch.fft.irfftn(field, s=sizes, dim=self.fourier)
             field = field[(..., *[slice(size) for size in self.shape])]
         for axis in self.mirrored:
             field = _along(_basis(self.kinds[axis], self.shape[axis], field.dtype, field.device).mT, field, axis)
@@ -246,50 +222,9 @@ def _largest_prime(size: int) -> int:
     return largest
 
 
-@lru_cache
-def _slow(size: int) -> bool:
-    return size <= MATRIX_SIZE and _largest_prime(size) >= MATRIX_PRIME
-
-
 @lru_cache(maxsize=64)
 def _basis(kind: str, size: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "frequency position"]:
-    """The orthonormal DCT-II (`reflect`) or DST-I (`dirichlet`) matrix."""
-    k = torch.arange(size, dtype=torch.float64)[:, None]
-    i = torch.arange(size, dtype=torch.float64)
-    if kind == "reflect":
-        basis = torch.cos(math.pi * k * (i + 0.5) / size) * math.sqrt(2 / size)
-        basis[0] /= math.sqrt(2)
-    else:
-        basis = torch.sin(math.pi * (k + 1) * (i + 1) / (size + 1)) * math.sqrt(2 / (size + 1))
-    return basis.to(dtype=dtype, device=device)
-
-
-@lru_cache(maxsize=64)
-def _dft_halves(size: int, dtype: torch.dtype) -> tuple[Float[Tensor, "half half"], Float[Tensor, "odd odd"]]:
-    """The cosines and sines of a Fourier transform of `size` points, for its first half of frequencies and points."""
-    half, odd = size // 2 + 1, (size - 1) // 2
-    k = torch.arange(half, dtype=torch.float64)
-    angle = 2 * math.pi / size * torch.remainder(k[:, None] * k, size)
-    sines = torch.sin(angle[1 : odd + 1, 1 : odd + 1])
-    return torch.cos(angle).to(dtype), sines.to(dtype)
-
-
-def _dft(
-    spectrum: Shaped[Tensor, "*spectrum"], axis: int, size: int, inverse: bool = False
-) -> Shaped[Tensor, "*spectrum"]:
-    """The Fourier transform along one axis by matrix products, in place, on a CPU and without gradients.
-
-    x_j + x_-j meets the cosines, x_j - x_-j the sines: half the work of the full matrix, and in real numbers.
-    """
-    signal = torch.view_as_real(spectrum).flatten(axis).flatten(0, -3)  # (batch, n, what is behind)
-    batch, _, behind = signal.shape
-    cosines, sines = _dft_halves(size, signal.dtype)
-    even, odd = signal.new_empty(len(cosines), batch, behind), signal.new_empty(len(sines), batch, behind)
-    compiled.fold(signal.numpy(), even.numpy(), odd.numpy())
-    even = (cosines @ even.flatten(1)).view_as(even)
-    odd = (sines @ odd.flatten(1)).view_as(odd)
-    compiled.unfold(even.numpy(), odd.numpy(), 1 if inverse else -1, 1 / size if inverse else 1, signal.numpy())
-    return torch.view_as_complex(signal.view(*spectrum.shape, 2))
+    return torch.from_numpy(mirror_basis(kind, size)).to(dtype=dtype, device=device)
 
 
 def _along(matrix: Float[Tensor, "n n"], field: Float[Tensor, "*lead"], axis: int) -> Float[Tensor, "*lead"]:

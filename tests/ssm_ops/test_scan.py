@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssm_ops import Grid, Kernel, Propagator, scan, spectral
+from ssm_ops import Grid, Kernel, Propagator, scan, spectral, streaming
 from ssm_ops.transition import tensors
 from tests.ssm_ops.cases import CHANNELS, FAMILIES, GRIDS, field_of, inputs, relative, transition, truth
 
@@ -17,8 +17,9 @@ PRECISIONS = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    """Tiles of a few frames, so that every scan of a test has several of them, and several strips."""
-    monkeypatch.setattr(spectral, "TILE_BYTES", (256, 256))
+    """Spans and tiles of a few frames, so that every scan of a test has several of them, and several strips."""
+    monkeypatch.setattr(spectral, "TILE_BYTES", 256)
+    monkeypatch.setattr(streaming, "SPAN_BYTES", 8192)
 
 
 def backends(family):
@@ -100,7 +101,8 @@ def test_any_cut_of_time_and_any_tile_gives_the_same(data, case, tile):
     whole, final = scan(x, transition_, boundary=boundary, backend="spectral")
     carry, pieces = None, []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spectral, "TILE_BYTES", (tile, tile))
+        patch.setattr(spectral, "TILE_BYTES", tile)
+        patch.setattr(streaming, "SPAN_BYTES", 16 * tile)
         for start, stop in itertools.pairwise([0, *borders, 16]):
             states, carry = scan(x[start:stop], transition_, boundary=boundary, carry=carry, backend=backend)
             pieces.append(states)
@@ -256,14 +258,16 @@ def test_no_device_but_the_inputs(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_loops_of_other_devices_are_the_compiled_ones(family, monkeypatch):
-    """The torch loops that run where nothing is compiled, run here on the CPU, against the compiled loops."""
+def test_what_other_devices_do_is_the_compiled_scan(family, monkeypatch):
+    """Torch's transforms and loops, which run where nothing is compiled, run here on the CPU."""
     boundary = ("periodic", "reflect")
     given, x = transition(family, boundary), inputs((6, 5), 7).requires_grad_()
     dt = torch.tensor([1.0, 2.0, 1.0, 3.0, 1.0, 1.0, 2.0]).double()
     results = []
-    for loops in (spectral.COMPILED, spectral.TORCH):
-        monkeypatch.setattr(spectral, "COMPILED", loops)
+    for compiled in (True, False):
+        if not compiled:
+            monkeypatch.setattr(spectral, "compiles", lambda *_: False)
+            monkeypatch.setattr(spectral, "COMPILED", spectral.TORCH)
         for steps in (None, dt):
             states, carry = scan(x, given, boundary=boundary, dt=steps, backend="spectral")
             results.append([states, carry, torch.autograd.grad(states.abs().square().sum(), x)[0]])

@@ -20,20 +20,6 @@ def test_the_spectrum_inverts(shape, boundary, dtype):
     torch.testing.assert_close(out, x)
 
 
-@pytest.mark.parametrize("size", [17, 19, 34, 38, 73, 97])
-@pytest.mark.parametrize("places", [(0, 1), (1, 0), (0, 1, 2), (1, 2, 0)])
-def test_transforms_by_matrix_are_the_fft(size, places):
-    """Where a size has a large prime factor a CPU multiplies with a matrix; gradients still go through the FFT."""
-    sizes = [(size, 6, 4)[place] for place in places]
-    grid, x = Grid(tuple(sizes), ("periodic",) * len(sizes)), inputs(sizes, 2)
-    by_matrix, by_fft = grid.ways(x)
-    assert by_matrix
-    spectrum = grid.to_spectrum(x)
-    torch.testing.assert_close(spectrum, grid.to_spectrum(x.requires_grad_()).detach())
-    assert grid.half_axis == by_fft[-1]
-    torch.testing.assert_close(grid.to_field(spectrum), x.detach())
-
-
 @pytest.mark.parametrize(("shape", "boundary"), GRIDS)
 def test_the_adjoint_weight(shape, boundary):
     """<to_field(S), y> = <S, weight * to_spectrum(y)> for every spectrum S and field y."""

@@ -1,0 +1,483 @@
+"""The scan in frequency space, compiled for CPUs: frame after frame is transformed, walked one step, transformed back.
+
+Only one frame's spectrum and the state exist at a time, so the memory between the transforms and the recurrence is the
+processor's cache. A frame is (plane, row, column); a grid of two axes has one plane, and on a grid of one axis the rows
+are channels, which are not transformed. Planes and rows are transformed with sixteen columns in the lanes (`_columns`);
+the last axis with sixteen rows in the lanes, and there, between the transform and its inverse, is the step of time.
+
+States, changes and sums lie in the order of that last pass, called lanes here: (plane, block of rows, real or
+imaginary, column, row of the block). The first Fourier axis keeps its non-negative frequencies only, unless it is the
+last axis. Where no axis is a Fourier axis, everything is real, and the second half of a block is another block of rows.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ssm_ops.compiled import compiled
+from ssm_ops.lanes import LANES, load, load_some, spread, store, store_some, transpose
+from ssm_ops.lines import FOURIER, MIRROR, NONE, Plan, fourier, mirror, plan, work_size
+
+
+class Geometry(NamedTuple):
+    """The frames of one walk and their spectra.
+
+    Attributes:
+        planes, rows, columns: Of the field.
+        across, down, along: How planes, rows and columns are transformed.
+        kept_planes, kept_rows: Of the spectrum.
+        blocks: Blocks of `LANES` rows, real and imaginary parts apart.
+        pitch: Numbers from row to row of the half transformed frame.
+        real: Whether the spectrum is real: two blocks of rows share a block.
+        scale: What the inverse transforms leave out.
+    """
+
+    planes: int
+    rows: int
+    columns: int
+    across: Plan
+    down: Plan
+    along: Plan
+    kept_planes: int
+    kept_rows: int
+    blocks: int
+    pitch: int
+    real: bool
+    scale: float
+
+
+def geometry(shape: tuple[int, ...], ring: tuple[int, ...], kinds: tuple[str, ...], rows: int, dtype: str) -> Geometry:
+    """Of fields of `shape` with boundaries `kinds` and guard bands up to `ring`; on one axis, of `rows` channels."""
+    if len(shape) == 1:
+        shape, ring, kinds = (rows, *shape), (rows, *ring), ("none", *kinds)
+    missing = 3 - len(shape)
+    shape, ring, kinds = (1,) * missing + shape, (1,) * missing + ring, ("none",) * missing + kinds
+    across, down, along = (plan(kind, size, dtype) for kind, size in zip(kinds, ring, strict=True))
+    kept_planes = across.size // 2 + 1 if across.kind == FOURIER else across.size
+    halved = down.kind == FOURIER and across.kind != FOURIER
+    kept_rows = down.size // 2 + 1 if halved else down.size
+    fourier = [axis for axis in (across, down, along) if axis.kind == FOURIER]
+    blocks = -(-kept_rows // LANES)
+    pitch = -(-shape[2] // LANES) * LANES
+    return Geometry(
+        *shape,
+        across,
+        down,
+        along,
+        kept_planes,
+        kept_rows,
+        blocks if fourier else -(-blocks // 2),
+        pitch + LANES if pitch % 256 == 0 else pitch,  # rows a power of two apart would share one place in the cache
+        not fourier,
+        1 / math.prod(axis.size for axis in fourier),
+    )
+
+
+def lanes_size(shape: Geometry) -> int:
+    """Numbers of one spectrum in lanes."""
+    return shape.kept_planes * shape.blocks * 2 * shape.along.size * LANES
+
+
+@compiled
+def forward(frames, inputs, outputs, state, change, uneven, kept, shape, work, middle):
+    """Walks so many frames: state = state + change state + input, in lanes.
+
+    `inputs` and `outputs` are a flat array, the index of the first frame and the distance of frames. The states' fields
+    are written to `outputs` and their spectra to `kept`, unless these are empty. `change` is a - 1, of a frame each
+    where `uneven`.
+    """
+    source, start, step = inputs
+    target, to, stride = outputs
+    size, unit = state.shape[0], 2 * shape.along.size * LANES
+    for t in range(frames):
+        _planes_in(source, start + t * step, shape, work, middle)
+        for p in range(shape.kept_planes):
+            _rows_in(source, start + t * step, p, shape, work, middle)
+            for b in range(shape.blocks):
+                at = (p * shape.blocks + b) * unit
+                found = _block_in(middle, p, b, shape, work)
+                _advance(work, found, state, change, at, t * size if uneven else 0, shape)
+                if kept.shape[0] > 0:
+                    for i in range(at, at + unit, LANES):
+                        store(kept, t * size + i, load(state, i))
+                if target.shape[0] > 0:
+                    _block_out(middle, p, b, shape, work)
+            if target.shape[0] > 0:
+                _rows_out(target, to + t * stride, p, shape, work, middle)
+        if target.shape[0] > 0:
+            _planes_out(target, to + t * stride, shape, work, middle)
+
+
+@compiled
+def backward(frames, gradients, outputs, state, change, uneven, past, total, shape, work, middle):
+    """Walks so many frames from the last to the first: now = gradient + state, state = now + conj(change) now.
+
+    `gradients` (to the states), `outputs` (for `now`) and `past` are a flat array, the index of the first frame and the
+    distance of frames; the first two may be empty. `past` holds the states before each frame: fields, or spectra in
+    lanes where their distance is 0; `total` grows by conj(past) now, a frame each where `uneven`, unless it is empty.
+    """
+    source, start, step = gradients
+    target, to, stride = outputs
+    before, first, apart = past
+    size, unit = state.shape[0], 2 * shape.along.size * LANES
+    given, fields = source.shape[0] > 0, before.shape[0] > 0 and apart > 0
+    work_past, middle_past = np.zeros_like(work), np.zeros_like(middle)
+    for t in range(frames - 1, -1, -1):
+        own = t * size if uneven else 0
+        if given:
+            _planes_in(source, start + t * step, shape, work, middle)
+        if fields:
+            _planes_in(before, first + t * apart, shape, work_past, middle_past)
+        for p in range(shape.kept_planes):
+            if given:
+                _rows_in(source, start + t * step, p, shape, work, middle)
+            if fields:
+                _rows_in(before, first + t * apart, p, shape, work_past, middle_past)
+            for b in range(shape.blocks):
+                at, found = (p * shape.blocks + b) * unit, 0
+                if given:
+                    found = _block_in(middle, p, b, shape, work)
+                else:
+                    for i in range(0, unit, LANES):
+                        store(work, i, spread(work.dtype.type(0)))
+                if fields:
+                    found_past = _block_in(middle_past, p, b, shape, work_past)
+                    _correlate(work, found, state, work_past, found_past, total, own, at, shape)
+                elif before.shape[0] > 0:
+                    _correlate(work, found, state, before, first + t * size + at, total, own, at, shape)
+                _retreat(work, found, state, change, at, own, shape)
+                if target.shape[0] > 0:
+                    _block_out(middle, p, b, shape, work)
+            if target.shape[0] > 0:
+                _rows_out(target, to + t * stride, p, shape, work, middle)
+        if target.shape[0] > 0:
+            _planes_out(target, to + t * stride, shape, work, middle)
+
+
+@compiled
+def _advance(work, found, state, change, at, own, shape):
+    """One step of one block: its inputs are in `work` at `found`; leaves the scaled states in `work` at 0."""
+    half = shape.along.size * LANES
+    scale = spread(work.dtype.type(shape.scale))
+    for i in range(0, half, LANES):
+        hr, hi = load(state, at + i), load(state, at + half + i)
+        cr, ci = load(change, own + at + i), load(change, own + at + half + i)
+        xr, xi = load(work, found + i), load(work, found + half + i)
+        if shape.real:
+            xr, xi = (xr + cr * hr) + hr, (xi + ci * hi) + hi
+        else:
+            xr, xi = (xr + (cr * hr - ci * hi)) + hr, (xi + (cr * hi + ci * hr)) + hi
+        store(state, at + i, xr)
+        store(state, at + half + i, xi)
+        store(work, i, scale * xr)
+        store(work, half + i, scale * xi)
+
+
+@compiled
+def _retreat(work, found, state, change, at, own, shape):
+    """`_advance` of the adjoint recurrence."""
+    half = shape.along.size * LANES
+    scale = spread(work.dtype.type(shape.scale))
+    for i in range(0, half, LANES):
+        cr, ci = load(change, own + at + i), load(change, own + at + half + i)
+        xr = load(work, found + i) + load(state, at + i)
+        xi = load(work, found + half + i) + load(state, at + half + i)
+        store(work, i, scale * xr)
+        store(work, half + i, scale * xi)
+        if shape.real:
+            xr, xi = cr * xr + xr, ci * xi + xi
+        else:
+            xr, xi = (cr * xr + ci * xi) + xr, (cr * xi - ci * xr) + xi
+        store(state, at + i, xr)
+        store(state, at + half + i, xi)
+
+
+@compiled
+def _correlate(work, found, state, past, at_past, total, own, at, shape):
+    """Adds conj(past) now, with now = work + state, to `total`."""
+    half = shape.along.size * LANES
+    for i in range(0, half, LANES):
+        xr = load(work, found + i) + load(state, at + i)
+        xi = load(work, found + half + i) + load(state, at + half + i)
+        pr, pi = load(past, at_past + i), load(past, at_past + half + i)
+        o = own + at + i
+        sr, si = load(total, o), load(total, o + half)
+        if shape.real:
+            store(total, o, sr + pr * xr)
+            store(total, o + half, si + pi * xi)
+        else:
+            store(total, o, sr + (pr * xr + pi * xi))
+            store(total, o + half, si + (pr * xi - pi * xr))
+
+
+@compiled
+def _plane_size(shape):
+    """Numbers from plane to plane of the half transformed frame: room for all rows of all blocks."""
+    rows = max(shape.down.size, shape.blocks * LANES * (2 if shape.real else 1))
+    return rows * shape.pitch
+
+
+@compiled
+def middle_size(shape):
+    """Numbers of the half transformed frame: real parts, then imaginary parts."""
+    return 2 * shape.kept_planes * _plane_size(shape)
+
+
+@compiled
+def _planes_in(fields, start, shape, work, middle):
+    if shape.across.kind != NONE:
+        plane = _plane_size(shape)
+        for r in range(shape.rows):
+            at, to = start + r * shape.columns, r * shape.pitch
+            apart = shape.rows * shape.columns
+            _columns_in(fields, at, apart, shape.planes, True, middle, to, plane, shape.columns, shape.across, work)
+
+
+@compiled
+def _planes_out(fields, start, shape, work, middle):
+    if shape.across.kind != NONE:
+        plane = _plane_size(shape)
+        for r in range(shape.rows):
+            to, at = start + r * shape.columns, r * shape.pitch
+            apart = shape.rows * shape.columns
+            _columns_out(middle, at, plane, True, fields, to, apart, shape.planes, shape.columns, shape.across, work)
+
+
+@compiled
+def _rows_in(fields, start, p, shape, work, middle):
+    to, pitch = p * _plane_size(shape), shape.pitch
+    if shape.across.kind == NONE:
+        _columns_in(fields, start, shape.columns, shape.rows, True, middle, to, pitch, shape.columns, shape.down, work)
+    elif shape.down.kind != NONE:
+        real = shape.across.kind != FOURIER
+        _columns_in(middle, to, pitch, shape.rows, real, middle, to, pitch, shape.columns, shape.down, work)
+
+
+@compiled
+def _rows_out(fields, start, p, shape, work, middle):
+    at, pitch = p * _plane_size(shape), shape.pitch
+    if shape.across.kind == NONE:
+        _columns_out(middle, at, pitch, True, fields, start, shape.columns, shape.rows, shape.columns, shape.down, work)
+    elif shape.down.kind != NONE:
+        real = shape.across.kind != FOURIER
+        _columns_out(middle, at, pitch, real, middle, at, pitch, shape.rows, shape.columns, shape.down, work)
+
+
+@compiled
+def _columns_in(source, start, apart, given, real, target, to, pitch, columns, axis, work):
+    """Transforms an axis whose `given` entries are `apart` in `source`, of `columns` neighbours; into `target`, `pitch`
+    apart. Imaginary parts are half an array behind. Real columns are transformed two blocks at a time, one in the place
+    of the imaginary part of the other."""
+    rows, far, far_to = axis.size * LANES, source.shape[0] // 2, target.shape[0] // 2
+    for w in range(0, columns, 2 * LANES if real else LANES):
+        here = min(LANES, columns - w)
+        more = min(LANES, columns - w - LANES) if real else here
+        beside = start + w + (LANES if real else far)
+        for j in range(given):
+            store(work, j * LANES, _read(source, start + w + j * apart, here))
+            store(work, rows + j * LANES, _read(source, beside + j * apart, more))
+        for j in range(given, axis.size):
+            store(work, j * LANES, spread(work.dtype.type(0)))
+            store(work, rows + j * LANES, spread(work.dtype.type(0)))
+        found = _transform(work, False, axis)
+        if real and axis.kind == FOURIER:
+            _untangle(work, found, axis.size, target, to + w, far_to, pitch, more > 0)
+        else:
+            for k in range(axis.size):
+                store(target, to + w + k * pitch, load(work, found + k * LANES))
+                if not real:
+                    store(target, to + w + far_to + k * pitch, load(work, found + rows + k * LANES))
+                elif more > 0:
+                    store(target, to + w + LANES + k * pitch, load(work, found + rows + k * LANES))
+
+
+@compiled
+def _columns_out(source, start, pitch, real, target, to, apart, wanted, columns, axis, work):
+    """The inverse of `_columns_in`, without the factor that is left out: the first `wanted` entries of the axis."""
+    rows, far, far_to = axis.size * LANES, source.shape[0] // 2, target.shape[0] // 2
+    for w in range(0, columns, 2 * LANES if real else LANES):
+        here = min(LANES, columns - w)
+        more = min(LANES, columns - w - LANES) if real else here
+        if real and axis.kind == FOURIER:
+            _tangle(source, start + w, far, pitch, more > 0, work, axis.size)
+        else:
+            for k in range(axis.size):
+                at = start + w + k * pitch
+                store(work, k * LANES, load(source, at))
+                if not real:
+                    store(work, rows + k * LANES, load(source, at + far))
+                elif more > 0:
+                    store(work, rows + k * LANES, load(source, at + LANES))
+        found = _transform(work, True, axis)
+        beside = to + w + (LANES if real else far_to)
+        for j in range(wanted):
+            _write(target, to + w + j * apart, load(work, found + j * LANES), here)
+            _write(target, beside + j * apart, load(work, found + rows + j * LANES), more)
+
+
+@compiled
+def _transform(work, inverse, axis):
+    if axis.kind == FOURIER:
+        return fourier(work, inverse, axis)
+    if axis.kind == MIRROR:
+        return mirror(work, inverse, axis)
+    return 0
+
+
+@compiled
+def _read(array, index, count):
+    if count >= LANES:
+        return load(array, index)
+    return load_some(array, index, count)
+
+
+@compiled
+def _write(array, index, value, count):
+    if count >= LANES:
+        store(array, index, value)
+    elif count > 0:
+        store_some(array, index, value, count)
+
+
+@compiled
+def _untangle(work, found, size, target, to, far, pitch, both):
+    """The half spectra of the two real blocks whose sum, the second times i, was transformed."""
+    half, im = spread(work.dtype.type(0.5)), found + size * LANES
+    for k in range(size // 2 + 1):
+        a, b = k * LANES, (size - k) % size * LANES
+        ar, ai, br, bi = load(work, found + a), load(work, im + a), load(work, found + b), load(work, im + b)
+        at = to + k * pitch
+        store(target, at, half * (ar + br))
+        store(target, at + far, half * (ai - bi))
+        if both:
+            store(target, at + LANES, half * (ai + bi))
+            store(target, at + far + LANES, half * (br - ar))
+
+
+@compiled
+def _tangle(source, start, far, pitch, both, work, size):
+    """The spectrum of the first of two real blocks plus i times the second."""
+    im = size * LANES
+    for k in range(size // 2 + 1):
+        at = start + k * pitch
+        ar, ai = load(source, at), load(source, at + far)
+        br = bi = spread(work.dtype.type(0))
+        if both:
+            br, bi = load(source, at + LANES), load(source, at + far + LANES)
+        a, b = k * LANES, (size - k) % size * LANES
+        if a == b:  # its own negative: real
+            store(work, a, ar)
+            store(work, im + a, br)
+        else:
+            store(work, a, ar - bi)
+            store(work, im + a, ai + br)
+            store(work, b, ar + bi)
+            store(work, im + b, br - ai)
+
+
+@compiled
+def _block_in(middle, p, b, shape, work):
+    """Transforms the last axis of a block of rows; gives where in `work` it is."""
+    size, far = shape.along.size, middle.shape[0] // 2
+    rows = size * LANES
+    at = p * _plane_size(shape) + b * LANES * shape.pitch * (2 if shape.real else 1)
+    complex_before = shape.across.kind == FOURIER or shape.down.kind == FOURIER
+    beside = at + (LANES * shape.pitch if shape.real else far)
+    for w in range(0, shape.columns, LANES):
+        transpose(middle, at + w, shape.pitch, work, w * LANES, LANES)
+    if complex_before or shape.real:
+        for w in range(0, shape.columns, LANES):
+            transpose(middle, beside + w, shape.pitch, work, rows + w * LANES, LANES)
+    else:
+        for w in range(size):
+            store(work, rows + w * LANES, spread(work.dtype.type(0)))
+    for w in range(shape.columns, size):
+        store(work, w * LANES, spread(work.dtype.type(0)))
+        store(work, rows + w * LANES, spread(work.dtype.type(0)))
+    return _transform(work, False, shape.along)
+
+
+@compiled
+def _block_out(middle, p, b, shape, work):
+    """The inverse of `_block_in`."""
+    rows, far = shape.along.size * LANES, middle.shape[0] // 2
+    at = p * _plane_size(shape) + b * LANES * shape.pitch * (2 if shape.real else 1)
+    beside = at + (LANES * shape.pitch if shape.real else far)
+    found = _transform(work, True, shape.along)
+    for w in range(0, shape.columns, LANES):
+        transpose(work, found + w * LANES, LANES, middle, at + w, shape.pitch)
+        transpose(work, found + rows + w * LANES, LANES, middle, beside + w, shape.pitch)
+
+
+@compiled
+def enter(spectrum, half_axis, shape, lanes):
+    """Puts a spectrum (plane, row, column, real or imaginary) into lanes; `half_axis` of it is halved, none at -1.
+
+    Where it holds a frequency and its opposite, their mean: the spectrum of a real field, whatever it is.
+    """
+    for p in range(shape.kept_planes):
+        for r in range(shape.kept_rows):
+            for w in range(shape.along.size):
+                at, far = _place(p, r, w, shape)
+                if shape.real:
+                    lanes[at] = spectrum[p, r, w, 0]
+                    continue
+                here, there = (p, r, w), _negative((p, r, w), shape)
+                held, opposite = (
+                    here[half_axis] < spectrum.shape[half_axis],
+                    there[half_axis] < spectrum.shape[half_axis],
+                )
+                real = imaginary = lanes.dtype.type(0)
+                if held:
+                    real += spectrum[here[0], here[1], here[2], 0]
+                    imaginary += spectrum[here[0], here[1], here[2], 1]
+                if opposite:
+                    real += spectrum[there[0], there[1], there[2], 0]
+                    imaginary -= spectrum[there[0], there[1], there[2], 1]
+                if held and opposite:
+                    real, imaginary = real / 2, imaginary / 2
+                lanes[at], lanes[at + far] = real, imaginary
+
+
+@compiled
+def leave(lanes, shape, spectrum):
+    """Adds lanes to a spectrum (plane, row, column, real or imaginary)."""
+    for p in range(spectrum.shape[0]):
+        for r in range(spectrum.shape[1]):
+            for w in range(spectrum.shape[2]):
+                place = (p, r, w)
+                turned = p >= shape.kept_planes or r >= shape.kept_rows
+                if turned:
+                    place = _negative(place, shape)
+                at, far = _place(place[0], place[1], place[2], shape)
+                spectrum[p, r, w, 0] += lanes[at]
+                if not shape.real:
+                    spectrum[p, r, w, 1] += -lanes[at + far] if turned else lanes[at + far]
+
+
+@compiled
+def _negative(place, shape):
+    """Where the opposite frequency is; only Fourier axes have opposites."""
+    p = (shape.across.size - place[0]) % shape.across.size if shape.across.kind == FOURIER else place[0]
+    r = (shape.down.size - place[1]) % shape.down.size if shape.down.kind == FOURIER else place[1]
+    w = (shape.along.size - place[2]) % shape.along.size if shape.along.kind == FOURIER else place[2]
+    return p, r, w
+
+
+@compiled
+def _place(p, r, w, shape):
+    """The index of a frequency's real part in lanes, and how far behind it the imaginary part is."""
+    block, half = r // LANES, shape.along.size * LANES
+    if shape.real:
+        at = (p * shape.blocks + block // 2) * 2 * half + block % 2 * half
+    else:
+        at = (p * shape.blocks + block) * 2 * half
+    return at + w * LANES + r % LANES, half
+
+
+def scratch(shape: Geometry, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """The two work arrays of a walk."""
+    return np.zeros(work_size(shape.across, shape.down, shape.along), dtype), np.zeros(middle_size(shape), dtype)

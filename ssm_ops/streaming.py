@@ -1,0 +1,264 @@
+"""`spectral.forward` and `spectral.backward` on CPUs: a job for each channel, its frames walked by compiled code.
+
+Where every step is the same and the states hold all of it, a job is one call of `frames.py`. Where a transition changes
+from frame to frame, or a guard band must be recomputed, the frames are walked in spans of at most `SPAN_BYTES`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssm_ops import frames
+from ssm_ops.gradients import Change, Gradients, Sums, change_of_all
+from ssm_ops.lanes import LANES
+from ssm_ops.parallel import empty, on_threads
+from ssm_ops.spectrum import Grid
+from ssm_ops.transition import Transition
+
+SPAN_BYTES = 2**20
+"""Bytes of the spectra that a thread holds at a time, where it must hold those of several frames."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One channel of one sample; on grids of one axis, up to `LANES` channels."""
+
+    grid: Grid
+    sample: int
+    channels: slice
+    kind: np.dtype
+
+    @cached_property
+    def geometry(self) -> frames.Geometry:
+        rows = self.channels.stop - self.channels.start
+        return frames.geometry(self.grid.shape, self.grid.ring, self.grid.kinds, rows, self.kind.name)
+
+    @cached_property
+    def size(self) -> int:
+        return frames.lanes_size(self.geometry)
+
+    @property
+    def place(self) -> tuple[int, slice]:
+        return self.sample, self.channels
+
+    @cached_property
+    def half_axis(self) -> int:
+        """The halved axis of the public spectrum, among three."""
+        return -1 if self.grid.half_axis is None else 3 + self.grid.half_axis
+
+    def spans(self, time: int, whole: bool) -> list[slice]:
+        count = 1 if whole else math.ceil(time / max(1, SPAN_BYTES // (self.size * self.kind.itemsize)))
+        return [slice(time * i // count, time * (i + 1) // count) for i in range(count)]
+
+    def scratch(self) -> tuple[np.ndarray, np.ndarray]:
+        return frames.scratch(self.geometry, self.kind)
+
+    def enter(self, spectra: Tensor) -> np.ndarray:
+        """Spectra (time, channel, *spectrum) in lanes, one behind the other."""
+        found = np.zeros(len(spectra) * self.size, self.kind)
+        for t, spectrum in enumerate(self._parts(spectra)):
+            frames.enter(spectrum, self.half_axis, self.geometry, found[t * self.size : (t + 1) * self.size])
+        return found
+
+    def leave(self, lanes: np.ndarray, spectra: Tensor) -> None:
+        """Adds lanes to spectra (time, channel, *spectrum)."""
+        for t, spectrum in enumerate(self._parts(spectra)):
+            frames.leave(lanes[t * self.size : (t + 1) * self.size], self.geometry, spectrum)
+
+    def _parts(self, spectra: Tensor) -> Iterator[np.ndarray]:
+        """Views (plane, row, column, real or imaginary)."""
+        for spectrum in spectra.unbind(0):
+            parts = torch.view_as_real(spectrum) if spectrum.is_complex() else spectrum.unsqueeze(-1)
+            parts = parts if len(self.grid.shape) == 1 else parts.squeeze(0)
+            yield parts.numpy()[(None,) * (4 - parts.ndim)]
+
+
+class Frames:
+    """The frames of a tensor (batch, time, channel, *grid) as compiled code takes them: a flat array, start and step.
+
+    A tensor that is not contiguous is copied span by span.
+    """
+
+    def __init__(self, tensor: Tensor | None, kind: np.dtype):
+        self.tensor, self.kind = tensor, kind
+        self.contiguous = tensor is None or tensor.is_contiguous()
+        self.flat = tensor.detach().reshape(-1).numpy() if tensor is not None and self.contiguous else None
+
+    def __call__(self, job: Job, span: slice) -> tuple[np.ndarray, int, int]:
+        """The array, the index of the span's first frame, and the distance of frames."""
+        if self.tensor is None:
+            return np.zeros(0, self.kind), 0, 0
+        _, time, channels = self.tensor.shape[:3]
+        size = math.prod(self.tensor.shape[3:])
+        if not self.contiguous:
+            own = self.tensor.detach()[job.sample, span, job.channels].contiguous()
+            return own.reshape(-1).numpy(), 0, size * own.shape[1]
+        start = ((job.sample * time + span.start) * channels + job.channels.start) * size
+        return self.flat, start, channels * size
+
+
+def jobs(x: Tensor, grid: Grid) -> list[Job]:
+    batch, _, channels = x.shape[:3]
+    width = LANES if len(grid.shape) == 1 else 1
+    kind = np.dtype(str(x.dtype).removeprefix("torch."))
+    parts = [slice(c, min(c + width, channels)) for c in range(0, channels, width)]
+    return [Job(grid, n, part, kind) for n in range(batch) for part in parts]
+
+
+def forward(
+    x: Tensor,
+    transition: Transition,
+    grid: Grid,
+    *,
+    dt: Tensor | None,
+    carry: Tensor | None,
+    with_states: bool,
+) -> tuple[Tensor | None, Tensor]:
+    """As `spectral.forward`."""
+    kind = grid.spectrum_dtype(x.dtype)
+    states = empty(x.shape, x.dtype) if with_states else None
+    left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind)
+    uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
+
+    def walk(job: Job) -> None:
+        inputs, outputs = Frames(x, job.kind), Frames(states, job.kind)
+        change = _changes(transition, grid, dt, job, kind, uniform)
+        state = job.enter((left if carry is None else carry)[job.place][None].to(kind))
+        room, nothing = job.scratch(), np.zeros(0, job.kind)
+        for span in job.spans(x.shape[1], uniform is not None and inputs.contiguous):
+            own, count = change(span), span.stop - span.start
+            out = outputs(job, span)
+            frames.forward(count, inputs(job, span), out, state, own, len(own) > job.size, nothing, job.geometry, *room)
+        job.leave(state, left[job.place][None])
+
+    with torch.no_grad():
+        on_threads(walk, jobs(x, grid), x.device)
+    return states, left
+
+
+def backward(
+    x: Tensor,
+    states: Tensor | None,
+    transition: Transition,
+    grid: Grid,
+    gradient: Tensor | None,
+    carry_gradient: Tensor | None,
+    *,
+    dt: Tensor | None,
+    carry: Tensor | None,
+    towards_x: bool,
+    towards_transition: bool,
+) -> Gradients:
+    """As `spectral.backward`."""
+    kind = grid.spectrum_dtype(x.dtype)
+    weight = grid.adjoint_weight(x.dtype, x.device)
+    to_x = empty(x.shape, x.dtype) if towards_x else None
+    left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind)
+    sums = Sums(transition, grid, dt, left) if towards_transition else None
+    uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
+    held = states is not None and not grid.cropped
+
+    def walk(job: Job) -> None:
+        towards, outputs = Frames(gradient, job.kind), Frames(to_x, job.kind)
+        change = _changes(transition, grid, dt, job, kind, uniform)
+        state = np.zeros(job.size, job.kind)
+        if carry_gradient is not None:
+            state = job.enter((carry_gradient[job.place] / weight).to(kind)[None])
+        room = job.scratch()
+        whole = uniform is not None and towards.contiguous and (sums is None or held)
+        spans = job.spans(x.shape[1], whole)
+        past = None
+        if sums is not None:
+            entering = np.zeros(job.size, job.kind) if carry is None else job.enter(carry[job.place][None].to(kind))
+            if held:
+                spans = [slice(0, 1), *([slice(1, spans[0].stop)] if spans[0].stop > 1 else []), *spans[1:]]
+                past = _past_of_states(job, Frames(states, job.kind), entering)
+            else:
+                past = _past_of_inputs(job, Frames(x, job.kind), spans, entering, change, room)
+        total = np.zeros(job.size, job.kind)
+        for span in reversed(spans):
+            if sums is not None and uniform is None:
+                total = np.zeros((span.stop - span.start) * job.size, job.kind)
+            before = (np.zeros(0, job.kind), 0, 0) if past is None else past(span)
+            own, count = change(span), span.stop - span.start
+            given, out, uneven = towards(job, span), outputs(job, span), len(own) > job.size
+            frames.backward(count, given, out, state, own, uneven, before, total, job.geometry, *room)
+            if sums is not None and uniform is None:
+                found = torch.zeros((span.stop - span.start, *left[job.place].shape), dtype=kind)
+                job.leave(total, found)
+                sums.add(job.sample, span, job.channels, found * weight)
+        if sums is not None and uniform is not None:
+            job.leave(total, sums.uniform[job.place][None])
+        job.leave(state, left[job.place][None])
+
+    with torch.no_grad():
+        on_threads(walk, jobs(x, grid), x.device)
+        left *= weight
+        to_dt, parameters = sums.gradients(weight) if sums is not None else (None, None)
+    return Gradients(to_x, left, to_dt, parameters)
+
+
+def _changes(
+    transition: Transition, grid: Grid, dt: Tensor | None, job: Job, kind: torch.dtype, uniform: Tensor | None
+) -> Callable[[slice], np.ndarray]:
+    """a^dt - 1 of the frames of a span, or of all, in lanes."""
+    change = Change(transition, grid, dt, job.sample, job.channels, kind, uniform)
+    width = job.channels.stop - job.channels.start
+
+    def of(span: slice) -> np.ndarray:
+        spectra = change(span)
+        return job.enter(spectra.expand(len(spectra), width, *grid.spectrum_shape))
+
+    if uniform is None:
+        return of
+    once = of(slice(None))
+    return lambda _: once
+
+
+def _past_of_states(job: Job, states: Frames, entering: np.ndarray) -> Callable[[slice], tuple[np.ndarray, int, int]]:
+    """The states before the frames of a span: fields; for the span of the first frame alone what enters, in lanes."""
+
+    def of(span: slice) -> tuple[np.ndarray, int, int]:
+        if span.start == 0:
+            return entering, 0, 0
+        return states(job, slice(span.start - 1, span.stop - 1))
+
+    return of
+
+
+def _past_of_inputs(
+    job: Job,
+    inputs: Frames,
+    spans: list[slice],
+    entering: np.ndarray,
+    change: Callable[[slice], np.ndarray],
+    room: tuple[np.ndarray, np.ndarray],
+) -> Callable[[slice], tuple[np.ndarray, int, int]]:
+    """The spectra before the frames of a span, recomputed from the inputs and the states at the borders of spans."""
+    nothing, state, borders = np.zeros(0, job.kind), entering.copy(), {}
+
+    def walk(span: slice, state: np.ndarray, kept: np.ndarray) -> None:
+        own, count = change(span), span.stop - span.start
+        frames.forward(
+            count, inputs(job, span), (nothing, 0, 0), state, own, len(own) > job.size, kept, job.geometry, *room
+        )
+
+    for span in spans:
+        borders[span.start] = state.copy()
+        if span is not spans[-1]:
+            walk(span, state, nothing)
+
+    def of(span: slice) -> tuple[np.ndarray, int, int]:
+        kept = np.zeros((1 + span.stop - span.start) * job.size, job.kind)
+        kept[: job.size] = borders[span.start]
+        walk(span, borders[span.start].copy(), kept[job.size :])
+        return kept, 0, 0
+
+    return of

@@ -1,0 +1,99 @@
+"""The compiled walk over frames against the same scan in torch: grids wider than the lanes, every boundary."""
+
+import numpy as np
+import pytest
+import torch
+
+from ssm_ops import Grid, Propagator, final_carry, scan, spectral
+from ssm_ops.streaming import jobs
+from tests.ssm_ops.cases import inputs, relative
+
+KINDS = ("periodic", "reflect", "dirichlet", "padded:3")
+SHAPES = [
+    (16,),
+    (17,),
+    (40,),
+    (16, 16),
+    (35, 18),
+    (20, 35),
+    (1, 33),
+    (33, 1),
+    (18, 256),
+    (6, 17, 20),
+    (1, 19, 2),
+    (4, 1, 1),
+]
+CASES = [
+    (shape, tuple(KINDS[(first + step * axis) % 4] for axis in range(len(shape))))
+    for shape in SHAPES
+    for first, step in (
+        [(i, 0) for i in range(4)] if len(shape) == 1 else [(0, 0), (1, 0), (3, 1), (1, 3), (3, 3), (0, 2)]
+    )
+]
+
+
+@pytest.mark.parametrize(("shape", "boundary"), CASES)
+@pytest.mark.parametrize("uneven", [False, True])
+def test_it_is_what_torch_computes(shape, boundary, uneven, monkeypatch):
+    mirrored = [name in ("reflect", "dirichlet") for name in boundary]
+    velocity = tuple(0.0 if mirror else 0.3 for mirror in mirrored)
+    decay = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64, requires_grad=True)
+    x = inputs(shape, 4, channels=3).requires_grad_()
+    before, dt = inputs(shape, 1, channels=3, seed=3), torch.tensor([0.5, 1.0, 0.2, 3.0]) if uneven else None
+    carry = final_carry(before, Propagator(decay.detach(), 0.3, velocity), boundary=boundary).requires_grad_()
+    results = []
+    for compiles in (True, False):
+        if not compiles:
+            monkeypatch.setattr(spectral, "compiles", lambda *_: False)
+            monkeypatch.setattr(spectral, "COMPILED", spectral.TORCH)
+        given = Propagator(decay, 0.3, velocity)
+        states, left = scan(x, given, boundary=boundary, carry=carry, dt=dt, backend="spectral")
+        loss = (states * torch.cos(states)).sum() + (left * left.conj()).real.sum()
+        to_x, to_decay, to_carry = torch.autograd.grad(loss, (x, decay, carry))
+        grid = Grid(shape, boundary)
+        weight = grid.adjoint_weight(x.dtype, x.device)  # a gradient to a spectrum means what it is to real fields
+        to_state = grid.uncropped.to_field((to_carry / weight).clone())
+        results.append([states.detach(), left.detach(), to_x, to_decay, to_state])
+    for found, expected in zip(*results, strict=True):
+        assert relative(found, expected) < 1e-11
+
+
+@pytest.mark.parametrize(("shape", "boundary"), CASES)
+def test_spectra_come_back_from_lanes(shape, boundary):
+    grid = Grid(shape, boundary)
+    spectrum = Grid.to_spectrum(grid.uncropped, inputs(grid.ring, 2, channels=3))
+    for job in jobs(inputs(shape, 1, channels=3)[None], grid):
+        own = spectrum[:, job.channels]
+        back = torch.zeros_like(own)
+        job.leave(job.enter(own), back)
+        assert relative(back, own) < 1e-14
+
+
+def test_a_spectrum_enters_as_that_of_a_real_field():
+    """A gradient to a spectrum may differ at a frequency and its opposite; real fields see the mean."""
+    grid = Grid((6, 4), ("periodic", "periodic"))
+    noise = torch.view_as_complex(torch.randn(1, 1, *grid.spectrum_shape, 2, dtype=torch.float64))
+    (job,) = jobs(inputs((6, 4), 1, channels=1)[None], grid)
+    back = torch.zeros_like(noise)
+    job.leave(job.enter(noise), back)
+    torch.testing.assert_close(back, grid.to_spectrum(grid.to_field(noise.clone())))
+
+
+@pytest.mark.parametrize("view", ["strided", "expanded", "transposed"])
+def test_inputs_and_gradients_in_any_layout(view):
+    plain = inputs((9, 20), 12, channels=4)
+    if view == "strided":
+        x = torch.repeat_interleave(plain, 2, dim=0)[::2]
+    elif view == "expanded":
+        plain = plain[:1, :, :1, :1].expand(12, 4, 9, 20).contiguous()
+        x = plain[:1, :, :1, :1].expand(12, 4, 9, 20)
+    else:
+        x = plain.mT.contiguous().mT
+    assert view == "strided" or not x.is_contiguous()
+    results = []
+    for one in (x, plain):
+        leaf = one.detach().requires_grad_()
+        states, _ = scan(leaf, Propagator(0.1, 0.2), boundary=("periodic", "reflect"), backend="spectral")
+        results.append([states, *torch.autograd.grad(states, leaf, one)])
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(found.detach(), expected.detach())
