@@ -24,7 +24,12 @@ def compiled(function: Callable, math: frozenset[str] = frozenset({"contract"}))
     Products and sums may be fused, but sums are taken in the order that is written: a slow mode needs it, and the bits
     of a frequency must not depend on which others it is walked with.
     """
-    return njit(nogil=True, fastmath=set(math), cache=True)(inspect.unwrap(function))
+    return njit(nogil=True, fastmath=set(math), cache=True, error_model="numpy")(inspect.unwrap(function))
+
+
+def inlined(function: Callable) -> Callable:
+    """A part of compiled functions that is not compiled by itself: each level of calls costs compilation anew."""
+    return njit(nogil=True, inline="always", error_model="numpy")(inspect.unwrap(function))
 
 
 def compiled_sums(function: Callable) -> Callable:

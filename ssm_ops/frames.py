@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssm_ops.compiled import compiled
-from ssm_ops.lanes import LANES, load, load_some, spread, store, store_some, transpose
-from ssm_ops.lines import FOURIER, MIRROR, NONE, Plan, fourier, mirror, plan, work_size
+from ssm_ops.compiled import compiled, inlined
+from ssm_ops.lanes import LANES, load, load_some, spread, store, store_some, transpose, variable
+from ssm_ops.lines import FOURIER, NONE, Plan, plan, transform, work_size
 
 
 class Geometry(NamedTuple):
@@ -30,7 +30,7 @@ class Geometry(NamedTuple):
         across, down, along: How planes, rows and columns are transformed.
         kept_planes, kept_rows: Of the spectrum.
         blocks: Blocks of `LANES` rows, real and imaginary parts apart.
-        pitch: Numbers from row to row of the half transformed frame.
+        pitch, plane: Numbers from row to row, and from plane to plane, of the half transformed frame.
         real: Whether the spectrum is real: two blocks of rows share a block.
         scale: What the inverse transforms leave out.
     """
@@ -45,6 +45,7 @@ class Geometry(NamedTuple):
     kept_rows: int
     blocks: int
     pitch: int
+    plane: int
     real: bool
     scale: float
 
@@ -61,7 +62,10 @@ def geometry(shape: tuple[int, ...], ring: tuple[int, ...], kinds: tuple[str, ..
     kept_rows = down.size // 2 + 1 if halved else down.size
     fourier = [axis for axis in (across, down, along) if axis.kind == FOURIER]
     blocks = -(-kept_rows // LANES)
+    blocks = blocks if fourier else -(-blocks // 2)
     pitch = -(-shape[2] // LANES) * LANES
+    pitch += LANES if pitch % 256 == 0 else 0  # rows a power of two apart would share one place in the cache
+    room = max(down.size, blocks * LANES * (1 if fourier else 2))
     return Geometry(
         *shape,
         across,
@@ -69,8 +73,9 @@ def geometry(shape: tuple[int, ...], ring: tuple[int, ...], kinds: tuple[str, ..
         along,
         kept_planes,
         kept_rows,
-        blocks if fourier else -(-blocks // 2),
-        pitch + LANES if pitch % 256 == 0 else pitch,  # rows a power of two apart would share one place in the cache
+        blocks,
+        pitch,
+        room * pitch,
         not fourier,
         1 / math.prod(axis.size for axis in fourier),
     )
@@ -112,7 +117,9 @@ def forward(frames, inputs, outputs, state, change, uneven, kept, shape, work, m
 
 
 @compiled
-def backward(frames, gradients, outputs, state, change, uneven, past, total, shape, work, middle):
+def backward(
+    frames, gradients, outputs, state, change, uneven, past, total, shape, work, middle, work_past, middle_past
+):
     """Walks so many frames from the last to the first: now = gradient + state, state = now + conj(change) now.
 
     `gradients` (to the states), `outputs` (for `now`) and `past` are a flat array, the index of the first frame and the
@@ -124,7 +131,6 @@ def backward(frames, gradients, outputs, state, change, uneven, past, total, sha
     before, first, apart = past
     size, unit = state.shape[0], 2 * shape.along.size * LANES
     given, fields = source.shape[0] > 0, before.shape[0] > 0 and apart > 0
-    work_past, middle_past = np.zeros_like(work), np.zeros_like(middle)
     for t in range(frames - 1, -1, -1):
         own = t * size if uneven else 0
         if given:
@@ -157,7 +163,7 @@ def backward(frames, gradients, outputs, state, change, uneven, past, total, sha
             _planes_out(target, to + t * stride, shape, work, middle)
 
 
-@compiled
+@inlined
 def _advance(work, found, state, change, at, own, shape):
     """One step of one block: its inputs are in `work` at `found`; leaves the scaled states in `work` at 0."""
     half = shape.along.size * LANES
@@ -176,7 +182,7 @@ def _advance(work, found, state, change, at, own, shape):
         store(work, half + i, scale * xi)
 
 
-@compiled
+@inlined
 def _retreat(work, found, state, change, at, own, shape):
     """`_advance` of the adjoint recurrence."""
     half = shape.along.size * LANES
@@ -195,7 +201,7 @@ def _retreat(work, found, state, change, at, own, shape):
         store(state, at + half + i, xi)
 
 
-@compiled
+@inlined
 def _correlate(work, found, state, past, at_past, total, own, at, shape):
     """Adds conj(past) now, with now = work + state, to `total`."""
     half = shape.along.size * LANES
@@ -213,54 +219,67 @@ def _correlate(work, found, state, past, at_past, total, own, at, shape):
             store(total, o + half, si + (pr * xi - pi * xr))
 
 
-@compiled
-def _plane_size(shape):
-    """Numbers from plane to plane of the half transformed frame: room for all rows of all blocks."""
-    rows = max(shape.down.size, shape.blocks * LANES * (2 if shape.real else 1))
-    return rows * shape.pitch
-
-
-@compiled
-def middle_size(shape):
-    """Numbers of the half transformed frame: real parts, then imaginary parts."""
-    return 2 * shape.kept_planes * _plane_size(shape)
-
-
-@compiled
+@inlined
 def _planes_in(fields, start, shape, work, middle):
     if shape.across.kind != NONE:
-        plane = _plane_size(shape)
         for r in range(shape.rows):
             at, to = start + r * shape.columns, r * shape.pitch
             apart = shape.rows * shape.columns
-            _columns_in(fields, at, apart, shape.planes, True, middle, to, plane, shape.columns, shape.across, work)
+            _columns_in(
+                fields,
+                at,
+                apart,
+                shape.planes,
+                variable(True),
+                middle,
+                to,
+                shape.plane,
+                shape.columns,
+                shape.across,
+                work,
+            )
 
 
-@compiled
+@inlined
 def _planes_out(fields, start, shape, work, middle):
     if shape.across.kind != NONE:
-        plane = _plane_size(shape)
         for r in range(shape.rows):
             to, at = start + r * shape.columns, r * shape.pitch
             apart = shape.rows * shape.columns
-            _columns_out(middle, at, plane, True, fields, to, apart, shape.planes, shape.columns, shape.across, work)
+            _columns_out(
+                middle,
+                at,
+                shape.plane,
+                variable(True),
+                fields,
+                to,
+                apart,
+                shape.planes,
+                shape.columns,
+                shape.across,
+                work,
+            )
 
 
-@compiled
+@inlined
 def _rows_in(fields, start, p, shape, work, middle):
-    to, pitch = p * _plane_size(shape), shape.pitch
+    to, pitch = p * shape.plane, shape.pitch
     if shape.across.kind == NONE:
-        _columns_in(fields, start, shape.columns, shape.rows, True, middle, to, pitch, shape.columns, shape.down, work)
+        _columns_in(
+            fields, start, shape.columns, shape.rows, variable(True), middle, to, pitch, shape.columns, shape.down, work
+        )
     elif shape.down.kind != NONE:
         real = shape.across.kind != FOURIER
         _columns_in(middle, to, pitch, shape.rows, real, middle, to, pitch, shape.columns, shape.down, work)
 
 
-@compiled
+@inlined
 def _rows_out(fields, start, p, shape, work, middle):
-    at, pitch = p * _plane_size(shape), shape.pitch
+    at, pitch = p * shape.plane, shape.pitch
     if shape.across.kind == NONE:
-        _columns_out(middle, at, pitch, True, fields, start, shape.columns, shape.rows, shape.columns, shape.down, work)
+        _columns_out(
+            middle, at, pitch, variable(True), fields, start, shape.columns, shape.rows, shape.columns, shape.down, work
+        )
     elif shape.down.kind != NONE:
         real = shape.across.kind != FOURIER
         _columns_out(middle, at, pitch, real, middle, at, pitch, shape.rows, shape.columns, shape.down, work)
@@ -282,7 +301,7 @@ def _columns_in(source, start, apart, given, real, target, to, pitch, columns, a
         for j in range(given, axis.size):
             store(work, j * LANES, spread(work.dtype.type(0)))
             store(work, rows + j * LANES, spread(work.dtype.type(0)))
-        found = _transform(work, False, axis)
+        found = transform(work, variable(False), axis)
         if real and axis.kind == FOURIER:
             _untangle(work, found, axis.size, target, to + w, far_to, pitch, more > 0)
         else:
@@ -311,30 +330,21 @@ def _columns_out(source, start, pitch, real, target, to, apart, wanted, columns,
                     store(work, rows + k * LANES, load(source, at + far))
                 elif more > 0:
                     store(work, rows + k * LANES, load(source, at + LANES))
-        found = _transform(work, True, axis)
+        found = transform(work, variable(True), axis)
         beside = to + w + (LANES if real else far_to)
         for j in range(wanted):
             _write(target, to + w + j * apart, load(work, found + j * LANES), here)
             _write(target, beside + j * apart, load(work, found + rows + j * LANES), more)
 
 
-@compiled
-def _transform(work, inverse, axis):
-    if axis.kind == FOURIER:
-        return fourier(work, inverse, axis)
-    if axis.kind == MIRROR:
-        return mirror(work, inverse, axis)
-    return 0
-
-
-@compiled
+@inlined
 def _read(array, index, count):
     if count >= LANES:
         return load(array, index)
     return load_some(array, index, count)
 
 
-@compiled
+@inlined
 def _write(array, index, value, count):
     if count >= LANES:
         store(array, index, value)
@@ -342,7 +352,7 @@ def _write(array, index, value, count):
         store_some(array, index, value, count)
 
 
-@compiled
+@inlined
 def _untangle(work, found, size, target, to, far, pitch, both):
     """The half spectra of the two real blocks whose sum, the second times i, was transformed."""
     half, im = spread(work.dtype.type(0.5)), found + size * LANES
@@ -357,7 +367,7 @@ def _untangle(work, found, size, target, to, far, pitch, both):
             store(target, at + far + LANES, half * (br - ar))
 
 
-@compiled
+@inlined
 def _tangle(source, start, far, pitch, both, work, size):
     """The spectrum of the first of two real blocks plus i times the second."""
     im = size * LANES
@@ -383,7 +393,7 @@ def _block_in(middle, p, b, shape, work):
     """Transforms the last axis of a block of rows; gives where in `work` it is."""
     size, far = shape.along.size, middle.shape[0] // 2
     rows = size * LANES
-    at = p * _plane_size(shape) + b * LANES * shape.pitch * (2 if shape.real else 1)
+    at = p * shape.plane + b * LANES * shape.pitch * (2 if shape.real else 1)
     complex_before = shape.across.kind == FOURIER or shape.down.kind == FOURIER
     beside = at + (LANES * shape.pitch if shape.real else far)
     for w in range(0, shape.columns, LANES):
@@ -397,16 +407,16 @@ def _block_in(middle, p, b, shape, work):
     for w in range(shape.columns, size):
         store(work, w * LANES, spread(work.dtype.type(0)))
         store(work, rows + w * LANES, spread(work.dtype.type(0)))
-    return _transform(work, False, shape.along)
+    return transform(work, variable(False), shape.along)
 
 
 @compiled
 def _block_out(middle, p, b, shape, work):
     """The inverse of `_block_in`."""
     rows, far = shape.along.size * LANES, middle.shape[0] // 2
-    at = p * _plane_size(shape) + b * LANES * shape.pitch * (2 if shape.real else 1)
+    at = p * shape.plane + b * LANES * shape.pitch * (2 if shape.real else 1)
     beside = at + (LANES * shape.pitch if shape.real else far)
-    found = _transform(work, True, shape.along)
+    found = transform(work, variable(True), shape.along)
     for w in range(0, shape.columns, LANES):
         transpose(work, found + w * LANES, LANES, middle, at + w, shape.pitch)
         transpose(work, found + rows + w * LANES, LANES, middle, beside + w, shape.pitch)
@@ -458,7 +468,7 @@ def leave(lanes, shape, spectrum):
                     spectrum[p, r, w, 1] += -lanes[at + far] if turned else lanes[at + far]
 
 
-@compiled
+@inlined
 def _negative(place, shape):
     """Where the opposite frequency is; only Fourier axes have opposites."""
     p = (shape.across.size - place[0]) % shape.across.size if shape.across.kind == FOURIER else place[0]
@@ -467,7 +477,7 @@ def _negative(place, shape):
     return p, r, w
 
 
-@compiled
+@inlined
 def _place(p, r, w, shape):
     """The index of a frequency's real part in lanes, and how far behind it the imaginary part is."""
     block, half = r // LANES, shape.along.size * LANES
@@ -479,5 +489,6 @@ def _place(p, r, w, shape):
 
 
 def scratch(shape: Geometry, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """The two work arrays of a walk."""
-    return np.zeros(work_size(shape.across, shape.down, shape.along), dtype), np.zeros(middle_size(shape), dtype)
+    """Room for one frame on its way: the block that is transformed, and the half transformed frame."""
+    work = work_size(shape.across, shape.down, shape.along)
+    return np.zeros(work, dtype), np.zeros(2 * shape.kept_planes * shape.plane, dtype)

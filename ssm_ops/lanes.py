@@ -120,6 +120,16 @@ def spread(typing, number):
 
 
 @intrinsic
+def variable(typing, value):
+    """The value itself. A function called with a constant is compiled for that constant; with this, once for all."""
+
+    def generate(context, builder, sig, args):
+        return context.cast(builder, args[0], value, sig.return_type)
+
+    return types.unliteral(value)(value), generate
+
+
+@intrinsic
 def transpose(typing, source, start, stride, target, to, pitch):
     """Writes the transpose of LANES rows of LANES numbers, `stride` apart in `source`, `pitch` in `target`."""
     kind = Lanes(source.dtype)

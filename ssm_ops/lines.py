@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssm_ops.compiled import compiled
-from ssm_ops.lanes import LANES, load, spread, store
+from ssm_ops.compiled import compiled, inlined
+from ssm_ops.lanes import LANES, load, spread, store, variable
 
 NONE, FOURIER, MIRROR = 0, 1, 2
 WRITTEN_OUT = (8, 4, 5, 3, 2)
@@ -124,15 +124,25 @@ def work_size(*plans: Plan) -> int:
 
 
 @compiled
+def transform(work, inverse, plan):
+    """Transforms the block at 0 and gives where in `work` the result is; Fourier's inverse lacks 1 / size."""
+    if plan.kind == FOURIER:
+        return fourier(work, inverse, plan)
+    if plan.kind == MIRROR:
+        return mirror(work, inverse, plan)
+    return 0
+
+
+@inlined
 def fourier(work, inverse, plan):
     """The Fourier transform of the block at 0, imaginary parts at size * LANES; gives where the result is.
 
     `inverse` without the factor 1 / size.
     """
     rows = plan.size * LANES
-    here, there = 0, 2 * rows
+    here, there = variable(0), 2 * rows
     real, imaginary = (rows, 0) if inverse else (0, rows)  # exchanging the parts conjugates the waves
-    length, apart = plan.size, LANES
+    length, apart = plan.size, variable(LANES)
     for i in range(plan.factors.shape[0]):
         factor = plan.factors[i]
         re, im, to_re, to_im = here + real, here + imaginary, there + real, there + imaginary
@@ -154,7 +164,7 @@ def fourier(work, inverse, plan):
     return here
 
 
-@compiled
+@inlined
 def _put(work, to_re, to_im, re, im, table, place):
     """Stores re + i im times the twiddle at `place`."""
     cos, sin = spread(table[place]), spread(table[place + 1])
@@ -162,12 +172,12 @@ def _put(work, to_re, to_im, re, im, table, place):
     store(work, to_im, re * sin + im * cos)
 
 
-@compiled
+@inlined
 def _two(ar, ai, br, bi):
     return ar + br, ai + bi, ar - br, ai - bi
 
 
-@compiled
+@inlined
 def _four(ar, ai, br, bi, cr, ci, dr, di):
     sr, si, tr, ti = _two(ar, ai, cr, ci)
     ur, ui, vr, vi = _two(br, bi, dr, di)
@@ -363,8 +373,18 @@ def _by_prime(work, re, im, to_re, to_im, length, apart, table, place, prime, sp
                 store(work, differences + block + at, di)
             store(work, to_re + o, total_re)
             store(work, to_im + o, total_im)
-            _product(work, sums, sums + block, LANES, even, bunches, table, cosines, half)
-            _product(work, differences, differences + block, LANES, odd, bunches, table, cosines + bunches * half, half)
+            _product(work, sums, sums + block, variable(LANES), even, bunches, table, cosines, half)
+            _product(
+                work,
+                differences,
+                differences + block,
+                variable(LANES),
+                odd,
+                bunches,
+                table,
+                cosines + bunches * half,
+                half,
+            )
             for k in range(half):
                 er, ei = load(work, even + k * LANES), load(work, even + (bunches + k) * LANES)
                 dr, di = load(work, odd + k * LANES), load(work, odd + (bunches + k) * LANES)
@@ -375,19 +395,19 @@ def _by_prime(work, re, im, to_re, to_im, length, apart, table, place, prime, sp
                 _put(work, to_re + back, to_im + back, er - di, ei + dr, table, at + 2 * (prime - 2 - k))
 
 
-@compiled
+@inlined
 def mirror(work, inverse, plan):
     """The cosine or sine transform of the block at 0, of real and imaginary parts alike; gives where the result is."""
     size = plan.size
     half, rest = (size + 1) // 2, size // 2
     halves, rests = -(-half // TOGETHER) * TOGETHER, -(-rest // TOGETHER) * TOGETHER
-    re, im, there = 0, size * LANES, 2 * size * LANES
+    re, im, there = variable(0), size * LANES, 2 * size * LANES
     even = 2 * there
     odd = even + 2 * halves * LANES
     table, places = plan.table, plan.places
     if inverse:
-        _product(work, re, im, 2 * LANES, even, halves, table, places[2], half)
-        _product(work, re + LANES, im + LANES, 2 * LANES, odd, rests, table, places[3], rest)
+        _product(work, re, im, variable(2 * LANES), even, halves, table, places[2], half)
+        _product(work, re + LANES, im + LANES, variable(2 * LANES), odd, rests, table, places[3], rest)
         for part in range(2):
             to, e, o = there + part * size * LANES, even + part * halves * LANES, odd + part * rests * LANES
             for j in range(rest):
@@ -407,8 +427,8 @@ def mirror(work, inverse, plan):
             at = (part * size + rest) * LANES
             store(work, there + at, load(work, at))
     last = there + (size - 1) * LANES  # differences stand in reverse, from the last row on
-    _product(work, there, there + im, LANES, even, halves, table, places[0], half)
-    _product(work, last, last + im, -LANES, odd, rests, table, places[1], rest)
+    _product(work, there, there + im, variable(LANES), even, halves, table, places[0], half)
+    _product(work, last, last + im, variable(-LANES), odd, rests, table, places[1], rest)
     for part in range(2):
         for k in range(half):
             store(work, (part * size + 2 * k) * LANES, load(work, even + (part * halves + k) * LANES))

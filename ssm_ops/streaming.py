@@ -171,7 +171,7 @@ def backward(
         state = np.zeros(job.size, job.kind)
         if carry_gradient is not None:
             state = job.enter((carry_gradient[job.place] / weight).to(kind)[None])
-        room = job.scratch()
+        room, room_past = job.scratch(), job.scratch()
         whole = uniform is not None and towards.contiguous and (sums is None or held)
         spans = job.spans(x.shape[1], whole)
         past = None
@@ -189,7 +189,7 @@ def backward(
             before = (np.zeros(0, job.kind), 0, 0) if past is None else past(span)
             own, count = change(span), span.stop - span.start
             given, out, uneven = towards(job, span), outputs(job, span), len(own) > job.size
-            frames.backward(count, given, out, state, own, uneven, before, total, job.geometry, *room)
+            frames.backward(count, given, out, state, own, uneven, before, total, job.geometry, *room, *room_past)
             if sums is not None and uniform is None:
                 found = torch.zeros((span.stop - span.start, *left[job.place].shape), dtype=kind)
                 job.leave(total, found)
