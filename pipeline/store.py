@@ -93,6 +93,11 @@ def read_attributes(path: Path) -> dict:
     return dict(zarr.open_group(path, mode="r").attrs)
 
 
+def is_store(path: Path) -> bool:
+    """Whether a Zarr store lies at `path`."""
+    return (path / "zarr.json").is_file()
+
+
 def groups(path: Path) -> list[str]:
     """The names of the groups (series) in a store."""
     return sorted(zarr.open_group(path, mode="r").group_keys())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,8 +26,8 @@ class Certificate:
 
     Attributes:
         differences: For each way of cutting, the largest difference of its trials from the float64 recurrence, relative
-            to the largest state.
-        margin: 1 - max |a| over channels and frequencies; negative where states can grow.
+            to the largest state; NaN where a state is.
+        margin: 1 - max |a| of one unit of time over channels and frequencies; negative where states can grow.
         trials: Trials of each random way.
         frames: Frames of the data.
     """
@@ -39,7 +39,7 @@ class Certificate:
 
     @property
     def worst(self) -> float:
-        return max(self.differences.values())
+        return _largest(self.differences.values())
 
 
 @torch.no_grad()
@@ -48,6 +48,7 @@ def verify_scan(
     transition: Transition,
     *,
     boundary: tuple[str, ...],
+    dt: Float[Tensor, "steps"] | None = None,
     trials: int = 10,
     seed: int = 0,
 ) -> Certificate:
@@ -62,11 +63,13 @@ def verify_scan(
         seed: Of the cuts.
 
     Raises:
-        ValueError: As for `scan`; or the transition is none that the reference knows.
+        ValueError: As for `scan`; or the transition is none that the reference knows, or `dt` has not one step a frame.
     """
+    if dt is not None and len(dt) != len(x):
+        raise ValueError(f"dt holds {len(dt)} steps and x {len(x)} frames; give one step a frame")
     frames, dice = x.shape[0], random.Random(seed)
-    grid = transition.basis(tuple(x.shape[2:]), tuple(boundary), x.shape[1])
-    expected = torch.from_numpy(np.stack(list(_recurrence(x, transition, grid))))
+    grid = transition.basis(tuple(x.shape[2:]), tuple(boundary), x.shape[1], dt)
+    expected = torch.from_numpy(np.stack(list(_recurrence(x, transition, grid, dt))))
     scale = expected.abs().max().item() or 1.0
 
     def cuts() -> list[int]:
@@ -74,25 +77,26 @@ def verify_scan(
         return [stop - start for start, stop in zip([0, *borders], [*borders, frames], strict=True)]
 
     def carried(pass_on: Callable[[Tensor], Tensor]) -> Tensor:
-        carry, pieces = None, []
-        for part in x.split(cuts()):
-            states, carry = scan(part, transition, boundary=boundary, carry=carry, backend="spectral")
+        carry, pieces, lengths = None, [], cuts()
+        steps = [None] * len(lengths) if dt is None else dt.split(lengths)
+        for part, own in zip(x.split(lengths), steps, strict=True):
+            states, carry = scan(part, transition, boundary=boundary, carry=carry, dt=own, backend="spectral")
             carry = pass_on(carry)
             pieces.append(states)
         return torch.cat(pieces)
 
     def workers(exchange: str) -> Tensor:
-        return sharded_scan(x, transition, boundary=boundary, lengths=cuts(), exchange=exchange)[0]
+        return sharded_scan(x, transition, boundary=boundary, lengths=cuts(), exchange=exchange, dt=dt)[0]
 
-    ways = {"uncut": (1, lambda: scan(x, transition, boundary=boundary, backend="spectral")[0])}
-    if isinstance(transition, Kernel):
+    ways = {"uncut": (1, lambda: scan(x, transition, boundary=boundary, dt=dt, backend="spectral")[0])}
+    if isinstance(transition, Kernel) and dt is None:
         ways["pixel space"] = (1, lambda: scan(x, transition, boundary=boundary, backend="pixel")[0])
     ways["cuts in time"] = (trials, lambda: carried(lambda carry: carry))
     for exchange in EXCHANGES:
         ways[f"workers, {exchange}"] = (trials, partial(workers, exchange))
     ways["interruptions"] = (trials, lambda: carried(_through_bytes))
     differences = {
-        name: max((call().cpu().to(expected.dtype) - expected).abs().max().item() for _ in range(count)) / scale
+        name: _largest((call().cpu().to(expected.dtype) - expected).abs().max().item() for _ in range(count)) / scale
         for name, (count, call) in ways.items()
     }
     return Certificate(differences, stability_margin(transition, grid), trials, frames)
@@ -107,6 +111,11 @@ def stability_margin(transition: Transition, grid: object) -> float:
     return (-excess / (1 + torch.sqrt((1 + excess).clamp(min=0)))).item()
 
 
+def _largest(differences: Iterable[float]) -> float:
+    """The largest of some differences; NaN if one is, which `max` would pass over."""
+    return float(np.max(list(differences)))
+
+
 def _through_bytes(carry: Inexact[Tensor, "*spectrum"]) -> Inexact[Tensor, "*spectrum"]:
     """A carry as a checkpoint gives it back."""
     written = io.BytesIO()
@@ -115,14 +124,15 @@ def _through_bytes(carry: Inexact[Tensor, "*spectrum"]) -> Inexact[Tensor, "*spe
     return torch.from_numpy(np.load(written)).to(carry.device)
 
 
-def _recurrence(x: Tensor, transition: Transition, grid: object) -> Iterator[np.ndarray]:
+def _recurrence(x: Tensor, transition: Transition, grid: object, dt: Tensor | None) -> Iterator[np.ndarray]:
     """The reference's states for any family."""
     fields, channels = x.double().cpu().numpy(), x.shape[1]
     numbers = {name: value.detach().cpu().numpy() for name, value in tensors(transition).items()}
     numbers = {name: np.broadcast_to(value, (channels, *value.shape[1:])) for name, value in numbers.items()}
+    steps = np.ones(len(x)) if dt is None else dt.detach().double().cpu().numpy()
     if isinstance(transition, Pointwise):
-        a = np.exp(numbers["rate"].astype(np.complex128)).reshape(-1, *[1] * len(grid.shape))
-        yield from reference.recurrence(fields, lambda state, _: a * state)
+        rate = numbers["rate"].astype(np.complex128).reshape(-1, *[1] * len(grid.shape))
+        yield from reference.recurrence(fields, lambda state, t: np.exp(steps[t] * rate) * state)
         return
     assert isinstance(grid, Grid)
     boundary = grid.uncropped.boundary
@@ -130,14 +140,16 @@ def _recurrence(x: Tensor, transition: Transition, grid: object) -> Iterator[np.
     inside = tuple(slice(size) for size in grid.shape)
     if isinstance(transition, Kernel):
 
-        def advance(state: np.ndarray, _: int) -> np.ndarray:
-            pairs = zip(state, numbers["taps"], strict=True)
-            return np.stack([reference.convolve(field, taps, boundary) for field, taps in pairs])
+        def advance(state: np.ndarray, t: int) -> np.ndarray:
+            for _ in range(int(steps[t])):  # a kernel's steps are whole
+                pairs = zip(state, numbers["taps"], strict=True)
+                state = np.stack([reference.convolve(field, taps, boundary) for field, taps in pairs])
+            return state
 
     elif isinstance(transition, Propagator):
 
-        def advance(state: np.ndarray, _: int) -> np.ndarray:
-            return reference.propagate(state, boundary, **numbers)
+        def advance(state: np.ndarray, t: int) -> np.ndarray:
+            return reference.propagate(state, boundary, dt=np.full(channels, steps[t]), **numbers)
 
     else:
         raise ValueError(f"a {type(transition).__name__} has no reference; give a Propagator, a Kernel or a Pointwise")

@@ -7,6 +7,12 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from pipeline import store
+from pipeline.checkpoint import Checkpoint, to_arrays
+from pipeline.ingest import IngestSettings, ingest
+from pipeline.model import Forecaster, ModelSettings
+from pipeline.preprocess import Period, PreprocessSettings, Splits, preprocess
+
 RECIPE = """\
 name: blobs
 stages:
@@ -87,3 +93,20 @@ class Silent:
 
     def names(self, event: str) -> list[str]:
         return [stage for kind, stage in self.events if kind == event]
+
+
+def write_untrained(folder: Path, *, volume_channels: int = 1, boundary: tuple[str, ...] = ("reflect",) * 3) -> Path:
+    """A run's folder: a series of 40 blobs ingested and prepared, and a checkpoint of a model as training starts it."""
+    data, prepared, model = folder / "raw-0", folder / "prepared-0", folder / "model-0"
+    blobs(40, 0).to_netcdf(folder / "blobs.nc")
+    list(ingest(IngestSettings(str(folder / "blobs.nc"), "warmth"), {}, data))
+    periods = [("2000-01-01", "2000-01-20"), ("2000-01-21", "2000-01-30"), ("2000-02-01", "2000-02-10")]
+    splits = Splits(*(Period("a", *period) for period in periods))
+    list(preprocess(PreprocessSettings(splits), {"a": data, "b": data}, prepared))
+    statistics, _ = store.read_arrays(prepared / "statistics.zarr")
+    forecaster = Forecaster(
+        ModelSettings(channels=3, states=4), volume_channels=volume_channels, boundary=boundary, depth=1
+    )
+    weights = to_arrays(forecaster.state_dict())
+    Checkpoint(0, forecaster.description(), weights, {}, weights, statistics, 1.0).save(model / "checkpoint.zarr")
+    return folder

@@ -28,6 +28,30 @@ class Where(StrEnum):
     local = "local"
 
 
+class Precision(StrEnum):
+    float32 = "float32"
+    float64 = "float64"
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(","))
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    return _each(float, text, "numbers, as in 0,0.5")
+
+
+def counts(text: str) -> tuple[int, ...]:
+    return _each(int, text, "whole numbers, as in 64 or 48,64")
+
+
+def _each(kind: type, text: str, what: str) -> tuple:
+    try:
+        return tuple(kind(word) for word in words(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}; give {what}") from None
+
+
 @app.callback()
 def chronovox() -> None:
     pass
@@ -80,6 +104,113 @@ def check(recipe: Recipe, changes: Changes = None) -> None:
     for stage in load(recipe, changes or ()).ordered():
         inputs = f" from {', '.join(stage.inputs.values())}" if stage.inputs else ""
         typer.echo(f"{stage.name}: {stage.kind.name}{inputs}")
+
+
+@app.command("verify-scan")
+def verify_scan(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="A prepared or raw Zarr store, the folder of its stage or run, or a NetCDF file.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="A trained model: its checkpoint, or the folder of its stage or run.", show_default=False),
+    ] = None,
+    decay: Annotated[float | None, typer.Option(help="Instead of a model: decay a step.", show_default=False)] = None,
+    diffusivity: Annotated[
+        float | None, typer.Option(help="Beside --decay: voxels^2 a step; by default 0.", show_default=False)
+    ] = None,
+    velocity: Annotated[
+        tuple | None,
+        typer.Option(
+            parser=numbers,
+            metavar="V,V,...",
+            help="Beside --decay: voxels a step along each axis; by default 0.",
+            show_default=False,
+        ),
+    ] = None,
+    boundary: Annotated[
+        tuple | None,
+        typer.Option(
+            parser=words,
+            metavar="NAME,...",
+            help="Beside --decay: periodic, reflect, dirichlet, padded or padded:24 for each axis; by default what the "
+            "data call for.",
+            show_default=False,
+        ),
+    ] = None,
+    unit_days: Annotated[
+        float | None,
+        typer.Option(
+            help="Beside --decay: the days of one step of the transition; frames are then as far apart as their "
+            "calendar says. By default each frame is one step.",
+            show_default=False,
+        ),
+    ] = None,
+    series: Annotated[
+        str | None, typer.Option(help="The series of a prepared store, if it has several.", show_default=False)
+    ] = None,
+    variable: Annotated[
+        str | None, typer.Option(help="The variable of a file, if it has several.", show_default=False)
+    ] = None,
+    start: Annotated[int, typer.Option(min=0, help="The first frame.")] = 0,
+    frames: Annotated[
+        int | None, typer.Option(min=2, help="How many frames; by default 36, or all.", show_default=False)
+    ] = None,
+    crop: Annotated[
+        tuple | None,
+        typer.Option(
+            parser=counts,
+            metavar="N,...",
+            help="Keep the middle N voxels of each axis: the plain recurrence is slow. By default all.",
+            show_default=False,
+        ),
+    ] = None,
+    dtype: Annotated[Precision, typer.Option(help="The precision of the scans.")] = Precision.float32,
+    trials: Annotated[int, typer.Option(min=1, help="Random cuts of each way.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the cuts.")] = 0,
+) -> None:
+    """Compare scans of your own data, cut in many ways, with the plain float64 recurrence. Exit code 1: they differ."""
+    import torch
+
+    from pipeline.certify import certify, model_scans, propagator, transition_scan
+    from pipeline.piece import read_piece
+    from workflows.certificate import heading, verdict
+
+    beside = {"--diffusivity": diffusivity, "--velocity": velocity, "--boundary": boundary, "--unit-days": unit_days}
+    stray = [name for name, value in beside.items() if value is not None]
+    if (model is None) == (decay is None):
+        raise typer.BadParameter("give one of --model and --decay: what is to be scanned with")
+    if model is not None and stray:
+        raise typer.BadParameter(f"{', '.join(stray)} beside --model, which has its own; leave it out, or give --decay")
+
+    piece = read_piece(data, series=series, variable=variable, start=start, frames=frames, crop=crop or ())
+    precision = getattr(torch, dtype)
+    if model is None:
+        transition = propagator(decay, diffusivity or 0.0, velocity)
+        scan = transition_scan(piece, transition, boundary=boundary, unit_days=unit_days, dtype=precision)
+        what, scans = {"transition": describe(decay, diffusivity, velocity, unit_days)}, [scan]
+    else:
+        name, scans = model_scans(piece, model, dtype=precision)
+        what = {"model": name}
+    heading(
+        {"data": piece.source, "piece": piece.extent}
+        | what
+        | {"boundary": ", ".join(scans[0].boundary), "trials": f"{trials} of each random way, in {dtype}"}
+    )
+    if not verdict(certify(scans, trials=trials, seed=seed)):
+        raise typer.Exit(1)
+
+
+def describe(decay: float, diffusivity: float | None, velocity: tuple | None, unit_days: float | None) -> str:
+    """The transition that the options give, in words."""
+    drift = f", velocity {', '.join(f'{v:g}' for v in velocity)}" if velocity else ""
+    unit = f" for every {unit_days:g} days" if unit_days else ""
+    return f"decay {decay:g}, diffusivity {diffusivity or 0:g}{drift}{unit}"
 
 
 def make_executor(where: Where, workers: int | None, address: str | None):

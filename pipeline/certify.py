@@ -1,0 +1,217 @@
+"""Certificates of scans of somebody's own data: a transition on the frames, or each layer of a model on its inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pipeline import store
+from pipeline.checkpoint import Checkpoint
+from pipeline.device import own_device
+from pipeline.model import Chunks, Forecaster
+from pipeline.piece import Piece, find_store
+from pipeline.volume import InputError
+from ssm_ops import Certificate, ConvSSM, Grid, Propagator, Transition, verify_scan
+from ssm_ops.carry import Program
+
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+"""The largest difference from the float64 recurrence, relative to the largest state, of a scan that is right."""
+
+MOST_WORK = 2e10
+"""Frames x channels x (sum of axis sizes cubed) that the reference does in some minutes; it builds its matrices anew
+for each frame and channel."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan to be certified: a transition, a boundary and the inputs that it meets.
+
+    Raises:
+        InputError: They do not fit together, the inputs are all zero, or the reference would take too long.
+    """
+
+    name: str
+    x: Float[Tensor, "time channel *grid"]
+    transition: Transition
+    boundary: tuple[str, ...]
+    dt: Float[Tensor, "time"] | None = None
+
+    def __post_init__(self):
+        try:
+            grid = self.transition.basis(tuple(self.x.shape[2:]), self.boundary, self.x.shape[1], self.dt)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        if not self.x.any():
+            raise InputError(f"{self.name}: all inputs are 0, which certifies nothing; choose other frames")
+        if isinstance(grid, Grid):  # what leaves every voxel to itself has a fast reference
+            refuse_long(self.name, *self.x.shape[:2], grid.ring)
+
+    @property
+    def tolerance(self) -> float:
+        return TOLERANCE[self.x.dtype]
+
+
+def refuse_long(name: str, frames: int, channels: int, ring: tuple[int, ...]) -> None:
+    """Refuses a reference that nobody would wait for.
+
+    Raises:
+        InputError: It is more than `MOST_WORK`.
+    """
+    work = frames * channels * sum(size**3 for size in ring)
+    if work > MOST_WORK:
+        raise InputError(
+            f"{name}: the plain recurrence over {frames} frames of {_by(ring)} voxels, channels {channels}, takes "
+            f"{work / MOST_WORK:.1f} times as long as is allowed here; ask for fewer frames, or crop the grid"
+        )
+
+
+def propagator(decay: float, diffusivity: float, velocity: tuple[float, ...] | None) -> Propagator:
+    """The same transition for every channel.
+
+    Raises:
+        InputError: The decay or the diffusivity is negative, or a number is not finite.
+    """
+    numbers = (decay, diffusivity, *(velocity or ()))
+    if not all(map(math.isfinite, numbers)):
+        raise InputError(f"a transition of the numbers {', '.join(f'{n:g}' for n in numbers)}; give finite ones")
+    try:
+        return Propagator(decay, diffusivity, velocity)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def transition_scan(
+    piece: Piece,
+    transition: Transition,
+    *,
+    boundary: tuple[str, ...] | None = None,
+    unit_days: float | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Scan:
+    """The scan of a piece's frames by a transition.
+
+    Args:
+        boundary: For each axis of the grid; by default what the data call for.
+        unit_days: The transition's unit of time; steps are then as long as the calendar says. By default each is 1.
+
+    Raises:
+        InputError: See `Scan`; or the unit is not positive.
+    """
+    if unit_days is not None and not 0 < unit_days < math.inf:
+        raise InputError(f"a unit of time of {unit_days:g} days; give a positive number")
+    device = own_device()
+    dt = None if unit_days is None else (piece.days / unit_days).to(device)
+    return Scan("transition", piece.frames.to(device, dtype), transition, boundary or piece.boundary, dt)
+
+
+def model_scans(piece: Piece, path: Path, *, dtype: torch.dtype = torch.float32) -> tuple[str, list[Scan]]:
+    """The scans of a trained model's layers when it runs over a piece, and what that model is, in words.
+
+    Frames that no `preprocess` stage has normalised are normalised by the statistics of the model's training frames.
+
+    Args:
+        path: The checkpoint, or the folder of its stage or run.
+
+    Raises:
+        InputError: There is no such checkpoint, or it does not fit the data.
+    """
+    found = find_store(path, "checkpoint.zarr")
+    try:
+        attributes = store.read_attributes(found)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{found} cannot be read as a Zarr store: {error}") from error
+    if "description" not in attributes:
+        raise InputError(f"{found} is a store, but describes no model; give the checkpoint.zarr that train wrote")
+    checkpoint = Checkpoint.load(found)
+    model = checkpoint.best_model()
+    channels, axes = piece.frames.shape[1], piece.frames.ndim - 2
+    if model.volume_channels != channels:
+        raise InputError(
+            f"the model of {found} reads {model.volume_channels} channels and {piece.source} has {channels}; "
+            "give the data it was trained for"
+        )
+    if len(model.boundary) != axes:
+        raise InputError(
+            f"the model of {found} reads grids of {len(model.boundary)} axes and {piece.source} has {axes}; "
+            "give the data it was trained for"
+        )
+    frames = piece.frames if piece.normalised else _normalised(piece, checkpoint, found)
+    scans = layer_scans(model.to(own_device(), dtype), frames.to(own_device(), dtype))
+    by = "" if piece.normalised else ", which normalises the frames by its training statistics"
+    return f"{found}, step {checkpoint.step}{by}", scans
+
+
+@torch.no_grad()
+def layer_scans(model: Forecaster, frames: Float[Tensor, "time channel *grid"]) -> list[Scan]:
+    """The scan of each layer, with the inputs that reach it when the model runs over the frames.
+
+    Raises:
+        InputError: See `Scan`.
+    """
+    refuse_long("model", len(frames), model.settings.states, tuple(frames.shape[2:]))  # before it runs
+    layers = [block.ssm for block in model.blocks]
+    recorders = [_Recorder(layer) for layer in layers]
+    for block, recorder in zip(model.blocks, recorders, strict=True):
+        block.ssm = recorder
+    try:
+        model(frames.unsqueeze(2) if frames.ndim == 4 else frames)
+    finally:
+        for block, layer in zip(model.blocks, layers, strict=True):
+            block.ssm = layer
+    return [
+        Scan(f"layer {n}", _offsets(layer, recorder.seen, model.boundary), layer.transition(), model.boundary)
+        for n, (layer, recorder) in enumerate(zip(layers, recorders, strict=True), start=1)
+    ]
+
+
+def certify(scans: list[Scan], *, trials: int = 10, seed: int = 0) -> Iterator[tuple[Scan, Certificate]]:
+    """The certificate of one scan after the other; see `ssm_ops.verify_scan`."""
+    for scan in scans:
+        found = verify_scan(scan.x, scan.transition, boundary=scan.boundary, dt=scan.dt, trials=trials, seed=seed)
+        yield scan, found
+
+
+class _Recorder(nn.Module):
+    """A layer that remembers what it was given."""
+
+    def __init__(self, layer: ConvSSM):
+        super().__init__()
+        self.layer = layer
+
+    def program(self, chunks: Chunks, boundary: tuple[str, ...]) -> Program[Chunks]:
+        self.seen = torch.cat(chunks)
+        return (yield from self.layer.program(chunks, boundary))
+
+
+def _offsets(
+    layer: ConvSSM, x: Float[Tensor, "time channel *grid"], boundary: tuple[str, ...]
+) -> Float[Tensor, "time state *grid"]:
+    """What the layer's recurrence adds in each step: the state that a shard of that frame alone leaves behind."""
+    left = [next(layer.program([frame], boundary)).offset for frame in x.split(1)]
+    grid = layer.transition().basis(tuple(x.shape[2:]), boundary, left[0].shape[0])
+    return grid.to_field(torch.stack(left))
+
+
+def _normalised(piece: Piece, checkpoint: Checkpoint, path: Path) -> Float[Tensor, "time channel *grid"]:
+    """The frames as the model was trained to read them."""
+    mean, scale = (torch.from_numpy(checkpoint.statistics[name]) for name in ("mean", "scale"))
+    if len(piece.grid) == 2:
+        mean, scale = mean.squeeze(1), scale.squeeze(1)
+    if mean[0].numel() > 1:  # a mean for each voxel
+        if tuple(mean.shape[1:]) != piece.grid:
+            raise InputError(
+                f"{piece.source} is not normalised, and its grid of {_by(piece.grid)} voxels is not that of the "
+                f"training frames of {path}, {_by(mean.shape[1:])}; give data on that grid, or a prepared store"
+            )
+        mean = mean[(slice(None), *piece.window)]
+    return (piece.frames.double() - mean) / scale
+
+
+def _by(sizes: Iterable[int]) -> str:
+    return " x ".join(map(str, sizes))
