@@ -13,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from pipeline.volume import Settings
-from ssm_ops import Affine, ConvSSM, LocalExchange, drive
+from pipeline.volume import InputError, Settings
+from ssm_ops import Affine, ConvSSM, LocalExchange, SelectiveSteps, drive, learned_family
 from ssm_ops.carry import Carry, Program
+from ssm_ops.families import check_choice
 from ssm_ops.layer import mix
 
 QUIET = 0.1
@@ -34,12 +35,22 @@ class ModelSettings(Settings):
         layers: ConvSSM layers.
         rate: The forecaster starts as the exponential average s_t = s_{t-1} + rate (x_t - s_{t-1}) and learns from
             there.
+        transition: What a step does to the states of each layer: `propagator` (decay and diffusion, continuous in
+            time), `kernel` (a kernel for each state) or `pointwise` (complex rates, every voxel for itself).
+        selective: Whether the input chooses how far each state moves at a step; not with kernels.
+        drift: Whether propagators learn a velocity, along axes that are periodic.
+        taps: The size of kernels along each axis (3 by default), or of a correction that propagators learn (none by
+            default). Odd where an axis reflects.
     """
 
     channels: int = 8
     states: int = 16
     layers: int = 2
     rate: float = 0.2
+    transition: str = "propagator"
+    selective: bool = False
+    drift: bool = False
+    taps: int | None = None
 
     def __post_init__(self):
         for name in ("channels", "states", "layers"):
@@ -47,6 +58,7 @@ class ModelSettings(Settings):
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
         if not 0 < self.rate < 1:
             raise ValueError(f"rate is {self.rate}; give a number between 0 and 1")
+        check_choice(self.transition, selective=self.selective, drift=self.drift, taps=self.taps)
 
 
 def exchanges(settings: ModelSettings) -> int:
@@ -62,6 +74,9 @@ class Forecaster(nn.Module):
         volume_channels: Channels of a frame.
         boundary: `periodic` or `reflect` for (depth, height, width).
         depth: Voxels in depth; a series of depth 1 is treated as images.
+
+    Raises:
+        InputError: The settings ask for a transition that does not fit the boundary.
     """
 
     def __init__(self, settings: ModelSettings, *, volume_channels: int, boundary: tuple[str, ...], depth: int):
@@ -69,7 +84,7 @@ class Forecaster(nn.Module):
         self.settings, self.volume_channels, self.depth = settings, volume_channels, depth
         self.boundary = tuple(boundary) if depth > 1 else tuple(boundary[1:])
         self.encoder = Neighbours(volume_channels, settings.channels, self.boundary)
-        self.blocks = nn.ModuleList(Block(settings.channels, settings.states) for _ in range(settings.layers))
+        self.blocks = nn.ModuleList(Block(settings, self.boundary) for _ in range(settings.layers))
         self.decoder = Neighbours(settings.channels, volume_channels, self.boundary)
         self._start_as_exponential_average(settings.rate)
 
@@ -138,9 +153,10 @@ class Forecaster(nn.Module):
 class Block(nn.Module):
     """A ConvSSM layer and a gated nonlinearity on its output, both added to the stream; the gate starts closed."""
 
-    def __init__(self, channels: int, states: int):
+    def __init__(self, settings: ModelSettings, boundary: tuple[str, ...]):
         super().__init__()
-        self.ssm = ConvSSM(channels, states)
+        channels = settings.channels
+        self.ssm = state_space_layer(settings, boundary)
         self.value = nn.Parameter(torch.randn(channels, channels) / channels**0.5)
         self.gate = nn.Parameter(torch.randn(channels, channels) / channels**0.5)
         self.output = nn.Parameter(torch.zeros(channels, channels))
@@ -151,6 +167,17 @@ class Block(nn.Module):
             x + y + mix(self.output, gated(mix(self.value, y), mix(self.gate, y)))
             for x, y in zip(stream, linear, strict=True)
         ]
+
+
+def state_space_layer(settings: ModelSettings, boundary: tuple[str, ...]) -> ConvSSM:
+    """The ConvSSM layer that the settings ask for."""
+    channels, states = settings.channels, settings.states
+    try:
+        family = learned_family(settings.transition, states, boundary, drift=settings.drift, taps=settings.taps)
+    except ValueError as error:
+        raise InputError(f"the model's settings do not fit the data: {error}") from error
+    steps = SelectiveSteps(channels, len(boundary), states=states) if settings.selective else None
+    return ConvSSM(channels, states, family, steps=steps)
 
 
 class Neighbours(nn.Module):

@@ -37,7 +37,7 @@ class TrainSettings(Settings):
         burn_in: First frames of a window that fill the state and are not scored.
         learning_rate: Of AdamW, after `warm_up` steps; falls to zero along a cosine.
         warm_up: Steps over which the learning rate rises from zero.
-        weight_decay: Of AdamW; not on decays and diffusivities.
+        weight_decay: Of AdamW; not on the numbers of transitions (decays, diffusivities, frequencies, ...).
         clip: Largest norm of a gradient.
         validate_every: Steps between looks at the validation frames.
         checkpoint_every: Steps between checkpoints.
@@ -218,8 +218,8 @@ def learning_rate(settings: TrainSettings, step: int) -> float:
 
 
 def parameter_groups(model: Forecaster, weight_decay: float) -> list[dict]:
-    """Decays and diffusivities are time and length scales: shrinking their raw values towards zero means nothing."""
-    named = list(model.named_parameters())
-    scales = [p for name, p in named if "raw_" in name]
-    matrices = [p for name, p in named if "raw_" not in name]
+    """Transitions and steps are time and length scales: shrinking their raw values towards zero means nothing."""
+    named = [(".family." in name or name.endswith(".steps.bias"), p) for name, p in model.named_parameters()]
+    scales = [p for is_scale, p in named if is_scale]
+    matrices = [p for is_scale, p in named if not is_scale]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": scales, "weight_decay": 0.0}]

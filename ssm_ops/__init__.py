@@ -7,6 +7,7 @@ Needs torch, numpy, numba and jaxtyping's annotations, nothing else of Chronovox
 from ssm_ops.affine import IDENTITY, Affine, chain_prefix, tree_prefix
 from ssm_ops.carry import Carry, CarryExchange, LocalExchange, drive
 from ssm_ops.convolution import convolve_in_time
+from ssm_ops.families import learned_family
 from ssm_ops.layer import ConvSSM
 from ssm_ops.learned import LearnedKernel, LearnedPointwise, LearnedPropagator, SelectiveSteps
 from ssm_ops.padding import wraparound
@@ -40,6 +41,7 @@ __all__ = [
     "convolve_in_time",
     "drive",
     "final_carry",
+    "learned_family",
     "scan",
     "sharded_scan",
     "stability_margin",

@@ -5,85 +5,139 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
 from ssm_ops.affine import Affine
 from ssm_ops.carry import Program
-from ssm_ops.learned import MIN_DECAY, LearnedPropagator, inverse_softplus
+from ssm_ops.families import learned_family
+from ssm_ops.learned import SelectiveSteps
 from ssm_ops.scan import final_carry, scan
-from ssm_ops.transition import Propagator
+from ssm_ops.transition import Kernel, Pointwise, Transition
 
 
 class ConvSSM(nn.Module):
-    """A convolutional state-space layer whose states are averages over many memories and many widths.
+    """A convolutional state-space layer: h_t = A^dt_t * h_{t-1} + s_t B x_t, y_t = C h_t + D x_t.
 
-    The transition is a `Propagator` a state channel; B, C are pointwise matrices, D a gain a channel. The offset is
-    scaled by 1 - exp(-decay), the zero-order hold of a pure decay, so that a constant input gives a state of its size.
+    A is a transition of any family, one a state channel; B and C are pointwise matrices, D a gain a channel. What a
+    step takes from its input, s_t, is `taken`: a state is never larger than its inputs, and as large where the
+    transition keeps most. The states of a `Pointwise` transition are complex and y_t = Re(C h_t) + D x_t with a complex
+    C (Gu, Gupta, Goel, Re, "On the Parameterization and Initialization of Diagonal State Space Models" (2022); Smith
+    et al., "Convolutional State Space Models for Long-Range Spatiotemporal Modeling" (2023)); it is held as one real
+    matrix on the real and the imaginary parts of h. B is real: the phase of a state is C's to learn.
 
     Args:
         channels: Channels of the input and of the output.
-        states: State channels; their memories (1 to `longest` steps) and diffusivities are laid out on a grid.
-        longest: The longest initial memory, in steps.
+        states: State channels.
+        family: A module that returns the transition of `states` channels, see `learned.py` and `learned_family`. By
+            default decay and diffusion: memories of 1 to 20 steps and diffusivities laid out on a grid.
+        steps: Makes the layer selective: dt_t is `steps(x_t)`, one a state. Without it dt_t is 1.
+
+    Raises:
+        ValueError: Steps are given with a family of kernels.
     """
 
-    def __init__(self, channels: int, states: int, *, longest: float = 20.0):
+    def __init__(
+        self, channels: int, states: int, family: nn.Module | None = None, *, steps: SelectiveSteps | None = None
+    ):
         super().__init__()
-        memory, diffusivity = initial_scales(states, longest)
-        self.family = LearnedPropagator(1 / memory, diffusivity)
+        self.family = learned_family("propagator", states) if family is None else family
+        self.steps = steps
+        transition = self.family()
+        if steps is not None and isinstance(transition, Kernel):
+            raise ValueError("selective steps with a kernel, which is one whole step of time; use another family")
+        parts = 2 * states if isinstance(transition, Pointwise) else states
         self.B = nn.Parameter(torch.randn(states, channels) / math.sqrt(channels))
-        self.C = nn.Parameter(torch.randn(channels, states) / math.sqrt(states))
+        self.C = nn.Parameter(torch.randn(channels, parts) / math.sqrt(parts))
         self.D = nn.Parameter(torch.zeros(channels))
-
-    def transition(self) -> Propagator:
-        return self.family()
 
     @torch.no_grad()
     def start_average(self, channel: int, *, decay: Float[Tensor, ""], gain: float) -> None:
         """Makes output `channel` start as `gain` times the exponential average of input `channel`, undiffused."""
-        self.family.raw_decay[channel] = inverse_softplus(decay - MIN_DECAY)
-        self.family.raw_diffusivity[channel] = inverse_softplus(torch.tensor(1e-6))
+        self.family.only_decay(channel, decay)
         self.B[channel], self.C[channel] = 0, 0
         self.B[channel, channel], self.C[channel, channel] = gain, 1
 
     def program(
-        self, chunks: list[Float[Tensor, "_ channel *grid"]], boundary: tuple[str, ...]
+        self,
+        chunks: list[Float[Tensor, "_ channel *grid"]],
+        boundary: tuple[str, ...],
+        dt: list[Float[Tensor, "_"]] | None = None,
     ) -> Program[list[Float[Tensor, "_ channel *grid"]]]:
         """The outputs of consecutive chunks of one shard. Yields the shard's summary once, is sent its carry.
 
-        The carry is the spectrum (state, *spectrum) of the state before the first frame, in the input's precision.
+        The carry is the spectrum (state, *spectrum) of the state before the first frame, in the input's precision. The
+        summary's transition is a to the power of the time that the shard spans, which in a selective layer is a sum
+        over its own inputs, one a state.
+
+        Args:
+            chunks: The frames.
+            boundary: The boundary of each axis.
+            dt: The time from the frame before to each frame, one tensor a chunk; `None` is 1. A selective layer
+                multiplies its steps by it.
         """
-        transition = self.transition()
-        project = self.B * -torch.expm1(-transition.decay)[:, None]
-        offsets = [mix(project, x) for x in chunks]
+        transition = self.family()
+        steps = self._steps(chunks, dt)
+        if steps is None:
+            span = sum(x.shape[0] for x in chunks)
+            steps, projections = [None] * len(chunks), [self.B * taken(transition)[:, None]] * len(chunks)
+        else:
+            span = sum(own.double().sum(0).reshape(-1) for own in steps)
+            projections = [self.B * taken(transition, own)[..., None].to(self.B.dtype) for own in steps]
+        offsets = [mix(project, x) for project, x in zip(projections, chunks, strict=True)]
 
         final = None
-        for u in offsets:
-            final = final_carry(u, transition, boundary=boundary, carry=final)
-        grid = transition.basis(tuple(chunks[0].shape[2:]), tuple(boundary), len(project))
-        power = transition.power(grid, sum(x.shape[0] for x in chunks)).to(final.dtype)
+        for u, own in zip(offsets, steps, strict=True):
+            final = final_carry(u, transition, boundary=boundary, carry=final, dt=own)
+        grid = transition.basis(tuple(chunks[0].shape[2:]), tuple(boundary), len(self.B))
+        power = transition.power(grid, span).to(final.dtype)
 
         carry = yield Affine(power, final)
 
         gain = self.D.reshape(-1, *[1] * len(grid.shape))
         outputs = []
-        for u, x in zip(offsets, chunks, strict=True):
-            states, carry = scan(u, transition, boundary=boundary, carry=carry, backend="spectral")
-            outputs.append(mix(self.C, states) + gain * x)
+        for u, x, own in zip(offsets, chunks, steps, strict=True):
+            states, carry = scan(u, transition, boundary=boundary, carry=carry, dt=own, backend="spectral")
+            outputs.append(mix(self.C, _real(states)) + gain * x)
         return outputs
+
+    def _steps(self, chunks: list[Tensor], dt: list[Tensor] | None) -> list[Tensor] | None:
+        """The steps of each chunk, (time,) or (time, state); `None` where all are 1."""
+        if self.steps is None:
+            return dt
+        chosen = [self.steps(x) for x in chunks]
+        return chosen if dt is None else [own * time[:, None] for own, time in zip(chosen, dt, strict=True)]
+
+
+def taken(
+    transition: Transition, dt: Float[Tensor, "time"] | Float[Tensor, "time state"] | None = None
+) -> Float[Tensor, "*frames state"]:
+    """What a step takes from its input: 1 - m^dt, with m the most that a step of 1 keeps of any frequency, |a(w)| <= m.
+
+    m is exp(-decay) for a propagator, exp(Re rate) for pointwise rates, sum |taps| for a kernel. So a state is never
+    larger than the largest of its inputs, in root mean square over space. A constant input gives a state of its size
+    where the transition keeps constants best (decay, diffusion and drift; taps and corrections that are not negative),
+    an oscillation does where the rate is its own. For a decay alone this is the zero-order hold, exact for inputs that
+    are constant over each step, whatever its length (`discretize.zero_order_hold`); with steps that the input chooses
+    it is a gate, h_t = (1 - g_t) h_{t-1} + g_t x_t (Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective
+    State Spaces" (2023), theorem 1).
+    """
+    if dt is not None and dt.ndim == 1:
+        dt = dt[:, None]
+    if isinstance(transition, Kernel):
+        kept = transition.taps.abs().flatten(1).sum(1)
+        return 1 - (kept if dt is None else kept**dt)
+    decay = -transition.rate.real if isinstance(transition, Pointwise) else transition.decay
+    return -torch.expm1(-decay if dt is None else -decay * dt)
 
 
 def mix(
-    matrix: Float[Tensor, "out channel"], x: Float[Tensor, "time channel *grid"]
+    matrix: Float[Tensor, "*frames out channel"], x: Float[Tensor, "time channel *grid"]
 ) -> Float[Tensor, "time out *grid"]:
-    """The same matrix applied to the channels of every voxel."""
+    """The same matrix applied to the channels of every voxel; one for all frames, or one for each."""
     return (matrix @ x.flatten(2)).unflatten(2, x.shape[2:])
 
 
-def initial_scales(states: int, longest: float) -> tuple[Float[Tensor, "states"], Float[Tensor, "states"]]:
-    """Memories (steps) and diffusivities (voxels^2 a step) of the states: logarithmic grids, memory running slowest."""
-    widths = min(4, states)
-    memories = math.ceil(states / widths)
-    memory = torch.logspace(0, math.log10(longest), memories).repeat_interleave(widths)[:states]
-    diffusivity = torch.tensor([0.001, 0.1, 0.5, 2.0])[:widths].repeat(memories)[:states]
-    return memory, diffusivity
+def _real(states: Inexact[Tensor, "time state *grid"]) -> Float[Tensor, "time part *grid"]:
+    """Real states as they are; of complex ones all the real parts, then all the imaginary ones."""
+    return torch.cat([states.real, states.imag], dim=1) if states.is_complex() else states

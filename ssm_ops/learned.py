@@ -34,7 +34,8 @@ class LearnedPropagator(nn.Module):
         boundary: The boundary of each axis, where drift or correction are learned: mirrored axes get no drift, and a
             correction that is symmetric along them.
         drift: Whether a velocity is learned, from zero.
-        taps: The size of a learned correction along each axis, from zero; odd on mirrored axes. `None`: no correction.
+        taps: The size of a learned correction, from zero, along every axis or along each; odd on mirrored axes.
+            `None`: no correction.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class LearnedPropagator(nn.Module):
         boundary: tuple[str, ...] = (),
         *,
         drift: bool = False,
-        taps: int | None = None,
+        taps: int | tuple[int, ...] | None = None,
     ):
         super().__init__()
         self.boundary = tuple(boundary)
@@ -52,7 +53,8 @@ class LearnedPropagator(nn.Module):
         self.raw_diffusivity = nn.Parameter(inverse_softplus(diffusivity))
         axes, channels = len(self.boundary), len(decay)
         self.raw_velocity = nn.Parameter(decay.new_zeros(channels, axes)) if drift else None
-        self.raw_correction = None if taps is None else nn.Parameter(decay.new_zeros(channels, *[taps] * axes))
+        sizes = (taps,) * axes if isinstance(taps, int) else taps
+        self.raw_correction = None if sizes is None else nn.Parameter(decay.new_zeros(channels, *sizes))
 
     def forward(self) -> Propagator:
         velocity = correction = None
@@ -62,6 +64,15 @@ class LearnedPropagator(nn.Module):
         if self.raw_correction is not None:
             correction = _symmetric(_bounded(self.raw_correction), self.boundary)
         return Propagator(softplus(self.raw_decay) + MIN_DECAY, softplus(self.raw_diffusivity), velocity, correction)
+
+    @torch.no_grad()
+    def only_decay(self, channel: int, decay: Float[Tensor, ""]) -> None:
+        """Makes a channel decay at this rate and do nothing else (it diffuses by 1e-6 voxels^2 a step)."""
+        self.raw_decay[channel] = inverse_softplus(decay - MIN_DECAY)
+        self.raw_diffusivity[channel] = inverse_softplus(torch.tensor(1e-6))
+        for still in (self.raw_velocity, self.raw_correction):
+            if still is not None:
+                still[channel] = 0
 
 
 class LearnedKernel(nn.Module):
@@ -83,6 +94,12 @@ class LearnedKernel(nn.Module):
         scale = (1 - MIN_DECAY) / total.clamp(min=1 - MIN_DECAY)
         return Kernel(taps * scale.to(taps.dtype).reshape(-1, *[1] * (taps.ndim - 1)))
 
+    @torch.no_grad()
+    def only_decay(self, channel: int, decay: Float[Tensor, ""]) -> None:
+        """Makes a channel decay at this rate and do nothing else."""
+        self.raw_taps[channel] = 0
+        self.raw_taps[channel][tuple(size // 2 for size in self.raw_taps.shape[1:])] = torch.exp(-decay)
+
 
 class LearnedPointwise(nn.Module):
     """A `Pointwise` transition from raw decays and free frequencies.
@@ -99,25 +116,34 @@ class LearnedPointwise(nn.Module):
     def forward(self) -> Pointwise:
         return Pointwise(torch.complex(-softplus(self.raw_decay) - MIN_DECAY, self.frequency))
 
+    @torch.no_grad()
+    def only_decay(self, channel: int, decay: Float[Tensor, ""]) -> None:
+        """Makes a channel decay at this rate and do nothing else."""
+        self.raw_decay[channel] = inverse_softplus(decay - MIN_DECAY)
+        self.frequency[channel] = 0
+
 
 class SelectiveSteps(nn.Module):
-    """Steps that depend on the input: dt_t = SHORTEST + softplus(weight mean(x_t) + bias), one a channel.
+    """Steps that depend on the input: dt_t = SHORTEST + softplus(weight mean(x_t) + bias).
 
     The mean is over space, so a step is the same for all voxels and the transition stays diagonal in frequency; it does
-    depend on time. For `scan(x, transition, dt=steps(x))`. After Gu and Dao, "Mamba: Linear-Time Sequence Modeling with
-    Selective State Spaces" (2023), section 3.2, algorithm 2, with the mean over space in place of a token.
+    depend on time. For `scan(x, transition, dt=steps(x))`, one step a channel, or for the states of a `ConvSSM`. After
+    Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces" (2023), section 3.2, algorithm 2,
+    with the mean over space in place of a token.
 
     Args:
         channels: Channels of the input.
         axes: Axes of the grid.
+        states: How many steps a frame has; by default one a channel.
         step: The initial step, larger than `SHORTEST`.
     """
 
-    def __init__(self, channels: int, axes: int, *, step: float = 1.0):
+    def __init__(self, channels: int, axes: int, *, states: int | None = None, step: float = 1.0):
         super().__init__()
         self.axes = axes
-        self.weight = nn.Parameter(torch.zeros(channels, channels))
-        self.bias = nn.Parameter(inverse_softplus(torch.full((channels,), step - SHORTEST)))
+        states = channels if states is None else states
+        self.weight = nn.Parameter(torch.zeros(states, channels))
+        self.bias = nn.Parameter(inverse_softplus(torch.full((states,), step - SHORTEST)))
 
     def forward(self, x: Float[Tensor, "*frames"]) -> Float[Tensor, "*steps"]:
         mean = x.flatten(-self.axes).mean(-1)

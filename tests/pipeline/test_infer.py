@@ -10,6 +10,8 @@ from cluster.local import LocalGroup
 from pipeline import store
 from pipeline.checkpoint import Checkpoint
 from pipeline.infer import InferJob, InferSettings
+from pipeline.model import ModelSettings
+from pipeline.train import TrainSettings, train
 from pipeline.volume import InputError, cut
 from tests.whole_model import forecasts
 from workflows.catalog import across_time
@@ -61,6 +63,25 @@ def test_ray_gives_the_bits_of_this_process(inputs, tmp_path, ray_executor):
     here = predict(LocalExecutor(3), settings, inputs, tmp_path / "local")
     again = predict(ray_executor, settings, inputs, tmp_path / "again")
     assert on_ray.tobytes() == again.tobytes() == here.tobytes()
+
+
+def test_a_transition_that_the_input_steers_agrees_too(inputs, tmp_path, written, ray_executor):
+    """Complex carries, and summaries that depend on what the shard holds."""
+    model = ModelSettings(channels=3, states=4, transition="pointwise", selective=True)
+    settings = TrainSettings(model, steps=5, window=24, burn_in=4, learning_rate=0.03, warm_up=0, threads=1)
+    (tmp_path / "model").mkdir()
+    list(train(settings, {"prepared": inputs["prepared"]}, tmp_path / "model"))
+    inputs = {**inputs, "model": tmp_path / "model"}
+    loaded = Checkpoint.load(tmp_path / "model" / "checkpoint.zarr")
+    frames = store.read_frames(inputs["prepared"] / "prepared.zarr", "b", 0, 130)
+    with torch.no_grad():
+        forecast = loaded.best_model()(torch.from_numpy(frames))[0].numpy()
+    here = predict(LocalExecutor(3), InferSettings("b", chunk=7), inputs, tmp_path / "local")
+    scale, mean = loaded.statistics["scale"], loaded.statistics["mean"]
+    increment = (forecast - frames) * scale
+    assert np.linalg.norm(written() - (forecast * scale + mean)) <= 1e-5 * np.linalg.norm(increment)
+    on_ray = predict(ray_executor, InferSettings("b", chunk=7), inputs, tmp_path / "ray")
+    assert on_ray.tobytes() == here.tobytes()
 
 
 @pytest.mark.parametrize("waves", [0, 1, 3])

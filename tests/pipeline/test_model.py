@@ -1,11 +1,14 @@
 """The forecaster against its float64 twin, its starting point, and what it promises about warmer worlds."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from pipeline.baselines import ExponentialAverage
 from pipeline.model import Forecaster, ModelSettings, exchanges
+from pipeline.volume import InputError
 from ssm_ops import LocalExchange, drive
 from tests.whole_model import forecasts
 
@@ -16,15 +19,28 @@ CASES = [
 ]
 
 
-def model(boundary, depth, *, stirred=True, channels=1):
+CHOICES = [
+    {"drift": True, "taps": 3},
+    {"selective": True},
+    {"transition": "kernel"},
+    {"transition": "pointwise"},
+    {"transition": "pointwise", "selective": True},
+]
+
+
+def model(boundary, depth, *, stirred=True, channels=1, **choice):
     torch.manual_seed(0)
     made = Forecaster(
-        ModelSettings(channels=4, states=5, layers=2), volume_channels=channels, boundary=boundary, depth=depth
+        ModelSettings(channels=4, states=5, layers=2, **choice),
+        volume_channels=channels,
+        boundary=boundary,
+        depth=depth,
     )
     if stirred:  # away from the starting point, where whole paths are zero
         with torch.no_grad():
-            for parameter in made.parameters():
-                parameter.add_(0.2 * torch.randn_like(parameter))
+            for name, parameter in made.named_parameters():
+                size = 0.01 if name.endswith("raw_taps") else 0.2  # kernels of a larger sum are scaled down
+                parameter.add_(size * torch.randn_like(parameter))
     return made
 
 
@@ -61,8 +77,26 @@ def test_chunks_and_shards_do_not_matter(grid, boundary, cuts):
     assert len(carries) == exchanges(made.settings)
 
 
-def test_it_starts_as_the_exponential_average():
-    made, x = model(("reflect",) * 3, 1, stirred=False), frames((1, 6, 5))
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+@pytest.mark.parametrize(("grid", "boundary"), CASES[1:])
+def test_chunks_and_shards_do_not_matter_to_any_transition(grid, boundary, choice):
+    made, x = model(boundary, grid[0], **choice), frames(grid)
+    with torch.no_grad():
+        whole, _ = made(x)
+        exchange, shards = LocalExchange(), []
+        for shard in x.split([9, 1, 10]):
+            shards += drive(made.program(list(shard.split(4))), exchange)
+            exchange.next_shard()
+    assert (torch.cat(shards) - whole).norm() <= 1e-5 * (whole - x).norm()
+    again = Forecaster.from_description(json.loads(json.dumps(made.description())))
+    again.load_state_dict(made.state_dict())
+    with torch.no_grad():
+        assert torch.equal(again(x)[0], whole)
+
+
+@pytest.mark.parametrize("choice", [{}, *CHOICES], ids=str)
+def test_it_starts_as_the_exponential_average(choice):
+    made, x = model(("reflect", "reflect", "periodic"), 1, stirred=False, **choice), frames((1, 6, 5))
     average = ExponentialAverage(made.settings.rate)
     with torch.no_grad():
         actual, _ = made(x)
@@ -98,3 +132,24 @@ def test_settings_are_checked():
         ModelSettings(rate=1.5)
     with pytest.raises(ValueError, match="layers is 0"):
         ModelSettings(layers=0)
+    with pytest.raises(ValueError, match="transition is 'kernal'; give one of propagator, kernel, pointwise"):
+        ModelSettings(transition="kernal")
+    with pytest.raises(ValueError, match="selective with transition 'kernel'"):
+        ModelSettings(transition="kernel", selective=True)
+
+
+def test_a_transition_that_does_not_fit_the_boundary():
+    with pytest.raises(InputError, match="nothing drifts along mirrored axes; leave drift out"):
+        model(("reflect",) * 3, 1, drift=True)
+    with pytest.raises(InputError, match="taps is 4 on axis 0, whose boundary is reflect; give an odd number"):
+        model(("reflect", "reflect", "periodic"), 1, transition="kernel", taps=4)
+
+
+def test_a_checkpoint_from_before_the_choice_is_a_plain_propagator():
+    description = model(("reflect",) * 3, 1).description()
+    for name in ("transition", "selective", "drift", "taps"):
+        del description["model"][name]
+    weights = Forecaster.from_description(description).state_dict()
+    assert [name for name in weights if "family" in name or "steps" in name] == [
+        f"blocks.{layer}.ssm.family.{name}" for layer in (0, 1) for name in ("raw_decay", "raw_diffusivity")
+    ]

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline import checkpoint
 from pipeline.dataset import Windows
-from pipeline.train import History, TrainSettings, learning_rate, train
+from pipeline.model import Forecaster, ModelSettings
+from pipeline.train import History, TrainSettings, learning_rate, parameter_groups, train
 from pipeline.volume import InputError
 
 SMALL = TrainSettings(steps=15, window=24, burn_in=4, validate_every=5, checkpoint_every=5, threads=1)
@@ -44,6 +45,31 @@ def test_stopped_and_continued_is_the_same_to_the_bit(prepared, tmp_path, taken,
     ours, theirs = arrays_of(broken), arrays_of(whole)
     assert ours.keys() == theirs.keys()
     assert all(ours[key].tobytes() == theirs[key].tobytes() for key in ours)
+
+
+@pytest.mark.parametrize(
+    "choice", [{"transition": "kernel"}, {"transition": "pointwise", "selective": True}], ids=["kernel", "pointwise"]
+)
+def test_another_transition_stopped_and_continued(prepared, tmp_path, choice):
+    settings = dataclasses.replace(SMALL, model=ModelSettings(channels=3, states=4, **choice), steps=8)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir(), broken.mkdir()
+    list(train(settings, prepared, whole))
+    stop_after(6, train(settings, prepared, broken))
+    list(train(settings, prepared, broken))
+    ours, theirs = arrays_of(broken), arrays_of(whole)
+    assert all(ours[key].tobytes() == theirs[key].tobytes() for key in theirs)
+    made = checkpoint.Checkpoint.load(whole / "checkpoint.zarr").best_model()
+    assert made.settings == settings.model
+
+
+def test_transitions_and_steps_take_no_weight_decay():
+    settings = ModelSettings(channels=3, states=4, layers=1, transition="pointwise", selective=True)
+    made = Forecaster(settings, volume_channels=1, boundary=("reflect",) * 3, depth=1)
+    groups = {group["weight_decay"]: group["params"] for group in parameter_groups(made, 0.1)}
+    ssm = made.blocks[0].ssm
+    assert {id(p) for p in groups[0.0]} == {id(p) for p in (*ssm.family.parameters(), ssm.steps.bias)}
+    assert len(groups[0.0]) + len(groups[0.1]) == len(list(made.parameters()))
 
 
 def test_training_lowers_the_loss_and_keeps_the_best(prepared, tmp_path):

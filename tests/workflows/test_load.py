@@ -39,6 +39,17 @@ WRONG = [
     ("steps: 15", "steps: '15'", r":16: stages\.model\.steps: input should be a valid integer"),
     ("steps: 15", "steps: 1.5", r":16: stages\.model\.steps: input should be a valid integer"),
     ("steps: 15", "steps: 0", r":12: stages\.model: steps is 0; give at least 1"),
+    (
+        "layers: 2",
+        "layers: 2, transition: kernal",
+        r":15: stages\.model\.model: transition is 'kernal'; give one of propagator, kernel, pointwise",
+    ),
+    (
+        "layers: 2",
+        "layers: 2, transition: kernel, selective: true",
+        r":15: stages\.model\.model: selective with transition 'kernel'",
+    ),
+    ("layers: 2", "layers: 2, selective: 1", r":15: .*selective: input should be a valid boolean \(it is 1\)"),
     ("steps: 15", "steps: [1", r":\d+: not YAML"),
     ("steps: 15", "steps: 15\n    steps: 16", r":17: not YAML: found duplicate key"),
     ("source: a.nc", "source: c.nc", r":3: stages\.raw_a\.source: c\.nc: no file .*c\.nc"),
