@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssm_ops.compiled import compiled, inlined
-from ssm_ops.lanes import LANES, load, load_some, spread, store, store_some, transpose, variable
+from ssm_ops.lanes import LANES, load, load_some, spread, store, store_some, transpose, variable, zeros
 from ssm_ops.lines import FOURIER, NONE, Plan, plan, transform, work_size
 
 
@@ -491,4 +491,4 @@ def _place(p, r, w, shape):
 def scratch(shape: Geometry, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Room for one frame on its way: the block that is transformed, and the half transformed frame."""
     work = work_size(shape.across, shape.down, shape.along)
-    return np.zeros(work, dtype), np.zeros(2 * shape.kept_planes * shape.plane, dtype)
+    return zeros(work, dtype), zeros(2 * shape.kept_planes * shape.plane, dtype)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import operator
 
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
@@ -28,6 +29,13 @@ class Lanes(types.Type):
     def __init__(self, scalar: types.Float):
         self.scalar = scalar
         super().__init__(f"Lanes({scalar})")
+
+
+def zeros(count: int, dtype: np.dtype | str) -> np.ndarray:
+    """A flat array that begins on a cache line: lanes of half a line each cost a quarter more."""
+    room = np.zeros(count + LANES, dtype)
+    start = -room.ctypes.data % (LANES * 4) // room.itemsize
+    return room[start : start + count]
 
 
 @register_model(Lanes)

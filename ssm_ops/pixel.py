@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ssm_ops import stencil
 from ssm_ops.gradients import Gradients
-from ssm_ops.parallel import empty, on_threads, one_thread
+from ssm_ops.parallel import Threads, granted
 from ssm_ops.spectrum import Grid
 from ssm_ops.transition import Kernel
 
@@ -41,7 +41,8 @@ def step(
         )
     extended = state
     for axis in range(-axes, 0):
-        maps, signs = _halo(grid, axis, transition.taps.shape[axis])
+        taps = transition.taps.shape[axis]
+        maps, signs = _halo(grid, axis, taps, taps - 1 - taps // 2)
         sign = torch.as_tensor(signs, dtype=state.dtype, device=state.device)
         extended = extended.index_select(axis % extended.ndim, torch.as_tensor(maps, device=state.device))
         extended = extended * sign.reshape(-1, *[1] * (-1 - axis))
@@ -62,7 +63,9 @@ def loop(
 ) -> tuple[Fields, Shaped[Tensor, "batch channel *spectrum"]]:
     """The states and the carry that leaves, step after step, on any device; differentiable by autograd."""
     ring = grid.uncropped
-    state, states = _entering(x, ring, carry), []
+    state, states = _entering(carry, ring, x.dtype), []
+    if state is None:
+        state = x.new_zeros(x.shape[0], x.shape[2], *ring.shape)
     for frame in _inside(x, ring).unbind(1):
         state = step(state, frame, transition, ring.boundary)
         states.append(state)
@@ -73,13 +76,12 @@ def forward(
     x: Fields, transition: Kernel, grid: Grid, carry: Shaped[Tensor, "batch channel *spectrum"] | None
 ) -> tuple[Fields, Shaped[Tensor, "batch channel *spectrum"]]:
     """The states and the carry that leaves, on a CPU."""
-    ring = grid.uncropped
-    inputs, start = _inside(x, ring), _entering(x, ring, carry)
-    states = empty(inputs.shape, inputs.dtype)
-    _walk(inputs, transition, ring, start, torch.zeros_like(start), states, backward=False)
-    with one_thread(x.device):
-        left = ring.to_spectrum(states[:, -1])
-    return _crop(states, grid), left
+    with granted(x.device) as threads:
+        ring = grid.uncropped
+        inputs = _inside(x, ring)
+        states = threads.empty(inputs.shape, inputs.dtype)
+        _walk(threads, inputs, transition, ring, states, start=_entering(carry, ring, x.dtype))
+        return _crop(states, grid), ring.to_spectrum(states[:, -1])
 
 
 def backward(
@@ -95,62 +97,84 @@ def backward(
     towards_transition: bool,
 ) -> Gradients:
     """The adjoint of `forward`, as `spectral.backward`."""
-    ring = grid.uncropped
-    weight = ring.adjoint_weight(x.dtype, x.device)
-    start = _entering(x, ring, carry)
-    if states is None or grid.cropped:
-        inputs = _inside(x, ring)
-        states = empty(inputs.shape, inputs.dtype)
-        _walk(inputs, transition, ring, start, torch.zeros_like(start), states, backward=False)
-    towards = torch.zeros_like(states) if gradient is None else _inside(gradient, ring)
-    with one_thread(x.device):
-        extra = torch.zeros_like(start) if carry_gradient is None else ring.to_field(carry_gradient / weight)
-    to_x = empty(towards.shape, towards.dtype)
-    _walk(towards, transition, ring, torch.zeros_like(start), extra, to_x, backward=True)
-    to_carry = None
-    if towards_carry:
-        with one_thread(x.device):
+    with granted(x.device) as threads:
+        ring = grid.uncropped
+        weight = ring.adjoint_weight(x.dtype, x.device)
+        start = _entering(carry, ring, x.dtype)
+        if states is None or grid.cropped:
+            inputs = _inside(x, ring)
+            states = threads.empty(inputs.shape, inputs.dtype)
+            _walk(threads, inputs, transition, ring, states, start=start)
+        towards = torch.zeros_like(states) if gradient is None else _inside(gradient, ring)
+        extra = None if carry_gradient is None else ring.to_field(carry_gradient / weight)
+        to_x = threads.empty(towards.shape, towards.dtype)
+        to_carry = parameters = None
+        if towards_transition:
+            parameters = {"taps": _walk_back(threads, towards, transition, ring, to_x, extra, states, start)}
+        else:
+            _walk(threads, towards, transition, ring, to_x, extra=extra, backward=True)
+        if towards_carry:
             first = ring.to_spectrum(to_x[:, 0])
             to_carry = weight * (first + transition.change(ring).conj().to(first.dtype) * first)
-    parameters = {"taps": _towards_taps(to_x, states, transition, ring, start)} if towards_transition else None
-    return Gradients(_crop(to_x, grid), to_carry, None, parameters)
+        return Gradients(_crop(to_x, grid), to_carry, None, parameters)
 
 
 def _walk(
-    inputs: Fields, transition: Kernel, ring: Grid, start: Tensor, extra: Tensor, outputs: Fields, *, backward: bool
+    threads: Threads,
+    inputs: Fields,
+    transition: Kernel,
+    ring: Grid,
+    outputs: Fields,
+    *,
+    start: Tensor | None = None,
+    extra: Tensor | None = None,
+    backward: bool = False,
 ) -> None:
-    order = tuple(range(1, transition.taps.ndim))
-    correlated = transition.taps if backward else transition.taps.flip(order)
-    taps = _solid(correlated.to(inputs.dtype), 1)
-    left = tuple(size // 2 if backward else size - 1 - size // 2 for size in taps.shape[1:])
-    maps, signs = _halos(ring, taps.shape[1:], left, inputs.dtype)
-    arrays = [_solid(inputs, 3), _solid(outputs, 3), _solid(start, 2), _solid(extra, 2)]
+    """`stencil.walk` for all channels; a start or an extra of `None` is zero."""
+    taps, around = _correlated(transition, ring, inputs.dtype, backward=backward)
 
     def one(job: tuple[int, int]) -> None:
-        n, c = job
-        x, out, begin, more = arrays
-        own = taps[c if len(taps) > 1 else 0]
-        stencil.walk(x, n, c, own, left, maps, signs, begin[n, c], more[n, c], backward, out)
+        own, rooms = taps[job[1] if len(taps) > 1 else 0], (stencil.buffer(around, taps.dtype) for _ in range(2))
+        given, out = _frames(inputs, job), _frames(outputs, job)
+        stencil.walk(
+            inputs.shape[1],
+            given,
+            out,
+            own,
+            around,
+            *rooms,
+            _field(start, job, taps),
+            _field(extra, job, taps),
+            backward,
+        )
 
-    on_threads(one, [(n, c) for n in range(inputs.shape[0]) for c in range(inputs.shape[2])], inputs.device)
+    threads.run(one, _jobs(inputs))
 
 
-def _towards_taps(
-    gradients: Fields, states: Fields, transition: Kernel, ring: Grid, start: Tensor
+def _walk_back(
+    threads: Threads,
+    inputs: Fields,
+    transition: Kernel,
+    ring: Grid,
+    outputs: Fields,
+    extra: Tensor | None,
+    states: Fields,
+    start: Tensor | None,
 ) -> Float[Tensor, "channel *kernel"]:
-    taps = _solid(transition.taps, 1)
-    left = tuple(size - 1 - size // 2 for size in taps.shape[1:])
-    maps, signs = _halos(ring, taps.shape[1:], left, gradients.dtype)
-    arrays = [_solid(gradients, 3), _solid(states, 3), _solid(start, 2)]
-    totals = np.zeros((*gradients.shape[:1], gradients.shape[2], *taps.shape[1:]))
+    """`stencil.walk_back` for all channels; gives the gradients to the taps."""
+    taps, around = _correlated(transition, ring, inputs.dtype, backward=True)
+    _, beside = _correlated(transition, ring, inputs.dtype, backward=False)
+    totals = np.zeros((inputs.shape[0], inputs.shape[2], *taps.shape[1:]))
 
     def one(job: tuple[int, int]) -> None:
-        n, c = job
-        towards, before, begin = arrays
-        stencil.walk_taps(towards, before, n, c, left, maps, signs, begin[n, c], totals[n, c])
+        own, rooms = taps[job[1] if len(taps) > 1 else 0], (stencil.buffer(around, taps.dtype) for _ in range(2))
+        given, out, held = (_frames(tensor, job) for tensor in (inputs, outputs, states))
+        ends, entering, past = _field(extra, job, taps), _field(start, job, taps), stencil.buffer(beside, taps.dtype)
+        stencil.walk_back(
+            inputs.shape[1], given, out, own, around, *rooms, ends, held, entering, past, beside, totals[job]
+        )
 
-    jobs = [(n, c) for n in range(gradients.shape[0]) for c in range(gradients.shape[2])]
-    on_threads(one, jobs, gradients.device)
+    threads.run(one, _jobs(inputs))
     total = torch.from_numpy(totals).sum(0)
     total = total.sum(0, keepdim=True) if len(taps) == 1 else total
     total = total.reshape(transition.taps.shape).flip(tuple(range(1, transition.taps.ndim)))
@@ -159,20 +183,44 @@ def _towards_taps(
     return total.to(transition.taps.dtype)
 
 
-def _halos(ring: Grid, kernel: tuple[int, ...], left: tuple[int, ...], dtype: torch.dtype) -> tuple[tuple, tuple]:
-    """Maps and signs of three axes, missing ones of size 1 first."""
+def _correlated(
+    transition: Kernel, ring: Grid, dtype: torch.dtype, *, backward: bool
+) -> tuple[np.ndarray, stencil.Halo]:
+    """The taps in correlation order, (channel, depth, height, width), and the halo that they need."""
+    order = tuple(range(1, transition.taps.ndim))
+    taps = (transition.taps if backward else transition.taps.flip(order)).detach().to(dtype).contiguous()
     missing = 3 - len(ring.shape)
-    halos = [(np.zeros(1, np.int64), np.ones(1))] * missing
-    for axis in range(len(ring.shape)):
-        halos.append(_halo(ring, axis - len(ring.shape), kernel[missing + axis], left[missing + axis]))
-    kind = torch.empty(0, dtype=dtype).numpy().dtype
-    return tuple(maps for maps, _ in halos), tuple(signs.astype(kind) for _, signs in halos)
+    solid = taps.reshape(len(taps), *[1] * missing, *taps.shape[1:]).numpy()
+    kernel = solid.shape[1:]
+    left = tuple(size // 2 if backward else size - 1 - size // 2 for size in kernel)
+    cells = [(np.zeros(1, np.int64), np.ones(1))] * missing
+    for axis in range(-len(ring.shape), 0):
+        cells.append(_halo(ring, axis, kernel[axis], left[axis]))
+    shape = (1,) * missing + ring.shape
+    maps, signs = tuple(maps for maps, _ in cells), tuple(signs.astype(solid.dtype) for _, signs in cells)
+    return solid, stencil.halo(shape, kernel, left, maps, signs)
 
 
-def _halo(grid: Grid, axis: int, taps: int, left: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _jobs(x: Fields) -> list[tuple[int, int]]:
+    """Every sample and channel."""
+    return [(n, c) for n in range(x.shape[0]) for c in range(x.shape[2])]
+
+
+def _frames(x: Fields, job: tuple[int, int]) -> tuple[np.ndarray, int, int]:
+    """The frames of a channel of a contiguous tensor: a flat array, the index of the first, the distance of frames."""
+    size, channels = x[0, 0, 0].numel(), x.shape[2]
+    return x.detach().reshape(-1).numpy(), (job[0] * x.shape[1] * channels + job[1]) * size, channels * size
+
+
+def _field(fields: Tensor | None, job: tuple[int, int], like: np.ndarray) -> np.ndarray:
+    """The flat field of one channel; empty for zero."""
+    return np.zeros(0, like.dtype) if fields is None else fields[job].detach().reshape(-1).numpy()
+
+
+def _halo(grid: Grid, axis: int, taps: int, left: int) -> tuple[np.ndarray, np.ndarray]:
     """For the cells from -left to size + taps - 2 - left of an axis: the cell that each repeats, and its sign."""
     size = grid.shape[axis]
-    cell = np.arange(size + taps - 1) - (taps - 1 - taps // 2 if left is None else left)
+    cell = np.arange(size + taps - 1) - left
     if grid.kinds[axis] == "reflect":
         cell = cell % (2 * size)
         return np.where(cell < size, cell, 2 * size - 1 - cell), np.ones(len(cell))
@@ -184,11 +232,8 @@ def _halo(grid: Grid, axis: int, taps: int, left: int | None = None) -> tuple[np
     return cell % size, np.ones(len(cell))
 
 
-def _entering(x: Fields, ring: Grid, carry: Tensor | None) -> Float[Tensor, "batch channel *ring"]:
-    if carry is None:
-        return torch.zeros((x.shape[0], x.shape[2], *ring.shape), dtype=x.dtype, device=x.device)
-    with one_thread(x.device):
-        return ring.to_field(carry.to(ring.spectrum_dtype(x.dtype), copy=True))
+def _entering(carry: Tensor | None, ring: Grid, dtype: torch.dtype) -> Float[Tensor, "batch channel *ring"] | None:
+    return None if carry is None else ring.to_field(carry.to(ring.spectrum_dtype(dtype), copy=True))
 
 
 def _inside(x: Fields, ring: Grid) -> Float[Tensor, "batch time channel *ring"]:
@@ -199,9 +244,3 @@ def _inside(x: Fields, ring: Grid) -> Float[Tensor, "batch time channel *ring"]:
 
 def _crop(fields: Fields, grid: Grid) -> Float[Tensor, "batch time channel *cropped"]:
     return fields[(..., *[slice(size) for size in grid.shape])]
-
-
-def _solid(values: Tensor, lead: int) -> np.ndarray:
-    """A numpy view with three spatial axes behind `lead` others."""
-    shape = (*values.shape[:lead], *[1] * (3 - (values.ndim - lead)), *values.shape[lead:])
-    return values.detach().contiguous().reshape(shape).numpy()

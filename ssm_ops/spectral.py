@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ssm_ops import compiled, streaming
 from ssm_ops.gradients import Change, Gradients, Sums, change_of_all
-from ssm_ops.parallel import empty, on_threads
+from ssm_ops.parallel import granted
 from ssm_ops.spectrum import Grid, Voxels
 from ssm_ops.transition import Transition
 
@@ -71,30 +71,30 @@ def forward(
     with_states: bool = True,
 ) -> tuple[Fields | None, Spectra]:
     """The states and the carry that leaves; without states the carry alone, sparing the inverse transform."""
-    if compiles(x.device, grid):
-        return streaming.forward(x, transition, grid, dt=dt, carry=carry, with_states=with_states)
-    kind = grid.spectrum_dtype(x.real.dtype)
-    states = empty(x.shape, kind if isinstance(grid, Voxels) else x.dtype, x.device) if with_states else None
-    left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind, device=x.device)
-    if carry is not None:
-        left += carry
-    uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
-    walk_time = loops(x.device)
+    with torch.no_grad(), granted(x.device) as threads:
+        if compiles(x.device, grid):
+            return streaming.forward(threads, x, transition, grid, dt=dt, carry=carry, with_states=with_states)
+        kind = grid.spectrum_dtype(x.real.dtype)
+        states = threads.empty(x.shape, kind if isinstance(grid, Voxels) else x.dtype) if with_states else None
+        left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind, device=x.device)
+        if carry is not None:
+            left += carry
+        uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
+        walk_time = loops(x.device)
 
-    def walk(strip: Strip) -> None:
-        inputs, state = x[strip.sample, :, strip.channels], left[strip.sample, strip.channels]
-        outputs = None if states is None else states[strip.sample, :, strip.channels]
-        change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
-        for span in strip.spans:
-            spectra = grid.to_spectrum(inputs[span])
-            walk_time.recurrence(spectra, change(span), state)
-            if outputs is not None:
-                grid.to_field(spectra, out=outputs[span])
-            del spectra  # before the next tile's are made
+        def walk(strip: Strip) -> None:
+            inputs, state = x[strip.sample, :, strip.channels], left[strip.sample, strip.channels]
+            outputs = None if states is None else states[strip.sample, :, strip.channels]
+            change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
+            for span in strip.spans:
+                spectra = grid.to_spectrum(inputs[span])
+                walk_time.recurrence(spectra, change(span), state)
+                if outputs is not None:
+                    grid.to_field(spectra, out=outputs[span])
+                del spectra  # before the next tile's are made
 
-    with torch.no_grad():
-        on_threads(walk, strips(x, grid), x.device)
-    return states, left
+        threads.run(walk, strips(x, grid))
+        return states, left
 
 
 def backward(
@@ -114,44 +114,46 @@ def backward(
 
     `states` as `forward` gave them spare the recurrence (without a guard band); `x` then tells its type only.
     """
-    if compiles(x.device, grid):
-        wanted = {"towards_x": towards_x, "towards_transition": towards_transition}
-        return streaming.backward(x, states, transition, grid, gradient, carry_gradient, dt=dt, carry=carry, **wanted)
-    kind = grid.spectrum_dtype(x.real.dtype)
-    weight = grid.adjoint_weight(x.real.dtype, x.device)
-    to_x = empty(x.shape, x.dtype, x.device) if towards_x else None
-    left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind, device=x.device)
-    if carry_gradient is not None:
-        left += carry_gradient / weight
-    sums = Sums(transition, grid, dt, left) if towards_transition else None
-    uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
-    walk_time = loops(x.device)
+    with torch.no_grad(), granted(x.device) as threads:
+        if compiles(x.device, grid):
+            wanted = {"towards_x": towards_x, "towards_transition": towards_transition}
+            return streaming.backward(
+                threads, x, states, transition, grid, gradient, carry_gradient, dt=dt, carry=carry, **wanted
+            )
+        kind = grid.spectrum_dtype(x.real.dtype)
+        weight = grid.adjoint_weight(x.real.dtype, x.device)
+        to_x = threads.empty(x.shape, x.dtype) if towards_x else None
+        left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind, device=x.device)
+        if carry_gradient is not None:
+            left += carry_gradient / weight
+        sums = Sums(transition, grid, dt, left) if towards_transition else None
+        uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
+        walk_time = loops(x.device)
 
-    def walk(strip: Strip) -> None:
-        here = (strip.sample, strip.channels)
-        change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
-        if sums is not None:
-            entering = None if carry is None else carry[here]
-            past = _past(x[strip.sample, :, strip.channels], states, strip, grid, change, entering, kind)
-        for span in reversed(strip.spans):
-            if gradient is None:
-                spectra = left.new_zeros((span.stop - span.start, *left[here].shape))
-            else:
-                spectra = grid.to_spectrum(gradient[strip.sample, span, strip.channels])
-            walk_time.adjoint(spectra, change(span), left[here])
-            if sums is not None and uniform is not None:
-                walk_time.correlate(spectra, past(span), sums.uniform[here])
-            elif sums is not None:
-                sums.add(strip.sample, span, strip.channels, past(span).conj() * spectra * weight)
-            if to_x is not None:
-                _to_inputs(spectra, grid, to_x[strip.sample, span, strip.channels])
-            del spectra  # before the next tile's are made
+        def walk(strip: Strip) -> None:
+            here = (strip.sample, strip.channels)
+            change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
+            if sums is not None:
+                entering = None if carry is None else carry[here]
+                past = _past(x[strip.sample, :, strip.channels], states, strip, grid, change, entering, kind)
+            for span in reversed(strip.spans):
+                if gradient is None:
+                    spectra = left.new_zeros((span.stop - span.start, *left[here].shape))
+                else:
+                    spectra = grid.to_spectrum(gradient[strip.sample, span, strip.channels])
+                walk_time.adjoint(spectra, change(span), left[here])
+                if sums is not None and uniform is not None:
+                    walk_time.correlate(spectra, past(span), sums.uniform[here])
+                elif sums is not None:
+                    sums.add(strip.sample, span, strip.channels, past(span).conj() * spectra * weight)
+                if to_x is not None:
+                    _to_inputs(spectra, grid, to_x[strip.sample, span, strip.channels])
+                del spectra  # before the next tile's are made
 
-    with torch.no_grad():
-        on_threads(walk, strips(x, grid), x.device)
+        threads.run(walk, strips(x, grid))
         left *= weight
         to_dt, parameters = sums.gradients(weight) if sums is not None else (None, None)
-    return Gradients(to_x, left, to_dt, parameters)
+        return Gradients(to_x, left, to_dt, parameters)
 
 
 def compiles(device: torch.device, grid: Grid | Voxels) -> bool:

@@ -1,179 +1,275 @@
 """The recurrence in pixel space, compiled for CPUs: time inside, one channel a thread, the state in cache.
 
-`walk` computes out_t = in_t + taps * out_{t-1} for one channel of one sample, forward or backward in time. The state
-sits in a buffer with halo cells around it, filled by the boundary's rule before each step, so that the inner loops
-never ask where they are. Fields are (depth, height, width); missing axes have size 1 and one tap. Taps are in
-correlation order: out_i = sum_j taps_j state_{i + j - left}.
-
-Inner loops see whole planes or rows without calls in between and without overlapping arrays, and index from zero:
-each of these cost a factor of two to four where it was missing, because the compiler then leaves its vector
-instructions out.
+`walk` computes out_t = in_t + taps * out_{t-1} for one channel of one sample, forward or backward in time; backward it
+can sum the gradients to the taps on its way. The state sits in a buffer with halo cells around it, filled by the
+boundary's rule before each step, so that the inner loops never ask where they are. Frames are (depth, height, width) in
+flat arrays; missing axes have size 1 and one tap. Taps are in correlation order: out_i = sum_j taps_j state_{i+j-left}.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from ssm_ops.compiled import compiled, compiled_sums
+from ssm_ops.compiled import compiled, inlined
+from ssm_ops.lanes import LANES, load, load_some, spread, store, store_some, zeros
+
+BLOCK = 4 * LANES
+"""Columns whose sums share a tap that was loaded once."""
+EXACT = 256
+"""Products of one lane that are summed in the fields' precision; their sums are summed in float64."""
+
+
+class Halo(NamedTuple):
+    """A field within a buffer, and what surrounds it.
+
+    Attributes:
+        shape: (depth, height, width) of the field.
+        left: Halo cells before the first voxel of each axis.
+        planes, rows, pitch: Of the buffer; `pitch` numbers from row to row.
+        first: The index of the field's first voxel.
+        maps, signs: For each cell of each axis, halo and field: which voxel it repeats, and its sign.
+    """
+
+    shape: tuple[int, int, int]
+    left: tuple[int, int, int]
+    planes: int
+    rows: int
+    pitch: int
+    first: int
+    maps: tuple[np.ndarray, np.ndarray, np.ndarray]
+    signs: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def halo(
+    shape: tuple[int, int, int], kernel: tuple[int, int, int], left: tuple[int, int, int], maps: tuple, signs: tuple
+) -> Halo:
+    """The buffer of a field of `shape`; its rows begin on cache lines."""
+    planes, rows, _ = (size + taps - 1 for size, taps in zip(shape, kernel, strict=True))
+    before = -(-left[2] // LANES) * LANES
+    behind = kernel[2] - 1 - left[2]
+    pitch = before + -(-shape[2] // LANES) * LANES + -(-behind // LANES) * LANES
+    first = (left[0] * rows + left[1]) * pitch + before
+    return Halo(shape, left, planes, rows, pitch, first, maps, signs)
+
+
+def buffer(around: Halo, dtype: np.dtype) -> np.ndarray:
+    """Zeros, with room for what is read behind the last row."""
+    return zeros(around.planes * around.rows * around.pitch + BLOCK + LANES, dtype)
 
 
 @compiled
-def walk(inputs, sample, channel, taps, left, maps, signs, start, extra, backward, outputs):
-    """out_t = in_t + taps * out_{t-1} into outputs (batch, time, channel, depth, height, width), in the order of time.
+def walk(frames, inputs, outputs, taps, around, before, after, start, extra, backward):
+    """out_t = in_t + taps * out_{t-1}, in the order of time, or from the last frame to the first where `backward`.
 
-    `start` is the field before the first step, `extra` is added to the first input; `backward` walks from the last
-    frame to the first.
+    `inputs` and `outputs` are a flat array, the index of the first frame and the distance of frames. `start` is the
+    field before the first step and `extra` is added to the first input, unless they are empty. `before` and `after` are
+    buffers.
     """
-    time, depth = inputs.shape[1], inputs.shape[3]
-    before, after = _buffer(taps, start), _buffer(taps, start)
-    _enter(before, start, left)
-    for step in range(time):
-        t = time - 1 - step if backward else step
-        _fill(before, left, start.shape, maps, signs)
-        for d in range(depth):
-            out, base = outputs[sample, t, channel, d], inputs[sample, t, channel, d]
-            if taps.shape[1] == 3 and taps.shape[2] == 3:
-                _plane_3x3(out, base, before[d], taps[0])
-                for kd in range(1, taps.shape[0]):
-                    _add_3x3(out, before[d + kd], taps[kd])
-            else:
-                out[:] = base
-                for kd in range(taps.shape[0]):
-                    _add(out, before[d + kd], taps[kd])
-            if step == 0:
-                out += extra[d]
-            _keep(after[d + left[0]], out, left)
+    source, at, step = inputs
+    target, to, stride = outputs
+    before[:] = 0
+    if start.shape[0] > 0:
+        _enter(before, start, 0, around)
+    for count in range(frames):
+        t = frames - 1 - count if backward else count
+        _advance(source, at + t * step, target, to + t * stride, taps, around, before, after, extra, count == 0)
         before, after = after, before
 
 
 @compiled
-def walk_taps(gradients, states, sample, channel, left, maps, signs, start, total):
-    """Adds sum_t sum_i gradients_t[i] state_{t-1}[i + j - left] to total_j, float64; `start` comes before the first."""
-    time, depth = gradients.shape[1], gradients.shape[3]
-    before = _buffer(total, start)
-    for t in range(time):
-        _enter(before, start if t == 0 else states[sample, t - 1, channel], left)
-        _fill(before, left, start.shape, maps, signs)
-        for d in range(depth):
-            for kd in range(total.shape[0]):
-                _dots(gradients[sample, t, channel, d], before[d + kd], total[kd])
+def walk_back(frames, inputs, outputs, taps, around, before, after, extra, states, entering, past, beside, total):
+    """`walk` backward, and total_j grows by sum_t sum_i out_t[i] past_t[i + j - left].
+
+    past_t is the state before frame t: in `states`, a flat array with the index of the first frame and the distance of
+    frames, and `entering`, or zero where that is empty, before the first. It is put into the buffer `past` with the
+    halo `beside`.
+    """
+    source, at, step = inputs
+    target, to, stride = outputs
+    held, first, apart = states
+    before[:], past[:] = 0, 0
+    for t in range(frames - 1, -1, -1):
+        out = to + t * stride
+        _advance(source, at + t * step, target, out, taps, around, before, after, extra, t == frames - 1)
+        before, after = after, before
+        if t > 0:
+            _enter(past, held, first + (t - 1) * apart, beside)
+        elif entering.shape[0] > 0:
+            _enter(past, entering, 0, beside)
+        else:
+            past[:] = 0
+        _fill(past, beside)
+        for d in range(beside.shape[0]):
+            for k in range(total.shape[0]):
+                for row in range(total.shape[1]):
+                    _dots(target, out, past, d, k, row, total[k, row], beside)
+
+
+@inlined
+def _advance(source, frame, target, out, taps, around, before, after, extra, first):
+    _fill(before, around)
+    for d in range(around.shape[0]):
+        for k in range(taps.shape[0]):
+            if taps.shape[1] == 3 and taps.shape[2] == 3:
+                _add_3x3(source, frame, target, out, before, after, d, k, taps, around)
+            else:
+                _add_any(source, frame, target, out, before, after, d, k, taps, around)
+    if first and extra.shape[0] > 0:
+        for i in range(extra.shape[0]):
+            target[out + i] += extra[i]
+        _enter(after, target, out, around)
 
 
 @compiled
-def _buffer(taps, field):
-    shape = (
-        field.shape[0] + taps.shape[0] - 1,
-        field.shape[1] + taps.shape[1] - 1,
-        field.shape[2] + taps.shape[2] - 1,
-    )
-    return np.zeros(shape, field.dtype)
+def _enter(buffer, fields, at, around):
+    """Puts the field at `at` of flat fields into the buffer."""
+    depth, height, width = around.shape
+    for d in range(depth):
+        for h in range(height):
+            source, to = at + (d * height + h) * width, around.first + (d * around.rows + h) * around.pitch
+            for w in range(0, width, LANES):
+                store(buffer, to + w, _read(fields, source + w, width - w))
 
 
 @compiled
-def _enter(buffer, field, left):
-    for d in range(field.shape[0]):
-        _keep(buffer[d + left[0]], field[d], left)
-
-
-@compiled
-def _keep(plane, field, left):
-    for h in range(field.shape[0]):
-        row = plane[h + left[1], left[2] :]
-        for w in range(field.shape[1]):
-            row[w] = field[h, w]
-
-
-@compiled
-def _fill(buffer, left, shape, maps, signs):
+def _fill(buffer, around):
     """Fills the halo: cell i of an axis holds sign_i times the field's cell map_i."""
-    top, bottom, front, back = left[1], left[1] + shape[1], left[0], left[0] + shape[0]
-    for i in range(buffer.shape[2]):
-        if i < left[2] or i >= left[2] + shape[2]:
-            source, sign = left[2] + maps[2][i], signs[2][i]
-            for d in range(front, back):
-                plane = buffer[d]
-                for h in range(top, bottom):
-                    plane[h, i] = sign * plane[h, source]
-    for i in range(buffer.shape[1]):
-        if i < top or i >= bottom:
-            for d in range(front, back):
-                _scale(buffer[d, i], signs[1][i], buffer[d, top + maps[1][i]])
-    for i in range(buffer.shape[0]):
-        if i < front or i >= back:
-            for h in range(buffer.shape[1]):
-                _scale(buffer[i, h], signs[0][i], buffer[front + maps[0][i], h])
+    depth, height, width = around.shape
+    front, top, left = around.left
+    pitch, plane = around.pitch, around.rows * around.pitch
+    maps, signs = around.maps, around.signs
+    for i in range(len(maps[2])):
+        if i < left or i >= left + width:
+            sign = signs[2][i]
+            for d in range(depth):
+                row = around.first + d * plane
+                for _ in range(height):
+                    buffer[row - left + i] = sign * buffer[row + maps[2][i]]
+                    row += pitch
+    for i in range(len(maps[1])):
+        if i < top or i >= top + height:
+            for d in range(depth):
+                row = around.first + d * plane
+                _copy_row(buffer, row + maps[1][i] * pitch, row + (i - top) * pitch, signs[1][i], around)
+    for i in range(len(maps[0])):
+        if i < front or i >= front + depth:
+            for h in range(-top, around.rows - top):
+                row = around.first + h * pitch
+                _copy_row(buffer, row + maps[0][i] * plane, row + (i - front) * plane, signs[0][i], around)
+
+
+@inlined
+def _copy_row(buffer, source, to, sign, around):
+    factor, begin = spread(sign), -around.left[2]
+    for w in range(0, len(around.maps[2]), LANES):
+        at = begin + w
+        _write(buffer, to + at, factor * load(buffer, source + at), len(around.maps[2]) - w)
 
 
 @compiled
-def _scale(row, sign, source):
-    for i in range(row.shape[0]):
-        row[i] = sign * source[i]
+def _add_3x3(source, frame, target, out, before, after, d, k, taps, around):
+    """Adds plane k of the taps' share to plane d of the output: to the input at first, at last also into the buffer."""
+    _, height, width = around.shape
+    t = taps[k]
+    a, b, c = spread(t[0, 0]), spread(t[0, 1]), spread(t[0, 2])
+    e, f, g = spread(t[1, 0]), spread(t[1, 1]), spread(t[1, 2])
+    p, q, r = spread(t[2, 0]), spread(t[2, 1]), spread(t[2, 2])
+    plane, pitch = around.rows * around.pitch, around.pitch
+    inside = around.first + d * plane
+    for w in range(0, width, LANES):
+        field = d * height * width + w
+        at = inside - around.left[1] * pitch - around.left[0] * plane + k * plane - around.left[2] + w
+        x0, x1, x2 = load(before, at), load(before, at + 1), load(before, at + 2)
+        at += pitch
+        y0, y1, y2 = load(before, at), load(before, at + 1), load(before, at + 2)
+        to = inside + w
+        for _ in range(height):
+            at += pitch
+            z0, z1, z2 = load(before, at), load(before, at + 1), load(before, at + 2)
+            now = _read(source, frame + field, width - w) if k == 0 else _read(target, out + field, width - w)
+            now = now + ((a * x0 + b * x1 + c * x2) + (e * y0 + f * y1 + g * y2) + (p * z0 + q * z1 + r * z2))
+            _write(target, out + field, now, width - w)
+            if k == taps.shape[0] - 1:
+                store(after, to, now)
+            x0, x1, x2, y0, y1, y2 = y0, y1, y2, z0, z1, z2
+            field += width
+            to += pitch
 
 
 @compiled
-def _plane_3x3(out, base, state, taps):
-    """out = base + taps * state in one pass: most kernels have 3 taps an axis. The three arrays must not overlap."""
-    nine = _nine(taps)
-    for h in range(out.shape[0]):
-        for w in range(out.shape[1]):
-            out[h, w] = base[h, w] + _at(state, h, w, nine)
+def _add_any(source, frame, target, out, before, after, d, k, taps, around):
+    """`_add_3x3` with any taps."""
+    _, height, width = around.shape
+    plane, pitch = around.rows * around.pitch, around.pitch
+    corner = around.first + (d + k - around.left[0]) * plane - around.left[1] * pitch - around.left[2]
+    last = k == taps.shape[0] - 1
+    for h in range(height):
+        field, to = (d * height + h) * width, around.first + d * plane + h * pitch
+        for w in range(0, width, BLOCK):
+            a = b = c = e = spread(taps.dtype.type(0))
+            for row in range(taps.shape[1]):
+                at = corner + (h + row) * pitch + w
+                for i in range(taps.shape[2]):
+                    tap = spread(taps[k, row, i])
+                    a = a + tap * load(before, at + i)
+                    b = b + tap * load(before, at + i + LANES)
+                    c = c + tap * load(before, at + i + 2 * LANES)
+                    e = e + tap * load(before, at + i + 3 * LANES)
+            given, given_at = (source, frame + field) if k == 0 else (target, out + field)
+            _finish(given, given_at, target, out + field, after, to, w, width, last, a)
+            _finish(given, given_at, target, out + field, after, to, w + LANES, width, last, b)
+            _finish(given, given_at, target, out + field, after, to, w + 2 * LANES, width, last, c)
+            _finish(given, given_at, target, out + field, after, to, w + 3 * LANES, width, last, e)
+
+
+@inlined
+def _finish(given, given_at, target, out, after, to, w, width, last, share):
+    if w < width:
+        now = _read(given, given_at + w, width - w) + share
+        _write(target, out + w, now, width - w)
+        if last:
+            store(after, to + w, now)
 
 
 @compiled
-def _add_3x3(out, state, taps):
-    """out += taps * state, likewise."""
-    nine = _nine(taps)
-    for h in range(out.shape[0]):
-        for w in range(out.shape[1]):
-            out[h, w] += _at(state, h, w, nine)
+def _dots(fields, out, past, d, k, row, total, around):
+    """Adds the products of plane d of a field with shifts of plane k, row `row` of the past to a row of the total."""
+    _, height, width = around.shape
+    plane, pitch = around.rows * around.pitch, around.pitch
+    corner = around.first + (d + k - around.left[0]) * plane + (row - around.left[1]) * pitch - around.left[2]
+    sums = np.empty(3 * LANES, fields.dtype)
+    rows = max(1, EXACT * LANES // width)
+    for begin in range(0, height, rows):
+        for first in range(0, total.shape[0], 3):
+            a = b = c = spread(fields.dtype.type(0))
+            for h in range(begin, min(begin + rows, height)):
+                field, at = out + (d * height + h) * width, corner + h * pitch + first
+                for w in range(0, width, LANES):
+                    now = _read(fields, field + w, width - w)
+                    a = a + now * load(past, at + w)
+                    b = b + now * load(past, at + w + 1)
+                    c = c + now * load(past, at + w + 2)
+            store(sums, 0, a)
+            store(sums, LANES, b)
+            store(sums, 2 * LANES, c)
+            for i in range(min(3, total.shape[0] - first)):
+                for lane in range(LANES):
+                    total[first + i] += sums[i * LANES + lane]
 
 
-@compiled
-def _nine(taps):
-    upper, middle, lower = taps[0], taps[1], taps[2]
-    return upper[0], upper[1], upper[2], middle[0], middle[1], middle[2], lower[0], lower[1], lower[2]
+@inlined
+def _read(array, index, count):
+    """Lanes of a field, zero beyond `count`."""
+    if count >= LANES:
+        return load(array, index)
+    return load_some(array, index, count)
 
 
-@compiled
-def _at(state, h, w, nine):
-    upper = nine[0] * state[h, w] + nine[1] * state[h, w + 1] + nine[2] * state[h, w + 2]
-    middle = nine[3] * state[h + 1, w] + nine[4] * state[h + 1, w + 1] + nine[5] * state[h + 1, w + 2]
-    lower = nine[6] * state[h + 2, w] + nine[7] * state[h + 2, w + 1] + nine[8] * state[h + 2, w + 2]
-    return upper + middle + lower
-
-
-@compiled
-def _add(out, state, taps):
-    """out += taps * state with any taps, three of a row in a pass."""
-    for h in range(out.shape[0]):
-        for kh in range(taps.shape[0]):
-            for kw in range(taps.shape[1] % 3):
-                a, row = taps[kh, kw], state[h + kh, kw:]
-                for w in range(out.shape[1]):
-                    out[h, w] += a * row[w]
-            for kw in range(taps.shape[1] % 3, taps.shape[1], 3):
-                a, b, c, row = taps[kh, kw], taps[kh, kw + 1], taps[kh, kw + 2], state[h + kh, kw:]
-                for w in range(out.shape[1]):
-                    out[h, w] += a * row[w] + b * row[w + 1] + c * row[w + 2]
-
-
-@compiled_sums
-def _dots(gradients, state, total):
-    """Adds the products of a plane of gradients with the shifted planes of the state; rows in the fields' precision."""
-    zero = gradients.dtype.type(0)
-    for h in range(gradients.shape[0]):
-        for kh in range(total.shape[0]):
-            for kw in range(total.shape[1] % 3):
-                a, row = zero, state[h + kh, kw:]
-                for w in range(gradients.shape[1]):
-                    a += gradients[h, w] * row[w]
-                total[kh, kw] += a
-            for kw in range(total.shape[1] % 3, total.shape[1], 3):
-                a, b, c, row = zero, zero, zero, state[h + kh, kw:]
-                for w in range(gradients.shape[1]):
-                    a += gradients[h, w] * row[w]
-                    b += gradients[h, w] * row[w + 1]
-                    c += gradients[h, w] * row[w + 2]
-                total[kh, kw] += a
-                total[kh, kw + 1] += b
-                total[kh, kw + 2] += c
+@inlined
+def _write(array, index, value, count):
+    if count >= LANES:
+        store(array, index, value)
+    else:
+        store_some(array, index, value, count)

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ssm_ops import frames
 from ssm_ops.gradients import Change, Gradients, Sums, change_of_all
-from ssm_ops.lanes import LANES
-from ssm_ops.parallel import empty, on_threads
+from ssm_ops.lanes import LANES, zeros
+from ssm_ops.parallel import Threads
 from ssm_ops.spectrum import Grid
 from ssm_ops.transition import Transition
 
@@ -62,7 +62,7 @@ class Job:
 
     def enter(self, spectra: Tensor) -> np.ndarray:
         """Spectra (time, channel, *spectrum) in lanes, one behind the other."""
-        found = np.zeros(len(spectra) * self.size, self.kind)
+        found = zeros(len(spectra) * self.size, self.kind)
         for t, spectrum in enumerate(self._parts(spectra)):
             frames.enter(spectrum, self.half_axis, self.geometry, found[t * self.size : (t + 1) * self.size])
         return found
@@ -94,7 +94,7 @@ class Frames:
     def __call__(self, job: Job, span: slice) -> tuple[np.ndarray, int, int]:
         """The array, the index of the span's first frame, and the distance of frames."""
         if self.tensor is None:
-            return np.zeros(0, self.kind), 0, 0
+            return zeros(0, self.kind), 0, 0
         _, time, channels = self.tensor.shape[:3]
         size = math.prod(self.tensor.shape[3:])
         if not self.contiguous:
@@ -113,6 +113,7 @@ def jobs(x: Tensor, grid: Grid) -> list[Job]:
 
 
 def forward(
+    threads: Threads,
     x: Tensor,
     transition: Transition,
     grid: Grid,
@@ -123,7 +124,7 @@ def forward(
 ) -> tuple[Tensor | None, Tensor]:
     """As `spectral.forward`."""
     kind = grid.spectrum_dtype(x.dtype)
-    states = empty(x.shape, x.dtype) if with_states else None
+    states = threads.empty(x.shape, x.dtype) if with_states else None
     left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind)
     uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
 
@@ -131,19 +132,19 @@ def forward(
         inputs, outputs = Frames(x, job.kind), Frames(states, job.kind)
         change = _changes(transition, grid, dt, job, kind, uniform)
         state = job.enter((left if carry is None else carry)[job.place][None].to(kind))
-        room, nothing = job.scratch(), np.zeros(0, job.kind)
+        room, nothing = job.scratch(), zeros(0, job.kind)
         for span in job.spans(x.shape[1], uniform is not None and inputs.contiguous):
             own, count = change(span), span.stop - span.start
             out = outputs(job, span)
             frames.forward(count, inputs(job, span), out, state, own, len(own) > job.size, nothing, job.geometry, *room)
         job.leave(state, left[job.place][None])
 
-    with torch.no_grad():
-        on_threads(walk, jobs(x, grid), x.device)
+    threads.run(walk, jobs(x, grid))
     return states, left
 
 
 def backward(
+    threads: Threads,
     x: Tensor,
     states: Tensor | None,
     transition: Transition,
@@ -159,7 +160,7 @@ def backward(
     """As `spectral.backward`."""
     kind = grid.spectrum_dtype(x.dtype)
     weight = grid.adjoint_weight(x.dtype, x.device)
-    to_x = empty(x.shape, x.dtype) if towards_x else None
+    to_x = threads.empty(x.shape, x.dtype) if towards_x else None
     left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind)
     sums = Sums(transition, grid, dt, left) if towards_transition else None
     uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
@@ -168,7 +169,7 @@ def backward(
     def walk(job: Job) -> None:
         towards, outputs = Frames(gradient, job.kind), Frames(to_x, job.kind)
         change = _changes(transition, grid, dt, job, kind, uniform)
-        state = np.zeros(job.size, job.kind)
+        state = zeros(job.size, job.kind)
         if carry_gradient is not None:
             state = job.enter((carry_gradient[job.place] / weight).to(kind)[None])
         room, room_past = job.scratch(), job.scratch()
@@ -176,17 +177,17 @@ def backward(
         spans = job.spans(x.shape[1], whole)
         past = None
         if sums is not None:
-            entering = np.zeros(job.size, job.kind) if carry is None else job.enter(carry[job.place][None].to(kind))
+            entering = zeros(job.size, job.kind) if carry is None else job.enter(carry[job.place][None].to(kind))
             if held:
                 spans = [slice(0, 1), *([slice(1, spans[0].stop)] if spans[0].stop > 1 else []), *spans[1:]]
                 past = _past_of_states(job, Frames(states, job.kind), entering)
             else:
                 past = _past_of_inputs(job, Frames(x, job.kind), spans, entering, change, room)
-        total = np.zeros(job.size, job.kind)
+        total = zeros(job.size, job.kind)
         for span in reversed(spans):
             if sums is not None and uniform is None:
-                total = np.zeros((span.stop - span.start) * job.size, job.kind)
-            before = (np.zeros(0, job.kind), 0, 0) if past is None else past(span)
+                total = zeros((span.stop - span.start) * job.size, job.kind)
+            before = (zeros(0, job.kind), 0, 0) if past is None else past(span)
             own, count = change(span), span.stop - span.start
             given, out, uneven = towards(job, span), outputs(job, span), len(own) > job.size
             frames.backward(count, given, out, state, own, uneven, before, total, job.geometry, *room, *room_past)
@@ -198,10 +199,9 @@ def backward(
             job.leave(total, sums.uniform[job.place][None])
         job.leave(state, left[job.place][None])
 
-    with torch.no_grad():
-        on_threads(walk, jobs(x, grid), x.device)
-        left *= weight
-        to_dt, parameters = sums.gradients(weight) if sums is not None else (None, None)
+    threads.run(walk, jobs(x, grid))
+    left *= weight
+    to_dt, parameters = sums.gradients(weight) if sums is not None else (None, None)
     return Gradients(to_x, left, to_dt, parameters)
 
 
@@ -242,7 +242,7 @@ def _past_of_inputs(
     room: tuple[np.ndarray, np.ndarray],
 ) -> Callable[[slice], tuple[np.ndarray, int, int]]:
     """The spectra before the frames of a span, recomputed from the inputs and the states at the borders of spans."""
-    nothing, state, borders = np.zeros(0, job.kind), entering.copy(), {}
+    nothing, state, borders = zeros(0, job.kind), entering.copy(), {}
 
     def walk(span: slice, state: np.ndarray, kept: np.ndarray) -> None:
         own, count = change(span), span.stop - span.start
@@ -256,7 +256,7 @@ def _past_of_inputs(
             walk(span, state, nothing)
 
     def of(span: slice) -> tuple[np.ndarray, int, int]:
-        kept = np.zeros((1 + span.stop - span.start) * job.size, job.kind)
+        kept = zeros((1 + span.stop - span.start) * job.size, job.kind)
         kept[: job.size] = borders[span.start]
         walk(span, borders[span.start].copy(), kept[job.size :])
         return kept, 0, 0

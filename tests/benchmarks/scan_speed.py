@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from ssm_ops import Kernel, Propagator, scan
-from ssm_ops.parallel import empty
+from ssm_ops.parallel import Threads
 from tests.benchmarks import peers
 
 HERE = Path(__file__).parent
@@ -122,7 +122,7 @@ def floor() -> list[dict]:
     x, kernel = x.detach(), kernel.detach()
 
     def transforms(frames: int) -> None:
-        out = empty(x.shape, x.dtype)
+        out = Threads(torch.get_num_threads(), x.device).empty(x.shape, x.dtype)
         for start in range(0, x.shape[0], frames):
             block = slice(start, start + frames)
             torch.fft.irfftn(torch.fft.rfftn(x[block], dim=(2, 3)), s=x.shape[2:], dim=(2, 3), out=out[block])
