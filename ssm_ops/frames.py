@@ -1,13 +1,14 @@
 """The scan in frequency space, compiled for CPUs: frame after frame is transformed, walked one step, transformed back.
 
 Only one frame's spectrum and the state exist at a time, so the memory between the transforms and the recurrence is the
-processor's cache. A frame is (plane, row, column); a grid of two axes has one plane, and on a grid of one axis the rows
-are channels, which are not transformed. Planes and rows are transformed with sixteen columns in the lanes (`_columns`);
-the last axis with sixteen rows in the lanes, and there, between the transform and its inverse, is the step of time.
+processor's cache. A frame is (channel, plane, row, column); a grid of two axes has one plane, a grid of one axis one
+row. Planes and rows are transformed with sixteen columns in the lanes (`_columns_in`), the last axis with sixteen rows in
+the lanes, of one channel or of several; there, between the transform and its inverse, is the step of time.
 
 States, changes and sums lie in the order of that last pass, called lanes here: (plane, block of rows, real or
 imaginary, column, row of the block). The first Fourier axis keeps its non-negative frequencies only, unless it is the
 last axis. Where no axis is a Fourier axis, everything is real, and the second half of a block is another block of rows.
+What a lane holds does not depend on its neighbours, nor do bits on how channels are grouped.
 """
 
 from __future__ import annotations
@@ -21,20 +22,25 @@ from ssm_ops.compiled import compiled, inlined
 from ssm_ops.lanes import LANES, load, load_some, spread, store, store_some, transpose, variable, zeros
 from ssm_ops.lines import FOURIER, NONE, Plan, plan, transform, work_size
 
+GROUP_BYTES = 2**17
+"""Channels are grouped to fill the lanes as long as their half transformed frames have no more than these bytes."""
+
 
 class Geometry(NamedTuple):
     """The frames of one walk and their spectra.
 
     Attributes:
-        planes, rows, columns: Of the field.
+        channels, planes, rows, columns: Of the field.
         across, down, along: How planes, rows and columns are transformed.
         kept_planes, kept_rows: Of the spectrum.
+        apart: Rows from channel to channel in the half transformed frame.
         blocks: Blocks of `LANES` rows, real and imaginary parts apart.
         pitch, plane: Numbers from row to row, and from plane to plane, of the half transformed frame.
         real: Whether the spectrum is real: two blocks of rows share a block.
         scale: What the inverse transforms leave out.
     """
 
+    channels: int
     planes: int
     rows: int
     columns: int
@@ -43,6 +49,7 @@ class Geometry(NamedTuple):
     along: Plan
     kept_planes: int
     kept_rows: int
+    apart: int
     blocks: int
     pitch: int
     plane: int
@@ -50,35 +57,52 @@ class Geometry(NamedTuple):
     scale: float
 
 
-def geometry(shape: tuple[int, ...], ring: tuple[int, ...], kinds: tuple[str, ...], rows: int, dtype: str) -> Geometry:
-    """Of fields of `shape` with boundaries `kinds` and guard bands up to `ring`; on one axis, of `rows` channels."""
-    if len(shape) == 1:
-        shape, ring, kinds = (rows, *shape), (rows, *ring), ("none", *kinds)
+def geometry(
+    shape: tuple[int, ...], ring: tuple[int, ...], kinds: tuple[str, ...], channels: int, dtype: str
+) -> Geometry:
+    """Of some channels of fields of `shape` with boundaries `kinds` and guard bands up to `ring`."""
     missing = 3 - len(shape)
     shape, ring, kinds = (1,) * missing + shape, (1,) * missing + ring, ("none",) * missing + kinds
     across, down, along = (plan(kind, size, dtype) for kind, size in zip(kinds, ring, strict=True))
     kept_planes = across.size // 2 + 1 if across.kind == FOURIER else across.size
     halved = down.kind == FOURIER and across.kind != FOURIER
     kept_rows = down.size // 2 + 1 if halved else down.size
+    apart = kept_rows if across.kind == NONE else down.size  # planes are transformed before their rows, in place
     fourier = [axis for axis in (across, down, along) if axis.kind == FOURIER]
-    blocks = -(-kept_rows // LANES)
+    blocks = -(-channels * apart // LANES)
     blocks = blocks if fourier else -(-blocks // 2)
     pitch = -(-shape[2] // LANES) * LANES
     pitch += LANES if pitch % 256 == 0 else 0  # rows a power of two apart would share one place in the cache
-    room = max(down.size, blocks * LANES * (1 if fourier else 2))
     return Geometry(
+        channels,
         *shape,
         across,
         down,
         along,
         kept_planes,
         kept_rows,
+        apart,
         blocks,
         pitch,
-        room * pitch,
+        blocks * LANES * (1 if fourier else 2) * pitch,
         not fourier,
         1 / math.prod(axis.size for axis in fourier),
     )
+
+
+def grouped(shape: tuple[int, ...], ring: tuple[int, ...], kinds: tuple[str, ...], most: int, dtype: np.dtype) -> int:
+    """How many channels are walked together, at most `most`: as few as fill the lanes best."""
+
+    def waste(channels: int) -> float:
+        return lanes_size(geometry(shape, ring, kinds, channels, dtype.name)) / channels
+
+    found = 1
+    for channels in (2, 4, 8, 16, 32):
+        wide = geometry(shape, ring, kinds, channels, dtype.name)
+        fits = 2 * wide.kept_planes * wide.plane * dtype.itemsize <= GROUP_BYTES
+        if channels <= most and fits and waste(channels) < waste(found):
+            found = channels
+    return found
 
 
 def lanes_size(shape: Geometry) -> int:
@@ -87,24 +111,25 @@ def lanes_size(shape: Geometry) -> int:
 
 
 @compiled
-def forward(frames, inputs, outputs, state, change, uneven, kept, shape, work, middle):
+def forward(frames, inputs, outputs, state, change, which, kept, shape, work, middle):
     """Walks so many frames: state = state + change state + input, in lanes.
 
     `inputs` and `outputs` are a flat array, the index of the first frame and the distance of frames. The states' fields
-    are written to `outputs` and their spectra to `kept`, unless these are empty. `change` is a - 1, of a frame each
-    where `uneven`.
+    are written to `outputs` and their spectra to `kept`, unless these are empty. `change` is a - 1, one or several
+    behind each other; `which` says which is a frame's.
     """
     source, start, step = inputs
     target, to, stride = outputs
     size, unit = state.shape[0], 2 * shape.along.size * LANES
     for t in range(frames):
+        own = which[t] * size
         _planes_in(source, start + t * step, shape, work, middle)
         for p in range(shape.kept_planes):
             _rows_in(source, start + t * step, p, shape, work, middle)
             for b in range(shape.blocks):
                 at = (p * shape.blocks + b) * unit
                 found = _block_in(middle, p, b, shape, work)
-                _advance(work, found, state, change, at, t * size if uneven else 0, shape)
+                _advance(work, found, state, change, at, own, shape)
                 if kept.shape[0] > 0:
                     for i in range(at, at + unit, LANES):
                         store(kept, t * size + i, load(state, i))
@@ -118,13 +143,13 @@ def forward(frames, inputs, outputs, state, change, uneven, kept, shape, work, m
 
 @compiled
 def backward(
-    frames, gradients, outputs, state, change, uneven, past, total, shape, work, middle, work_past, middle_past
+    frames, gradients, outputs, state, change, which, past, total, shape, work, middle, work_past, middle_past
 ):
     """Walks so many frames from the last to the first: now = gradient + state, state = now + conj(change) now.
 
     `gradients` (to the states), `outputs` (for `now`) and `past` are a flat array, the index of the first frame and the
     distance of frames; the first two may be empty. `past` holds the states before each frame: fields, or spectra in
-    lanes where their distance is 0; `total` grows by conj(past) now, a frame each where `uneven`, unless it is empty.
+    lanes where their distance is 0. Unless it is empty, `total`, as many as changes, grows by conj(past) now.
     """
     source, start, step = gradients
     target, to, stride = outputs
@@ -132,7 +157,7 @@ def backward(
     size, unit = state.shape[0], 2 * shape.along.size * LANES
     given, fields = source.shape[0] > 0, before.shape[0] > 0 and apart > 0
     for t in range(frames - 1, -1, -1):
-        own = t * size if uneven else 0
+        own = which[t] * size
         if given:
             _planes_in(source, start + t * step, shape, work, middle)
         if fields:
@@ -222,67 +247,47 @@ def _correlate(work, found, state, past, at_past, total, own, at, shape):
 @inlined
 def _planes_in(fields, start, shape, work, middle):
     if shape.across.kind != NONE:
-        for r in range(shape.rows):
-            at, to = start + r * shape.columns, r * shape.pitch
-            apart = shape.rows * shape.columns
-            _columns_in(
-                fields,
-                at,
-                apart,
-                shape.planes,
-                variable(True),
-                middle,
-                to,
-                shape.plane,
-                shape.columns,
-                shape.across,
-                work,
-            )
+        apart, size = shape.rows * shape.columns, shape.planes * shape.rows * shape.columns
+        for c in range(shape.channels):
+            for r in range(shape.rows):
+                at, to = start + c * size + r * shape.columns, (c * shape.apart + r) * shape.pitch
+                real, end = variable(True), shape.columns
+                _columns_in(fields, at, apart, shape.planes, real, middle, to, shape.plane, end, shape.across, work)
 
 
 @inlined
 def _planes_out(fields, start, shape, work, middle):
     if shape.across.kind != NONE:
-        for r in range(shape.rows):
-            to, at = start + r * shape.columns, r * shape.pitch
-            apart = shape.rows * shape.columns
-            _columns_out(
-                middle,
-                at,
-                shape.plane,
-                variable(True),
-                fields,
-                to,
-                apart,
-                shape.planes,
-                shape.columns,
-                shape.across,
-                work,
-            )
+        apart, size = shape.rows * shape.columns, shape.planes * shape.rows * shape.columns
+        for c in range(shape.channels):
+            for r in range(shape.rows):
+                to, at = start + c * size + r * shape.columns, (c * shape.apart + r) * shape.pitch
+                real, end = variable(True), shape.columns
+                _columns_out(middle, at, shape.plane, real, fields, to, apart, shape.planes, end, shape.across, work)
 
 
 @inlined
 def _rows_in(fields, start, p, shape, work, middle):
-    to, pitch = p * shape.plane, shape.pitch
-    if shape.across.kind == NONE:
-        _columns_in(
-            fields, start, shape.columns, shape.rows, variable(True), middle, to, pitch, shape.columns, shape.down, work
-        )
-    elif shape.down.kind != NONE:
-        real = shape.across.kind != FOURIER
-        _columns_in(middle, to, pitch, shape.rows, real, middle, to, pitch, shape.columns, shape.down, work)
+    pitch, end, real = shape.pitch, shape.columns, shape.across.kind != FOURIER
+    for c in range(shape.channels):
+        to = p * shape.plane + c * shape.apart * pitch
+        if shape.across.kind == NONE:
+            at = start + c * shape.rows * end
+            _columns_in(fields, at, end, shape.rows, real, middle, to, pitch, end, shape.down, work)
+        elif shape.down.kind != NONE:
+            _columns_in(middle, to, pitch, shape.rows, real, middle, to, pitch, end, shape.down, work)
 
 
 @inlined
 def _rows_out(fields, start, p, shape, work, middle):
-    at, pitch = p * shape.plane, shape.pitch
-    if shape.across.kind == NONE:
-        _columns_out(
-            middle, at, pitch, variable(True), fields, start, shape.columns, shape.rows, shape.columns, shape.down, work
-        )
-    elif shape.down.kind != NONE:
-        real = shape.across.kind != FOURIER
-        _columns_out(middle, at, pitch, real, middle, at, pitch, shape.rows, shape.columns, shape.down, work)
+    pitch, end, real = shape.pitch, shape.columns, shape.across.kind != FOURIER
+    for c in range(shape.channels):
+        at = p * shape.plane + c * shape.apart * pitch
+        if shape.across.kind == NONE:
+            to = start + c * shape.rows * end
+            _columns_out(middle, at, pitch, real, fields, to, end, shape.rows, end, shape.down, work)
+        elif shape.down.kind != NONE:
+            _columns_out(middle, at, pitch, real, middle, at, pitch, shape.rows, end, shape.down, work)
 
 
 @compiled
@@ -424,48 +429,49 @@ def _block_out(middle, p, b, shape, work):
 
 @compiled
 def enter(spectrum, half_axis, shape, lanes):
-    """Puts a spectrum (plane, row, column, real or imaginary) into lanes; `half_axis` of it is halved, none at -1.
+    """Puts spectra (channel, plane, row, column, real or imaginary) into lanes; one axis of them is halved, none at -1.
 
-    Where it holds a frequency and its opposite, their mean: the spectrum of a real field, whatever it is.
+    Where a spectrum holds a frequency and its opposite, their mean: the spectrum of a real field, whatever it is.
     """
-    for p in range(shape.kept_planes):
-        for r in range(shape.kept_rows):
-            for w in range(shape.along.size):
-                at, far = _place(p, r, w, shape)
-                if shape.real:
-                    lanes[at] = spectrum[p, r, w, 0]
-                    continue
-                here, there = (p, r, w), _negative((p, r, w), shape)
-                held, opposite = (
-                    here[half_axis] < spectrum.shape[half_axis],
-                    there[half_axis] < spectrum.shape[half_axis],
-                )
-                real = imaginary = lanes.dtype.type(0)
-                if held:
-                    real += spectrum[here[0], here[1], here[2], 0]
-                    imaginary += spectrum[here[0], here[1], here[2], 1]
-                if opposite:
-                    real += spectrum[there[0], there[1], there[2], 0]
-                    imaginary -= spectrum[there[0], there[1], there[2], 1]
-                if held and opposite:
-                    real, imaginary = real / 2, imaginary / 2
-                lanes[at], lanes[at + far] = real, imaginary
+    for c in range(shape.channels):
+        own = spectrum[c]
+        for p in range(shape.kept_planes):
+            for r in range(shape.kept_rows):
+                for w in range(shape.along.size):
+                    at, far = _place(c, p, r, w, shape)
+                    if shape.real:
+                        lanes[at] = own[p, r, w, 0]
+                        continue
+                    here, there, size = (p, r, w), _negative((p, r, w), shape), own.shape[half_axis]
+                    held, opposite = here[half_axis] < size, there[half_axis] < size
+                    real = imaginary = lanes.dtype.type(0)
+                    if held:
+                        real += own[here[0], here[1], here[2], 0]
+                        imaginary += own[here[0], here[1], here[2], 1]
+                    if opposite:
+                        real += own[there[0], there[1], there[2], 0]
+                        imaginary -= own[there[0], there[1], there[2], 1]
+                    if held and opposite:
+                        real, imaginary = real / 2, imaginary / 2
+                    lanes[at], lanes[at + far] = real, imaginary
 
 
 @compiled
 def leave(lanes, shape, spectrum):
-    """Adds lanes to a spectrum (plane, row, column, real or imaginary)."""
-    for p in range(spectrum.shape[0]):
-        for r in range(spectrum.shape[1]):
-            for w in range(spectrum.shape[2]):
-                place = (p, r, w)
-                turned = p >= shape.kept_planes or r >= shape.kept_rows
-                if turned:
-                    place = _negative(place, shape)
-                at, far = _place(place[0], place[1], place[2], shape)
-                spectrum[p, r, w, 0] += lanes[at]
-                if not shape.real:
-                    spectrum[p, r, w, 1] += -lanes[at + far] if turned else lanes[at + far]
+    """Adds lanes to spectra (channel, plane, row, column, real or imaginary)."""
+    for c in range(shape.channels):
+        own = spectrum[c]
+        for p in range(own.shape[0]):
+            for r in range(own.shape[1]):
+                for w in range(own.shape[2]):
+                    place = (p, r, w)
+                    turned = p >= shape.kept_planes or r >= shape.kept_rows
+                    if turned:
+                        place = _negative(place, shape)
+                    at, far = _place(c, place[0], place[1], place[2], shape)
+                    own[p, r, w, 0] += lanes[at]
+                    if not shape.real:
+                        own[p, r, w, 1] += -lanes[at + far] if turned else lanes[at + far]
 
 
 @inlined
@@ -478,14 +484,15 @@ def _negative(place, shape):
 
 
 @inlined
-def _place(p, r, w, shape):
+def _place(c, p, r, w, shape):
     """The index of a frequency's real part in lanes, and how far behind it the imaginary part is."""
-    block, half = r // LANES, shape.along.size * LANES
+    row, half = c * shape.apart + r, shape.along.size * LANES
+    block = row // LANES
     if shape.real:
         at = (p * shape.blocks + block // 2) * 2 * half + block % 2 * half
     else:
         at = (p * shape.blocks + block) * 2 * half
-    return at + w * LANES + r % LANES, half
+    return at + w * LANES + row % LANES, half
 
 
 def scratch(shape: Geometry, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:

@@ -89,6 +89,11 @@ class Sums:
         own, steps = of_channels(self.transition, part), steps_of(self.dt, sample, part)[span]
         self.shares[sample, part.start, span.start] = part, span, _pull_back(own, self.grid, steps, towards)
 
+    def add_distinct(self, sample: int, part: slice, steps: Tensor, towards: Shaped[Tensor, "step channel *spectrum"]):
+        """Takes dL/da of all frames, summed over those with the same step; nothing goes to `dt`."""
+        own = of_channels(self.transition, part)
+        self.shares[sample, part.start, 0] = part, None, _pull_back(own, self.grid, steps, towards)
+
     def gradients(self, weight: Tensor) -> tuple[Tensor | None, dict[str, Tensor]]:
         """The gradients to `dt` and to the transition's tensors."""
         if self.uniform is not None:
@@ -106,7 +111,7 @@ class Sums:
                 _channels(total[None], part)[0].add_(share)
             if to_dt is not None and sample < 0:
                 _channels(to_dt[:, 0], part).add_(to_steps)
-            elif to_dt is not None:
+            elif to_dt is not None and span is not None:
                 steps_of(to_dt, sample, part)[span].add_(to_steps)
         found = {name: total.to(wanted[name].dtype) for name, total in found.items()}
         return None if to_dt is None else to_dt.to(self.dt.dtype), found

@@ -81,9 +81,8 @@ class _Ranks(torch.autograd.Function):
         shards = _shards(x, dt, ctx.lengths)
         towards, maps = gradient.split(ctx.lengths, dim=1), []
         for (own, steps), part in zip(shards, towards, strict=True):
-            alone = spectral.backward(
-                own, None, transition, ctx.grid, part, None, dt=steps, towards_x=False, towards_transition=False
-            )
+            nothing = {"towards_x": False, "towards_transition": False, "towards_dt": False}
+            alone = spectral.backward(own, None, transition, ctx.grid, part, None, dt=steps, **nothing)
             maps.append(Affine(_power(transition, ctx.grid, own, steps).conj().to(alone.carry.dtype), alone.carry))
         leaving = [after(carry_gradient) for after in ctx.prefix(maps[::-1])][::-1]
         found = [

@@ -215,10 +215,19 @@ class _Spectral(torch.autograd.Function):
             dt=dt,
             carry=carry,
             towards_x=needs_x,
-            towards_transition=needs_dt or any(needs_learned),
+            towards_transition=any(needs_learned),
+            towards_dt=needs_dt,
         )
         parameters = [None] * len(names) if found.parameters is None else [found.parameters[name] for name in names]
-        return (found.x, found.carry if needs_carry else None, found.dt, None, None, None, *parameters)
+        return (
+            found.x,
+            found.carry if needs_carry else None,
+            found.dt if needs_dt else None,
+            None,
+            None,
+            None,
+            *parameters,
+        )
 
 
 def _batched(x: Tensor, boundary: tuple[str, ...]) -> bool:

@@ -109,6 +109,7 @@ def backward(
     carry: Spectra | None = None,
     towards_x: bool = True,
     towards_transition: bool = True,
+    towards_dt: bool = True,
 ) -> Gradients:
     """The adjoint of `forward`: from the gradients to its two results to the gradients to its arguments.
 
@@ -116,7 +117,7 @@ def backward(
     """
     with torch.no_grad(), granted(x.device) as threads:
         if compiles(x.device, grid):
-            wanted = {"towards_x": towards_x, "towards_transition": towards_transition}
+            wanted = {"towards_x": towards_x, "towards_transition": towards_transition, "towards_dt": towards_dt}
             return streaming.backward(
                 threads, x, states, transition, grid, gradient, carry_gradient, dt=dt, carry=carry, **wanted
             )
@@ -126,7 +127,7 @@ def backward(
         left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind, device=x.device)
         if carry_gradient is not None:
             left += carry_gradient / weight
-        sums = Sums(transition, grid, dt, left) if towards_transition else None
+        sums = Sums(transition, grid, dt, left) if towards_transition or towards_dt else None
         uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
         walk_time = loops(x.device)
 

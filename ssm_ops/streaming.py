@@ -1,4 +1,4 @@
-"""`spectral.forward` and `spectral.backward` on CPUs: a job for each channel, its frames walked by compiled code.
+"""`spectral.forward` and `spectral.backward` on CPUs: a job for each channel or few of them, walked by compiled code.
 
 Where every step is the same and the states hold all of it, a job is one call of `frames.py`. Where a transition changes
 from frame to frame, or a guard band must be recomputed, the frames are walked in spans of at most `SPAN_BYTES`.
@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from ssm_ops import frames
-from ssm_ops.gradients import Change, Gradients, Sums, change_of_all
-from ssm_ops.lanes import LANES, zeros
+from ssm_ops.gradients import Gradients, Sums, change_of_all, steps_of
+from ssm_ops.lanes import zeros
 from ssm_ops.parallel import Threads
 from ssm_ops.spectrum import Grid
-from ssm_ops.transition import Transition
+from ssm_ops.transition import Transition, of_channels
 
 SPAN_BYTES = 2**20
 """Bytes of the spectra that a thread holds at a time, where it must hold those of several frames."""
@@ -28,7 +28,7 @@ SPAN_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Job:
-    """One channel of one sample; on grids of one axis, up to `LANES` channels."""
+    """One channel of one sample, or several that are walked together."""
 
     grid: Grid
     sample: int
@@ -37,8 +37,8 @@ class Job:
 
     @cached_property
     def geometry(self) -> frames.Geometry:
-        rows = self.channels.stop - self.channels.start
-        return frames.geometry(self.grid.shape, self.grid.ring, self.grid.kinds, rows, self.kind.name)
+        count = self.channels.stop - self.channels.start
+        return frames.geometry(self.grid.shape, self.grid.ring, self.grid.kinds, count, self.kind.name)
 
     @cached_property
     def size(self) -> int:
@@ -67,17 +67,74 @@ class Job:
             frames.enter(spectrum, self.half_axis, self.geometry, found[t * self.size : (t + 1) * self.size])
         return found
 
+    def entering(self, spectra: Tensor | None) -> np.ndarray:
+        """The job's own of spectra (batch, channel, *spectrum) in lanes; zeros for `None`."""
+        return zeros(self.size, self.kind) if spectra is None else self.enter(spectra[self.place][None])
+
+    def spectra(self, lanes: np.ndarray, kind: torch.dtype) -> Tensor:
+        """Lanes as spectra (time, channel, *spectrum)."""
+        channels = self.channels.stop - self.channels.start
+        found = torch.zeros((len(lanes) // self.size, channels, *self.grid.spectrum_shape), dtype=kind)
+        self.leave(lanes, found)
+        return found
+
     def leave(self, lanes: np.ndarray, spectra: Tensor) -> None:
         """Adds lanes to spectra (time, channel, *spectrum)."""
         for t, spectrum in enumerate(self._parts(spectra)):
             frames.leave(lanes[t * self.size : (t + 1) * self.size], self.geometry, spectrum)
 
     def _parts(self, spectra: Tensor) -> Iterator[np.ndarray]:
-        """Views (plane, row, column, real or imaginary)."""
+        """Views (channel, plane, row, column, real or imaginary)."""
         for spectrum in spectra.unbind(0):
             parts = torch.view_as_real(spectrum) if spectrum.is_complex() else spectrum.unsqueeze(-1)
-            parts = parts if len(self.grid.shape) == 1 else parts.squeeze(0)
-            yield parts.numpy()[(None,) * (4 - parts.ndim)]
+            yield parts.numpy()[(slice(None), *[None] * (5 - parts.ndim))]
+
+
+class Changes:
+    """a^dt - 1 of the frames of a job, in lanes.
+
+    Where a job has few different steps, or one, they are taken once for all of its frames; else, and where `each` frame
+    is asked for, span by span.
+    """
+
+    def __init__(
+        self,
+        transition: Transition,
+        grid: Grid,
+        dt: Tensor | None,
+        job: Job,
+        kind: torch.dtype,
+        uniform: Tensor | None,
+        *,
+        each: bool = False,
+    ):
+        self.job, self.grid, self.kind, self.steps, self.distinct = job, grid, kind, None, None
+        self.table = self.which = None
+        if uniform is not None:
+            self.table = job.enter(uniform[job.sample if len(uniform) > 1 else 0, job.channels][None])
+            self.which = np.zeros(1, np.int64)
+            return
+        self.own, self.steps = of_channels(transition, job.channels), steps_of(dt, job.sample, job.channels).detach()
+        if not each:
+            self.distinct, which = torch.unique(self.steps, dim=0, return_inverse=True)
+            if len(self.distinct) * job.size * job.kind.itemsize <= SPAN_BYTES:
+                self.table, self.which = self._lanes(self.distinct), which.numpy()
+
+    @property
+    def once(self) -> bool:
+        return self.table is not None
+
+    def __call__(self, span: slice) -> tuple[np.ndarray, np.ndarray]:
+        """The changes, and for each frame of the span which of them is its own."""
+        count = span.stop - span.start
+        if not self.once:
+            return self._lanes(self.steps[span]), np.arange(count)
+        return self.table, np.broadcast_to(self.which, count).copy() if len(self.which) == 1 else self.which[span]
+
+    def _lanes(self, steps: Tensor) -> np.ndarray:
+        spectra = self.own.change(self.grid, steps).to(self.kind)
+        width = self.job.channels.stop - self.job.channels.start
+        return self.job.enter(spectra.expand(len(spectra), width, *self.grid.spectrum_shape))
 
 
 class Frames:
@@ -104,10 +161,11 @@ class Frames:
         return self.flat, start, channels * size
 
 
-def jobs(x: Tensor, grid: Grid) -> list[Job]:
+def jobs(x: Tensor, grid: Grid, threads: int) -> list[Job]:
     batch, _, channels = x.shape[:3]
-    width = LANES if len(grid.shape) == 1 else 1
     kind = np.dtype(str(x.dtype).removeprefix("torch."))
+    most = min(channels, batch * channels // (2 * threads))
+    width = frames.grouped(grid.shape, grid.ring, grid.kinds, most, kind)
     parts = [slice(c, min(c + width, channels)) for c in range(0, channels, width)]
     return [Job(grid, n, part, kind) for n in range(batch) for part in parts]
 
@@ -130,16 +188,14 @@ def forward(
 
     def walk(job: Job) -> None:
         inputs, outputs = Frames(x, job.kind), Frames(states, job.kind)
-        change = _changes(transition, grid, dt, job, kind, uniform)
-        state = job.enter((left if carry is None else carry)[job.place][None].to(kind))
-        room, nothing = job.scratch(), zeros(0, job.kind)
-        for span in job.spans(x.shape[1], uniform is not None and inputs.contiguous):
-            own, count = change(span), span.stop - span.start
-            out = outputs(job, span)
-            frames.forward(count, inputs(job, span), out, state, own, len(own) > job.size, nothing, job.geometry, *room)
+        changes = Changes(transition, grid, dt, job, kind, uniform)
+        state, kept, room = job.entering(carry), zeros(0, job.kind), job.scratch()
+        for span in job.spans(x.shape[1], changes.once and inputs.contiguous):
+            given, out = inputs(job, span), outputs(job, span)
+            frames.forward(span.stop - span.start, given, out, state, *changes(span), kept, job.geometry, *room)
         job.leave(state, left[job.place][None])
 
-    threads.run(walk, jobs(x, grid))
+    threads.run(walk, jobs(x, grid, threads.count))
     return states, left
 
 
@@ -156,70 +212,48 @@ def backward(
     carry: Tensor | None,
     towards_x: bool,
     towards_transition: bool,
+    towards_dt: bool,
 ) -> Gradients:
     """As `spectral.backward`."""
     kind = grid.spectrum_dtype(x.dtype)
     weight = grid.adjoint_weight(x.dtype, x.device)
     to_x = threads.empty(x.shape, x.dtype) if towards_x else None
     left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind)
-    sums = Sums(transition, grid, dt, left) if towards_transition else None
+    sums = Sums(transition, grid, dt, left) if towards_transition or towards_dt else None
     uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
     held = states is not None and not grid.cropped
 
     def walk(job: Job) -> None:
         towards, outputs = Frames(gradient, job.kind), Frames(to_x, job.kind)
-        change = _changes(transition, grid, dt, job, kind, uniform)
-        state = zeros(job.size, job.kind)
-        if carry_gradient is not None:
-            state = job.enter((carry_gradient[job.place] / weight).to(kind)[None])
+        changes = Changes(transition, grid, dt, job, kind, uniform, each=towards_dt)
+        state = job.entering(None if carry_gradient is None else carry_gradient / weight)
         room, room_past = job.scratch(), job.scratch()
-        whole = uniform is not None and towards.contiguous and (sums is None or held)
-        spans = job.spans(x.shape[1], whole)
-        past = None
-        if sums is not None:
-            entering = zeros(job.size, job.kind) if carry is None else job.enter(carry[job.place][None].to(kind))
-            if held:
-                spans = [slice(0, 1), *([slice(1, spans[0].stop)] if spans[0].stop > 1 else []), *spans[1:]]
-                past = _past_of_states(job, Frames(states, job.kind), entering)
-            else:
-                past = _past_of_inputs(job, Frames(x, job.kind), spans, entering, change, room)
-        total = zeros(job.size, job.kind)
+        spans = job.spans(x.shape[1], changes.once and towards.contiguous and (sums is None or held))
+        past, total = None, zeros(len(changes.table) if changes.once else 0, job.kind)
+        if sums is not None and held:
+            spans = [slice(0, 1), *([slice(1, spans[0].stop)] if spans[0].stop > 1 else []), *spans[1:]]
+            past = _past_of_states(job, Frames(states, job.kind), job.entering(carry))
+        elif sums is not None:
+            past = _past_of_inputs(job, Frames(x, job.kind), spans, job.entering(carry), changes, room)
         for span in reversed(spans):
-            if sums is not None and uniform is None:
-                total = zeros((span.stop - span.start) * job.size, job.kind)
+            change, which = changes(span)
+            if not changes.once:
+                total = zeros(len(change), job.kind)
             before = (zeros(0, job.kind), 0, 0) if past is None else past(span)
-            own, count = change(span), span.stop - span.start
-            given, out, uneven = towards(job, span), outputs(job, span), len(own) > job.size
-            frames.backward(count, given, out, state, own, uneven, before, total, job.geometry, *room, *room_past)
-            if sums is not None and uniform is None:
-                found = torch.zeros((span.stop - span.start, *left[job.place].shape), dtype=kind)
-                job.leave(total, found)
-                sums.add(job.sample, span, job.channels, found * weight)
+            given, out, count = towards(job, span), outputs(job, span), span.stop - span.start
+            frames.backward(count, given, out, state, change, which, before, total, job.geometry, *room, *room_past)
+            if sums is not None and not changes.once:
+                sums.add(job.sample, span, job.channels, weight * job.spectra(total, kind))
         if sums is not None and uniform is not None:
             job.leave(total, sums.uniform[job.place][None])
+        elif sums is not None and changes.once:
+            sums.add_distinct(job.sample, job.channels, changes.distinct, weight * job.spectra(total, kind))
         job.leave(state, left[job.place][None])
 
-    threads.run(walk, jobs(x, grid))
+    threads.run(walk, jobs(x, grid, threads.count))
     left *= weight
     to_dt, parameters = sums.gradients(weight) if sums is not None else (None, None)
     return Gradients(to_x, left, to_dt, parameters)
-
-
-def _changes(
-    transition: Transition, grid: Grid, dt: Tensor | None, job: Job, kind: torch.dtype, uniform: Tensor | None
-) -> Callable[[slice], np.ndarray]:
-    """a^dt - 1 of the frames of a span, or of all, in lanes."""
-    change = Change(transition, grid, dt, job.sample, job.channels, kind, uniform)
-    width = job.channels.stop - job.channels.start
-
-    def of(span: slice) -> np.ndarray:
-        spectra = change(span)
-        return job.enter(spectra.expand(len(spectra), width, *grid.spectrum_shape))
-
-    if uniform is None:
-        return of
-    once = of(slice(None))
-    return lambda _: once
 
 
 def _past_of_states(job: Job, states: Frames, entering: np.ndarray) -> Callable[[slice], tuple[np.ndarray, int, int]]:
@@ -238,17 +272,15 @@ def _past_of_inputs(
     inputs: Frames,
     spans: list[slice],
     entering: np.ndarray,
-    change: Callable[[slice], np.ndarray],
+    changes: Changes,
     room: tuple[np.ndarray, np.ndarray],
 ) -> Callable[[slice], tuple[np.ndarray, int, int]]:
     """The spectra before the frames of a span, recomputed from the inputs and the states at the borders of spans."""
     nothing, state, borders = zeros(0, job.kind), entering.copy(), {}
 
     def walk(span: slice, state: np.ndarray, kept: np.ndarray) -> None:
-        own, count = change(span), span.stop - span.start
-        frames.forward(
-            count, inputs(job, span), (nothing, 0, 0), state, own, len(own) > job.size, kept, job.geometry, *room
-        )
+        given, out, count = inputs(job, span), (nothing, 0, 0), span.stop - span.start
+        frames.forward(count, given, out, state, *changes(span), kept, job.geometry, *room)
 
     for span in spans:
         borders[span.start] = state.copy()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssm_ops import Grid, Propagator, final_carry, scan, spectral
+from ssm_ops import Grid, Kernel, Propagator, final_carry, scan, spectral, streaming
 from ssm_ops.streaming import jobs
 from tests.ssm_ops.cases import inputs, relative
 
@@ -62,7 +62,7 @@ def test_it_is_what_torch_computes(shape, boundary, uneven, monkeypatch):
 def test_spectra_come_back_from_lanes(shape, boundary):
     grid = Grid(shape, boundary)
     spectrum = Grid.to_spectrum(grid.uncropped, inputs(grid.ring, 2, channels=3))
-    for job in jobs(inputs(shape, 1, channels=3)[None], grid):
+    for job in jobs(inputs(shape, 1, channels=3)[None], grid, 1):
         own = spectrum[:, job.channels]
         back = torch.zeros_like(own)
         job.leave(job.enter(own), back)
@@ -73,7 +73,7 @@ def test_a_spectrum_enters_as_that_of_a_real_field():
     """A gradient to a spectrum may differ at a frequency and its opposite; real fields see the mean."""
     grid = Grid((6, 4), ("periodic", "periodic"))
     noise = torch.view_as_complex(torch.randn(1, 1, *grid.spectrum_shape, 2, dtype=torch.float64))
-    (job,) = jobs(inputs((6, 4), 1, channels=1)[None], grid)
+    (job,) = jobs(inputs((6, 4), 1, channels=1)[None], grid, 1)
     back = torch.zeros_like(noise)
     job.leave(job.enter(noise), back)
     torch.testing.assert_close(back, grid.to_spectrum(grid.to_field(noise.clone())))
@@ -97,3 +97,49 @@ def test_inputs_and_gradients_in_any_layout(view):
         results.append([states, *torch.autograd.grad(states, leaf, one)])
     for found, expected in zip(*results, strict=True):
         np.testing.assert_array_equal(found.detach(), expected.detach())
+
+
+@pytest.mark.parametrize("family", ["propagator", "kernel"])
+def test_few_different_steps_are_taken_once(family, monkeypatch):
+    """A calendar has months of three lengths: their transitions are taken once, not for every frame."""
+    months = torch.tensor([31.0, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] * 2, dtype=torch.float64)
+    x, taken = inputs((6, 20), 24, channels=3), []
+    boundary = ("reflect", "periodic")
+    taps = torch.full((1, 3, 3), 0.1, dtype=torch.float64, requires_grad=True)
+    decay = torch.tensor([0.01, 0.02, 0.03], dtype=torch.float64, requires_grad=True)
+    results = []
+    for bytes_held in (2**20, 1):
+        monkeypatch.setattr(streaming, "SPAN_BYTES", bytes_held)
+        given = Kernel(taps) if family == "kernel" else Propagator(decay, 0.01)
+        taken.append(set())
+        with monkeypatch.context() as patch:
+            change = type(given).change
+
+            def counted(*args, change=change):
+                taken[-1].add(len(args[2]))
+                return change(*args)
+
+            patch.setattr(type(given), "change", counted)
+            states, left = scan(x, given, boundary=boundary, dt=months, backend="spectral")
+        wanted = taps if family == "kernel" else decay
+        results.append([states.detach(), left.detach(), torch.autograd.grad(states.square().sum(), wanted)[0]])
+    assert taken == [{3}, {1}]
+    for found, expected in zip(*results, strict=True):
+        assert relative(found, expected) < 1e-13
+
+
+def test_how_channels_are_grouped_changes_no_bit():
+    """Rows of several channels share the lanes where there are channels enough for the threads."""
+    x, given = inputs((16, 12), 5, channels=16, dtype=torch.float32), Propagator(torch.linspace(0.1, 0.5, 16), 0.2)
+    grid, results = Grid((16, 12), ("periodic", "reflect")), []
+    widths = [{job.channels.stop - job.channels.start for job in jobs(x[None], grid, threads)} for threads in (1, 8)]
+    assert widths[0] != widths[1] == {1}
+    granted = torch.get_num_threads()
+    for threads in (1, 8):
+        torch.set_num_threads(threads)
+        leaf = x.clone().requires_grad_()
+        states, left = scan(leaf, given, boundary=grid.boundary, backend="spectral")
+        results.append([states.detach(), left.detach(), *torch.autograd.grad(states, leaf, x)])
+    torch.set_num_threads(granted)
+    for found, expected in zip(*results, strict=True):
+        assert torch.equal(found, expected)
