@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numba import njit
@@ -18,13 +19,15 @@ BUNCH = 256
 """Voxels that are walked through time together: their state stays in the nearest cache."""
 
 
-def compiled(function: Callable, math: frozenset[str] = frozenset({"contract"})) -> Callable:
+def compiled(function: Callable, *, allocates: bool = False) -> Callable:
     """`function` as machine code, kept between processes; unwrapped, because shape checkers of tests wrap it.
 
     Products and sums may be fused, but sums are taken in the order that is written: a slow mode needs it, and the bits
-    of a frequency must not depend on which others it is walked with.
+    of a frequency must not depend on which others it is walked with. Arrays are not counted, which took half the time
+    of small loops, so only a function that says so may make some.
     """
-    return njit(nogil=True, fastmath=set(math), cache=True, error_model="numpy")(inspect.unwrap(function))
+    options = {"nogil": True, "fastmath": {"contract"}, "cache": True, "error_model": "numpy", "_nrt": allocates}
+    return njit(**options)(inspect.unwrap(function))
 
 
 def inlined(function: Callable) -> Callable:
@@ -32,12 +35,7 @@ def inlined(function: Callable) -> Callable:
     return njit(nogil=True, inline="always", error_model="numpy")(inspect.unwrap(function))
 
 
-def compiled_sums(function: Callable) -> Callable:
-    """`compiled` for sums over voxels, in any order: vector instructions add several at a time."""
-    return compiled(function, frozenset({"contract", "reassoc", "nsz"}))
-
-
-@compiled
+@partial(compiled, allocates=True)
 def recurrence(spectra, change, state):
     """In place: spectra (time, 2 frequency) become states, state (2 frequency) the last of them.
 
@@ -63,7 +61,7 @@ def recurrence(spectra, change, state):
             state[2 * (start + f)], state[2 * (start + f) + 1] = hr[f], hi[f]
 
 
-@compiled
+@partial(compiled, allocates=True)
 def adjoint(spectra, change, state):
     """In place, backward in time: G_t = spectra_t + state_t, state_{t-1} = G_t + conj(change_t) G_t."""
     hr, hi = np.empty(BUNCH, spectra.dtype), np.empty(BUNCH, spectra.dtype)
@@ -88,7 +86,7 @@ def adjoint(spectra, change, state):
             state[2 * (start + f)], state[2 * (start + f) + 1] = hr[f], hi[f]
 
 
-@compiled
+@partial(compiled, allocates=True)
 def correlate(spectra, before, total):
     """Adds sum_t conj(before_t) spectra_t to total (2 frequency); spectra and before (time, 2 frequency)."""
     sr, si = np.empty(BUNCH, spectra.dtype), np.empty(BUNCH, spectra.dtype)

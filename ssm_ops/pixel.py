@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ssm_ops import stencil
 from ssm_ops.gradients import Gradients
+from ssm_ops.lanes import LANES, zeros
 from ssm_ops.parallel import Threads, granted
 from ssm_ops.spectrum import Grid
 from ssm_ops.transition import Kernel
@@ -170,8 +171,9 @@ def _walk_back(
         own, rooms = taps[job[1] if len(taps) > 1 else 0], (stencil.buffer(around, taps.dtype) for _ in range(2))
         given, out, held = (_frames(tensor, job) for tensor in (inputs, outputs, states))
         ends, entering, past = _field(extra, job, taps), _field(start, job, taps), stencil.buffer(beside, taps.dtype)
+        sums = zeros(3 * LANES, taps.dtype)
         stencil.walk_back(
-            inputs.shape[1], given, out, own, around, *rooms, ends, held, entering, past, beside, totals[job]
+            inputs.shape[1], given, out, own, around, *rooms, ends, held, entering, past, beside, sums, totals[job]
         )
 
     threads.run(one, _jobs(inputs))

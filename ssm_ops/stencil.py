@@ -79,12 +79,12 @@ def walk(frames, inputs, outputs, taps, around, before, after, start, extra, bac
 
 
 @compiled
-def walk_back(frames, inputs, outputs, taps, around, before, after, extra, states, entering, past, beside, total):
+def walk_back(frames, inputs, outputs, taps, around, before, after, extra, states, entering, past, beside, sums, total):
     """`walk` backward, and total_j grows by sum_t sum_i out_t[i] past_t[i + j - left].
 
     past_t is the state before frame t: in `states`, a flat array with the index of the first frame and the distance of
     frames, and `entering`, or zero where that is empty, before the first. It is put into the buffer `past` with the
-    halo `beside`.
+    halo `beside`; `sums` are three lanes to work with.
     """
     source, at, step = inputs
     target, to, stride = outputs
@@ -104,7 +104,7 @@ def walk_back(frames, inputs, outputs, taps, around, before, after, extra, state
         for d in range(beside.shape[0]):
             for k in range(total.shape[0]):
                 for row in range(total.shape[1]):
-                    _dots(target, out, past, d, k, row, total[k, row], beside)
+                    _dots(target, out, past, d, k, row, sums, total, beside)
 
 
 @inlined
@@ -234,15 +234,14 @@ def _finish(given, given_at, target, out, after, to, w, width, last, share):
 
 
 @compiled
-def _dots(fields, out, past, d, k, row, total, around):
+def _dots(fields, out, past, d, k, row, sums, total, around):
     """Adds the products of plane d of a field with shifts of plane k, row `row` of the past to a row of the total."""
     _, height, width = around.shape
     plane, pitch = around.rows * around.pitch, around.pitch
     corner = around.first + (d + k - around.left[0]) * plane + (row - around.left[1]) * pitch - around.left[2]
-    sums = np.empty(3 * LANES, fields.dtype)
     rows = max(1, EXACT * LANES // width)
     for begin in range(0, height, rows):
-        for first in range(0, total.shape[0], 3):
+        for first in range(0, total.shape[2], 3):
             a = b = c = spread(fields.dtype.type(0))
             for h in range(begin, min(begin + rows, height)):
                 field, at = out + (d * height + h) * width, corner + h * pitch + first
@@ -254,9 +253,9 @@ def _dots(fields, out, past, d, k, row, total, around):
             store(sums, 0, a)
             store(sums, LANES, b)
             store(sums, 2 * LANES, c)
-            for i in range(min(3, total.shape[0] - first)):
+            for i in range(min(3, total.shape[2] - first)):
                 for lane in range(LANES):
-                    total[first + i] += sums[i * LANES + lane]
+                    total[k, row, first + i] += sums[i * LANES + lane]
 
 
 @inlined
