@@ -79,9 +79,9 @@ class Change:
 class Sums:
     """Collects dL/da of a backward pass: into `uniform` where every step is the same, else by `add`."""
 
-    def __init__(self, transition: Transition, grid: Grid | Voxels, dt: Tensor | None, like: Tensor):
+    def __init__(self, transition: Transition, grid: Grid | Voxels, dt: Tensor | None, zeros: Tensor):
         self.transition, self.grid, self.dt = transition, grid, dt
-        self.uniform = torch.zeros_like(like) if dt is None or dt.shape[1] == 1 else None
+        self.uniform = zeros if dt is None or dt.shape[1] == 1 else None
         self.shares: dict[tuple[int, int, int], tuple] = {}
 
     def add(self, sample: int, span: slice, part: slice, towards: Shaped[Tensor, "time channel *spectrum"]) -> None:

@@ -162,6 +162,7 @@ class _Pixel(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, carry, transition, grid, taps):
+        ctx.set_materialize_grads(False)  # a carry that nobody used has no gradient
         states, left = pixel.forward(x, transition, grid, carry)
         whole = not grid.cropped
         ctx.save_for_backward(None if whole else x, states if whole else None, carry, taps)
@@ -192,6 +193,7 @@ class _Spectral(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, carry, dt, transition, grid, with_states, *learned):
+        ctx.set_materialize_grads(False)
         states, left = spectral.forward(x, transition, grid, dt=dt, carry=carry, with_states=with_states)
         whole = with_states and not grid.cropped
         ctx.save_for_backward(None if whole else x, states if whole else None, carry, dt, *learned)
@@ -217,6 +219,7 @@ class _Spectral(torch.autograd.Function):
             towards_x=needs_x,
             towards_transition=any(needs_learned),
             towards_dt=needs_dt,
+            towards_carry=needs_carry,
         )
         parameters = [None] * len(names) if found.parameters is None else [found.parameters[name] for name in names]
         return (

@@ -110,16 +110,29 @@ def backward(
     towards_x: bool = True,
     towards_transition: bool = True,
     towards_dt: bool = True,
+    towards_carry: bool = True,
 ) -> Gradients:
     """The adjoint of `forward`: from the gradients to its two results to the gradients to its arguments.
 
     `states` as `forward` gave them spare the recurrence (without a guard band); `x` then tells its type only.
+    `towards_...` say what is wanted; what is not may be given all the same, if it costs nothing.
     """
     with torch.no_grad(), granted(x.device) as threads:
         if compiles(x.device, grid):
-            wanted = {"towards_x": towards_x, "towards_transition": towards_transition, "towards_dt": towards_dt}
             return streaming.backward(
-                threads, x, states, transition, grid, gradient, carry_gradient, dt=dt, carry=carry, **wanted
+                threads,
+                x,
+                states,
+                transition,
+                grid,
+                gradient,
+                carry_gradient,
+                dt=dt,
+                carry=carry,
+                towards_x=towards_x,
+                towards_transition=towards_transition,
+                towards_dt=towards_dt,
+                towards_carry=towards_carry,
             )
         kind = grid.spectrum_dtype(x.real.dtype)
         weight = grid.adjoint_weight(x.real.dtype, x.device)
@@ -127,7 +140,7 @@ def backward(
         left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind, device=x.device)
         if carry_gradient is not None:
             left += carry_gradient / weight
-        sums = Sums(transition, grid, dt, left) if towards_transition or towards_dt else None
+        sums = Sums(transition, grid, dt, torch.zeros_like(left)) if towards_transition or towards_dt else None
         uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
         walk_time = loops(x.device)
 

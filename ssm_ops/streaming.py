@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 import torch
@@ -90,6 +91,28 @@ class Job:
             yield parts.numpy()[(slice(None), *[None] * (5 - parts.ndim))]
 
 
+class Call:
+    """What all jobs of a call share.
+
+    Attributes:
+        kind: The type of the spectra.
+        uniform: Whether every step is the same.
+        of_all: Then, a^dt - 1 of all channels, if it is not large.
+        turn: Held by who computes with spectra in float64: they are large, and one at a time is enough.
+    """
+
+    def __init__(self, x: Tensor, transition: Transition, grid: Grid, dt: Tensor | None):
+        self.transition, self.grid, self.dt, self.turn = transition, grid, dt, Lock()
+        self.kind, channels = grid.spectrum_dtype(x.dtype), x.shape[2]
+        self.uniform = dt is None or dt.shape[1] == 1
+        small = channels * math.prod(grid.spectrum_shape) * self.kind.itemsize <= SPAN_BYTES
+        self.of_all = change_of_all(transition, grid, dt, channels, self.kind) if self.uniform and small else None
+
+    def spectra(self, x: Tensor) -> Tensor:
+        """Zeros for the carries of all channels."""
+        return torch.zeros((x.shape[0], x.shape[2], *self.grid.spectrum_shape), dtype=self.kind)
+
+
 class Changes:
     """a^dt - 1 of the frames of a job, in lanes.
 
@@ -97,26 +120,18 @@ class Changes:
     is asked for, span by span.
     """
 
-    def __init__(
-        self,
-        transition: Transition,
-        grid: Grid,
-        dt: Tensor | None,
-        job: Job,
-        kind: torch.dtype,
-        uniform: Tensor | None,
-        *,
-        each: bool = False,
-    ):
-        self.job, self.grid, self.kind, self.steps, self.distinct = job, grid, kind, None, None
-        self.table = self.which = None
-        if uniform is not None:
-            self.table = job.enter(uniform[job.sample if len(uniform) > 1 else 0, job.channels][None])
-            self.which = np.zeros(1, np.int64)
+    def __init__(self, call: Call, job: Job, *, each: bool = False):
+        self.call, self.job, self.own = call, job, of_channels(call.transition, job.channels)
+        self.steps = self.distinct = self.table = None
+        self.which = np.zeros(1, np.int64)
+        if call.of_all is not None:
+            self.table = job.enter(call.of_all[job.sample if len(call.of_all) > 1 else 0, job.channels][None])
             return
-        self.own, self.steps = of_channels(transition, job.channels), steps_of(dt, job.sample, job.channels).detach()
-        if not each:
-            self.distinct, which = torch.unique(self.steps, dim=0, return_inverse=True)
+        self.steps = steps_of(call.dt, job.sample, job.channels)
+        if call.uniform:
+            self.table = self._lanes(self.steps)
+        elif not each:
+            self.distinct, which = torch.unique(self.steps.detach(), dim=0, return_inverse=True)
             if len(self.distinct) * job.size * job.kind.itemsize <= SPAN_BYTES:
                 self.table, self.which = self._lanes(self.distinct), which.numpy()
 
@@ -131,10 +146,12 @@ class Changes:
             return self._lanes(self.steps[span]), np.arange(count)
         return self.table, np.broadcast_to(self.which, count).copy() if len(self.which) == 1 else self.which[span]
 
-    def _lanes(self, steps: Tensor) -> np.ndarray:
-        spectra = self.own.change(self.grid, steps).to(self.kind)
-        width = self.job.channels.stop - self.job.channels.start
-        return self.job.enter(spectra.expand(len(spectra), width, *self.grid.spectrum_shape))
+    def _lanes(self, steps: Tensor | None) -> np.ndarray:
+        grid, width = self.call.grid, self.job.channels.stop - self.job.channels.start
+        with self.call.turn:
+            spectra = self.own.change(grid)[None] if steps is None else self.own.change(grid, steps)
+            spectra = spectra.to(self.call.kind)
+        return self.job.enter(spectra.expand(len(spectra), width, *grid.spectrum_shape))
 
 
 class Frames:
@@ -181,14 +198,12 @@ def forward(
     with_states: bool,
 ) -> tuple[Tensor | None, Tensor]:
     """As `spectral.forward`."""
-    kind = grid.spectrum_dtype(x.dtype)
-    states = threads.empty(x.shape, x.dtype) if with_states else None
-    left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind)
-    uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
+    call = Call(x, transition, grid, dt)
+    states, left = threads.empty(x.shape, x.dtype) if with_states else None, call.spectra(x)
 
     def walk(job: Job) -> None:
         inputs, outputs = Frames(x, job.kind), Frames(states, job.kind)
-        changes = Changes(transition, grid, dt, job, kind, uniform)
+        changes = Changes(call, job)
         state, kept, room = job.entering(carry), zeros(0, job.kind), job.scratch()
         for span in job.spans(x.shape[1], changes.once and inputs.contiguous):
             given, out = inputs(job, span), outputs(job, span)
@@ -213,19 +228,18 @@ def backward(
     towards_x: bool,
     towards_transition: bool,
     towards_dt: bool,
+    towards_carry: bool,
 ) -> Gradients:
     """As `spectral.backward`."""
-    kind = grid.spectrum_dtype(x.dtype)
-    weight = grid.adjoint_weight(x.dtype, x.device)
+    call, weight = Call(x, transition, grid, dt), grid.adjoint_weight(x.dtype, x.device)
     to_x = threads.empty(x.shape, x.dtype) if towards_x else None
-    left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind)
-    sums = Sums(transition, grid, dt, left) if towards_transition or towards_dt else None
-    uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
+    left = call.spectra(x) if towards_carry else None
+    sums = Sums(transition, grid, dt, call.spectra(x)) if towards_transition or towards_dt else None
     held = states is not None and not grid.cropped
 
     def walk(job: Job) -> None:
         towards, outputs = Frames(gradient, job.kind), Frames(to_x, job.kind)
-        changes = Changes(transition, grid, dt, job, kind, uniform, each=towards_dt)
+        changes = Changes(call, job, each=towards_dt)
         state = job.entering(None if carry_gradient is None else carry_gradient / weight)
         room, room_past = job.scratch(), job.scratch()
         spans = job.spans(x.shape[1], changes.once and towards.contiguous and (sums is None or held))
@@ -243,15 +257,16 @@ def backward(
             given, out, count = towards(job, span), outputs(job, span), span.stop - span.start
             frames.backward(count, given, out, state, change, which, before, total, job.geometry, *room, *room_past)
             if sums is not None and not changes.once:
-                sums.add(job.sample, span, job.channels, weight * job.spectra(total, kind))
-        if sums is not None and uniform is not None:
+                sums.add(job.sample, span, job.channels, weight * job.spectra(total, call.kind))
+        if sums is not None and call.uniform:
             job.leave(total, sums.uniform[job.place][None])
         elif sums is not None and changes.once:
-            sums.add_distinct(job.sample, job.channels, changes.distinct, weight * job.spectra(total, kind))
-        job.leave(state, left[job.place][None])
+            sums.add_distinct(job.sample, job.channels, changes.distinct, weight * job.spectra(total, call.kind))
+        if left is not None:
+            job.leave(state, left[job.place][None])
 
     threads.run(walk, jobs(x, grid, threads.count))
-    left *= weight
+    left = None if left is None else left.mul_(weight)
     to_dt, parameters = sums.gradients(weight) if sums is not None else (None, None)
     return Gradients(to_x, left, to_dt, parameters)
 
