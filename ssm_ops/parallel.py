@@ -6,6 +6,7 @@ depend on how many there are.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -45,24 +46,20 @@ class Threads:
         Raises what the first failing job of a thread raised, once all threads have ended.
         """
         jobs = list(jobs)
-        queue = iter(jobs)  # shared: each thread takes the next job
+        queue, failures = iter(jobs), []  # shared: each thread takes the next job
+        inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
         def drain() -> None:
-            for job in queue:
-                work(job)
+            try:
+                with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
+                    for job in queue:
+                        work(job)
+            except BaseException as failure:  # a thread of torch's has nowhere to raise it
+                failures.append(failure)
 
-        def helper() -> None:
-            with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
-                drain()
-
-        inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
-        helpers = [_pool(self.count).submit(helper) for _ in range(min(self.count, len(jobs)) - 1)]
-        try:
-            drain()
-        finally:
-            wait(helpers)
-        for one in helpers:
-            one.result()
+        _on_all(drain, min(self.count, len(jobs)))
+        if failures:
+            raise failures[0]
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """An uninitialised tensor; on a CPU of memory that is there, and begins on a cache line.
@@ -102,6 +99,36 @@ def granted(device: torch.device) -> Iterator[Threads]:
 def _touch(room, start, stop):
     for i in range(start, stop, PAGE):
         room[i] = 0
+
+
+def _on_all(call: Callable[[], None], threads: int) -> None:
+    """Calls it once on each of so many threads, this one among them."""
+    team = _team()
+    if threads <= 1:
+        call()
+    elif team is not None:
+        team(_CALL(lambda _: call()), None, threads, 0)
+    else:
+        helpers = [_pool(threads).submit(call) for _ in range(threads - 1)]
+        call()
+        wait(helpers)
+
+
+_CALL = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+@lru_cache
+def _team() -> Callable | None:
+    """What starts torch's own threads (GNU's OpenMP, where torch has loaded it).
+
+    They spin for some milliseconds after each of torch's operations; threads of our own would wait for their cores.
+    """
+    try:
+        team = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD | os.RTLD_LAZY).GOMP_parallel
+    except (OSError, AttributeError):
+        return None
+    team.argtypes, team.restype = [_CALL, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+    return team
 
 
 @lru_cache
