@@ -7,6 +7,8 @@ with the shifted states before give the gradient to the taps. States and carries
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
@@ -133,21 +135,12 @@ def _walk(
 ) -> None:
     """`stencil.walk` for all channels; a start or an extra of `None` is zero."""
     taps, around = _correlated(transition, ring, inputs.dtype, backward=backward)
+    given, out = _frames(inputs), _frames(outputs)
+    begin, end = _fields(start, taps), _fields(extra, taps)
 
     def one(job: tuple[int, int]) -> None:
-        own, rooms = taps[job[1] if len(taps) > 1 else 0], (stencil.buffer(around, taps.dtype) for _ in range(2))
-        given, out = _frames(inputs, job), _frames(outputs, job)
-        stencil.walk(
-            inputs.shape[1],
-            given,
-            out,
-            own,
-            around,
-            *rooms,
-            _field(start, job, taps),
-            _field(extra, job, taps),
-            backward,
-        )
+        own, rooms = taps[job[1] if len(taps) > 1 else 0], [stencil.buffer(around, taps.dtype) for _ in range(2)]
+        stencil.walk(inputs.shape[1], given(job), out(job), own, around, *rooms, begin(job), end(job), backward)
 
     threads.run(one, _jobs(inputs))
 
@@ -166,15 +159,14 @@ def _walk_back(
     taps, around = _correlated(transition, ring, inputs.dtype, backward=True)
     _, beside = _correlated(transition, ring, inputs.dtype, backward=False)
     totals = np.zeros((inputs.shape[0], inputs.shape[2], *taps.shape[1:]))
+    given, out, held = _frames(inputs), _frames(outputs), _frames(states)
+    begin, end = _fields(start, taps), _fields(extra, taps)
 
     def one(job: tuple[int, int]) -> None:
-        own, rooms = taps[job[1] if len(taps) > 1 else 0], (stencil.buffer(around, taps.dtype) for _ in range(2))
-        given, out, held = (_frames(tensor, job) for tensor in (inputs, outputs, states))
-        ends, entering, past = _field(extra, job, taps), _field(start, job, taps), stencil.buffer(beside, taps.dtype)
-        sums = zeros(3 * LANES, taps.dtype)
-        stencil.walk_back(
-            inputs.shape[1], given, out, own, around, *rooms, ends, held, entering, past, beside, sums, totals[job]
-        )
+        own, rooms = taps[job[1] if len(taps) > 1 else 0], [stencil.buffer(around, taps.dtype) for _ in range(2)]
+        past, sums = stencil.buffer(beside, taps.dtype), zeros(3 * LANES, taps.dtype)
+        towards = given(job), out(job), own, around, *rooms, end(job)
+        stencil.walk_back(inputs.shape[1], *towards, held(job), begin(job), past, beside, sums, totals[job])
 
     threads.run(one, _jobs(inputs))
     total = torch.from_numpy(totals).sum(0)
@@ -208,15 +200,20 @@ def _jobs(x: Fields) -> list[tuple[int, int]]:
     return [(n, c) for n in range(x.shape[0]) for c in range(x.shape[2])]
 
 
-def _frames(x: Fields, job: tuple[int, int]) -> tuple[np.ndarray, int, int]:
-    """The frames of a channel of a contiguous tensor: a flat array, the index of the first, the distance of frames."""
-    size, channels = x[0, 0, 0].numel(), x.shape[2]
-    return x.detach().reshape(-1).numpy(), (job[0] * x.shape[1] * channels + job[1]) * size, channels * size
+def _frames(x: Fields) -> Callable[[tuple[int, int]], tuple[np.ndarray, int, int]]:
+    """Of a contiguous tensor, for each channel: a flat array, the index of the first frame, the distance of frames."""
+    flat, time, channels = x.detach().reshape(-1).numpy(), x.shape[1], x.shape[2]
+    size = x.numel() // (x.shape[0] * time * channels)
+    return lambda job: (flat, (job[0] * time * channels + job[1]) * size, channels * size)
 
 
-def _field(fields: Tensor | None, job: tuple[int, int], like: np.ndarray) -> np.ndarray:
-    """The flat field of one channel; empty for zero."""
-    return np.zeros(0, like.dtype) if fields is None else fields[job].detach().reshape(-1).numpy()
+def _fields(fields: Tensor | None, like: np.ndarray) -> Callable[[tuple[int, int]], np.ndarray]:
+    """The flat field of each channel; empty for zero."""
+    if fields is None:
+        nothing = zeros(0, like.dtype)
+        return lambda _: nothing
+    flat = fields.detach().flatten(2).contiguous().numpy()
+    return lambda job: flat[job]
 
 
 def _halo(grid: Grid, axis: int, taps: int, left: int) -> tuple[np.ndarray, np.ndarray]:
