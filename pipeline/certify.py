@@ -40,7 +40,7 @@ class Scan:
     x: Float[Tensor, "time channel *grid"]
     transition: Transition
     boundary: tuple[str, ...]
-    dt: Float[Tensor, "time"] | None = None
+    dt: Float[Tensor, "time"] | Float[Tensor, "time channel"] | None = None
 
     def __post_init__(self):
         try:
@@ -164,9 +164,10 @@ def layer_scans(model: Forecaster, frames: Float[Tensor, "time channel *grid"]) 
     finally:
         for block, layer in zip(model.blocks, layers, strict=True):
             block.ssm = layer
+    met = [layer.meets([recorder.seen]) for layer, recorder in zip(layers, recorders, strict=True)]
     return [
-        Scan(f"layer {n}", _offsets(layer, recorder.seen, model.boundary), layer.transition(), model.boundary)
-        for n, (layer, recorder) in enumerate(zip(layers, recorders, strict=True), start=1)
+        Scan(f"layer {n}", offsets[0], transition, model.boundary, steps[0])
+        for n, (transition, offsets, steps) in enumerate(met, start=1)
     ]
 
 
@@ -187,15 +188,6 @@ class _Recorder(nn.Module):
     def program(self, chunks: Chunks, boundary: tuple[str, ...]) -> Program[Chunks]:
         self.seen = torch.cat(chunks)
         return (yield from self.layer.program(chunks, boundary))
-
-
-def _offsets(
-    layer: ConvSSM, x: Float[Tensor, "time channel *grid"], boundary: tuple[str, ...]
-) -> Float[Tensor, "time state *grid"]:
-    """What the layer's recurrence adds in each step: the state that a shard of that frame alone leaves behind."""
-    left = [next(layer.program([frame], boundary)).offset for frame in x.split(1)]
-    grid = layer.transition().basis(tuple(x.shape[2:]), boundary, left[0].shape[0])
-    return grid.to_field(torch.stack(left))
 
 
 def _normalised(piece: Piece, checkpoint: Checkpoint, path: Path) -> Float[Tensor, "time channel *grid"]:

@@ -25,7 +25,7 @@ from pipeline.volume import DATA, InputError, Settings, Shard, cut
 from ssm_ops import Affine
 from ssm_ops.carry import Carry, Program
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)

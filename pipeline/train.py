@@ -20,7 +20,7 @@ from pipeline.model import Forecaster, ModelSettings
 from pipeline.progress import Progress, Steps
 from pipeline.volume import InputError, Settings
 
-VERSION = 2
+VERSION = 3
 
 LOCK_SECONDS = 60.0
 """How long the trainer of a killed driver may live on; two must not write one history."""

@@ -26,8 +26,12 @@ def compiled(function: Callable, *, allocates: bool = False) -> Callable:
     of a frequency must not depend on which others it is walked with. Arrays are not counted, which took half the time
     of small loops, so only a function that says so may make some.
     """
-    options = {"nogil": True, "fastmath": {"contract"}, "cache": True, "error_model": "numpy", "_nrt": allocates}
-    return njit(**options)(inspect.unwrap(function))
+    plain = inspect.unwrap(function)
+    options = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy", "_nrt": allocates}
+    try:
+        return njit(plain, cache=True, **options)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written: compile in each process
+        return njit(plain, **options)
 
 
 def inlined(function: Callable) -> Callable:

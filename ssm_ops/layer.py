@@ -76,15 +76,11 @@ class ConvSSM(nn.Module):
             dt: The time from the frame before to each frame, one tensor a chunk; `None` is 1. A selective layer
                 multiplies its steps by it.
         """
-        transition = self.family()
-        steps = self._steps(chunks, dt)
-        if steps is None:
+        transition, offsets, steps = self.meets(chunks, dt)
+        if steps[0] is None:
             span = sum(x.shape[0] for x in chunks)
-            steps, projections = [None] * len(chunks), [self.B * taken(transition)[:, None]] * len(chunks)
         else:
             span = sum(own.double().sum(0).reshape(-1) for own in steps)
-            projections = [self.B * taken(transition, own)[..., None].to(self.B.dtype) for own in steps]
-        offsets = [mix(project, x) for project, x in zip(projections, chunks, strict=True)]
 
         final = None
         for u, own in zip(offsets, steps, strict=True):
@@ -101,12 +97,23 @@ class ConvSSM(nn.Module):
             outputs.append(mix(self.C, _real(states)) + gain * x)
         return outputs
 
-    def _steps(self, chunks: list[Tensor], dt: list[Tensor] | None) -> list[Tensor] | None:
-        """The steps of each chunk, (time,) or (time, state); `None` where all are 1."""
-        if self.steps is None:
-            return dt
-        chosen = [self.steps(x) for x in chunks]
-        return chosen if dt is None else [own * time[:, None] for own, time in zip(chosen, dt, strict=True)]
+    def meets(
+        self, chunks: list[Float[Tensor, "_ channel *grid"]], dt: list[Float[Tensor, "_"]] | None = None
+    ) -> tuple[Transition, list[Float[Tensor, "_ state *grid"]], list[Tensor | None]]:
+        """What the layer scans: the transition, and the offsets and the steps of each chunk.
+
+        Steps are (time,) or (time, state), `None` where all are 1; offsets s_t B x_t. Arguments as for `program`.
+        """
+        transition = self.family()
+        steps = [None] * len(chunks) if dt is None else dt
+        if self.steps is not None:
+            chosen = [self.steps(x) for x in chunks]
+            steps = chosen if dt is None else [own * time[:, None] for own, time in zip(chosen, dt, strict=True)]
+        if steps[0] is None:
+            projections = [self.B * taken(transition)[:, None]] * len(chunks)
+        else:
+            projections = [self.B * taken(transition, own)[..., None].to(self.B.dtype) for own in steps]
+        return transition, [mix(project, x) for project, x in zip(projections, chunks, strict=True)], steps
 
 
 def taken(

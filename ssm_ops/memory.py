@@ -12,8 +12,8 @@ import numpy as np
 
 LINE = 64
 """Bytes of a cache line."""
-KEPT_BYTES = 2**28
-"""What is kept at most, in all."""
+KEPT_BYTES = 2**27
+"""What a process keeps at most, in all."""
 
 _kept: dict[int, np.ndarray] = {}
 """Rooms that nobody looks at, by identity. Whoever pops one has it alone, on any thread, without a lock."""

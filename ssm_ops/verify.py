@@ -48,7 +48,7 @@ def verify_scan(
     transition: Transition,
     *,
     boundary: tuple[str, ...],
-    dt: Float[Tensor, "steps"] | None = None,
+    dt: Float[Tensor, "steps"] | Float[Tensor, "steps channel"] | None = None,
     trials: int = 10,
     seed: int = 0,
 ) -> Certificate:
@@ -129,10 +129,12 @@ def _recurrence(x: Tensor, transition: Transition, grid: object, dt: Tensor | No
     fields, channels = x.double().cpu().numpy(), x.shape[1]
     numbers = {name: value.detach().cpu().numpy() for name, value in tensors(transition).items()}
     numbers = {name: np.broadcast_to(value, (channels, *value.shape[1:])) for name, value in numbers.items()}
-    steps = np.ones(len(x)) if dt is None else dt.detach().double().cpu().numpy()
+    steps = np.ones((len(x), channels))
+    if dt is not None:
+        steps *= dt.detach().double().cpu().numpy().reshape(len(x), -1)
     if isinstance(transition, Pointwise):
-        rate = numbers["rate"].astype(np.complex128).reshape(-1, *[1] * len(grid.shape))
-        yield from reference.recurrence(fields, lambda state, t: np.exp(steps[t] * rate) * state)
+        rate, ones = numbers["rate"].astype(np.complex128), [1] * len(grid.shape)
+        yield from reference.recurrence(fields, lambda state, t: np.exp(steps[t] * rate).reshape(-1, *ones) * state)
         return
     assert isinstance(grid, Grid)
     boundary = grid.uncropped.boundary
@@ -141,15 +143,17 @@ def _recurrence(x: Tensor, transition: Transition, grid: object, dt: Tensor | No
     if isinstance(transition, Kernel):
 
         def advance(state: np.ndarray, t: int) -> np.ndarray:
-            for _ in range(int(steps[t])):  # a kernel's steps are whole
-                pairs = zip(state, numbers["taps"], strict=True)
-                state = np.stack([reference.convolve(field, taps, boundary) for field, taps in pairs])
-            return state
+            result = []
+            for field, taps, count in zip(state, numbers["taps"], steps[t], strict=True):
+                for _ in range(int(count)):  # a kernel's steps are whole
+                    field = reference.convolve(field, taps, boundary)
+                result.append(field)
+            return np.stack(result)
 
     elif isinstance(transition, Propagator):
 
         def advance(state: np.ndarray, t: int) -> np.ndarray:
-            return reference.propagate(state, boundary, dt=np.full(channels, steps[t]), **numbers)
+            return reference.propagate(state, boundary, dt=steps[t], **numbers)
 
     else:
         raise ValueError(f"a {type(transition).__name__} has no reference; give a Propagator, a Kernel or a Pointwise")

@@ -21,10 +21,10 @@ def run(tmp_path_factory):
     return write_untrained(tmp_path_factory.mktemp("run"))
 
 
-def forecaster(boundary=("reflect", "reflect", "periodic"), depth=1, channels=1):
+def forecaster(boundary=("reflect", "reflect", "periodic"), depth=1, channels=1, **settings):
     torch.manual_seed(0)
     return Forecaster(
-        ModelSettings(channels=3, states=4), volume_channels=channels, boundary=boundary, depth=depth
+        ModelSettings(channels=3, states=4, **settings), volume_channels=channels, boundary=boundary, depth=depth
     ).requires_grad_(False)
 
 
@@ -51,6 +51,17 @@ def test_the_scans_are_those_of_the_model(depth, monkeypatch):
         gain = layer.D.reshape(-1, *[1] * (x.ndim - 2))
         torch.testing.assert_close(mix(layer.C, states) + gain * x, expected, rtol=1e-5, atol=1e-6)
     assert [type(block.ssm) for block in model.blocks] == [ConvSSM, ConvSSM]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"transition": "kernel"}, {"transition": "pointwise"}, {"selective": True}], ids=str
+)
+def test_layers_of_any_family_are_certified(settings):
+    frames = torch.randn(7, 1, 5, 6)
+    scans = layer_scans(forecaster(**settings), frames)
+    assert (scans[0].dt is not None) == ("selective" in settings)
+    for one, certificate in certify(scans, trials=2):
+        assert 0 < certificate.worst < one.tolerance
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
