@@ -98,7 +98,7 @@ def test_any_cut_of_time_and_any_tile_gives_the_same(data, case, tile):
     family, backend, shape, boundary = case
     borders = data.draw(st.lists(st.integers(1, 15), unique=True, max_size=5).map(sorted))
     x, transition_ = inputs(shape, 16, dtype=torch.float32), transition(family, boundary)
-    whole, final = scan(x, transition_, boundary=boundary, backend="spectral")
+    whole, final = scan(x, transition_, boundary=boundary, backend=backend)
     carry, pieces = None, []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spectral, "TILE_BYTES", tile)
