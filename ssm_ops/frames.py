@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssm_ops.compiled import compiled, inlined
-from ssm_ops.lanes import LANES, load, load_some, spread, store, store_some, transpose, variable, zeros
+from ssm_ops.lanes import LANES, load, read, spread, store, transpose, variable, write, zeros
 from ssm_ops.lines import FOURIER, NONE, Plan, plan, transform, work_size
 
 GROUP_BYTES = 2**17
@@ -301,8 +301,8 @@ def _columns_in(source, start, apart, given, real, target, to, pitch, columns, a
         more = min(LANES, columns - w - LANES) if real else here
         beside = start + w + (LANES if real else far)
         for j in range(given):
-            store(work, j * LANES, _read(source, start + w + j * apart, here))
-            store(work, rows + j * LANES, _read(source, beside + j * apart, more))
+            store(work, j * LANES, read(source, start + w + j * apart, here))
+            store(work, rows + j * LANES, read(source, beside + j * apart, more))
         for j in range(given, axis.size):
             store(work, j * LANES, spread(work.dtype.type(0)))
             store(work, rows + j * LANES, spread(work.dtype.type(0)))
@@ -338,23 +338,8 @@ def _columns_out(source, start, pitch, real, target, to, apart, wanted, columns,
         found = transform(work, variable(True), axis)
         beside = to + w + (LANES if real else far_to)
         for j in range(wanted):
-            _write(target, to + w + j * apart, load(work, found + j * LANES), here)
-            _write(target, beside + j * apart, load(work, found + rows + j * LANES), more)
-
-
-@inlined
-def _read(array, index, count):
-    if count >= LANES:
-        return load(array, index)
-    return load_some(array, index, count)
-
-
-@inlined
-def _write(array, index, value, count):
-    if count >= LANES:
-        store(array, index, value)
-    elif count > 0:
-        store_some(array, index, value, count)
+            write(target, to + w + j * apart, load(work, found + j * LANES), here)
+            write(target, beside + j * apart, load(work, found + rows + j * LANES), more)
 
 
 @inlined

@@ -18,6 +18,8 @@ from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
+from ssm_ops.compiled import inlined
+
 LANES = 16
 FUSED = ("contract",)
 INDEX = ir.IntType(32)
@@ -167,6 +169,23 @@ def transpose(typing, source, start, stride, target, to, pitch):
         return context.get_dummy_value()
 
     return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
+
+
+@inlined
+def read(array, index, count):
+    """`load`, or where fewer than `LANES` are there, `load_some`."""
+    if count >= LANES:
+        return load(array, index)
+    return load_some(array, index, count)
+
+
+@inlined
+def write(array, index, value, count):
+    """`store`, or where fewer than `LANES` are wanted, `store_some`; none where `count` is not positive."""
+    if count >= LANES:
+        store(array, index, value)
+    elif count > 0:
+        store_some(array, index, value, count)
 
 
 def _pointer(context, builder, sig, args, kind: Lanes):

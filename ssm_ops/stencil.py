@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssm_ops.compiled import compiled, inlined
-from ssm_ops.lanes import LANES, load, load_some, spread, store, store_some, zeros
+from ssm_ops.lanes import LANES, load, read, spread, store, write, zeros
 
 BLOCK = 4 * LANES
 """Columns whose sums share a tap that was loaded once."""
@@ -130,7 +130,7 @@ def _enter(buffer, fields, at, around):
         for h in range(height):
             source, to = at + (d * height + h) * width, around.first + (d * around.rows + h) * around.pitch
             for w in range(0, width, LANES):
-                store(buffer, to + w, _read(fields, source + w, width - w))
+                store(buffer, to + w, read(fields, source + w, width - w))
 
 
 @compiled
@@ -165,7 +165,7 @@ def _copy_row(buffer, source, to, sign, around):
     factor, begin = spread(sign), -around.left[2]
     for w in range(0, len(around.maps[2]), LANES):
         at = begin + w
-        _write(buffer, to + at, factor * load(buffer, source + at), len(around.maps[2]) - w)
+        write(buffer, to + at, factor * load(buffer, source + at), len(around.maps[2]) - w)
 
 
 @compiled
@@ -188,9 +188,9 @@ def _add_3x3(source, frame, target, out, before, after, d, k, taps, around):
         for _ in range(height):
             at += pitch
             z0, z1, z2 = load(before, at), load(before, at + 1), load(before, at + 2)
-            now = _read(source, frame + field, width - w) if k == 0 else _read(target, out + field, width - w)
+            now = read(source, frame + field, width - w) if k == 0 else read(target, out + field, width - w)
             now = now + ((a * x0 + b * x1 + c * x2) + (e * y0 + f * y1 + g * y2) + (p * z0 + q * z1 + r * z2))
-            _write(target, out + field, now, width - w)
+            write(target, out + field, now, width - w)
             if k == taps.shape[0] - 1:
                 store(after, to, now)
             x0, x1, x2, y0, y1, y2 = y0, y1, y2, z0, z1, z2
@@ -227,8 +227,8 @@ def _add_any(source, frame, target, out, before, after, d, k, taps, around):
 @inlined
 def _finish(given, given_at, target, out, after, to, w, width, last, share):
     if w < width:
-        now = _read(given, given_at + w, width - w) + share
-        _write(target, out + w, now, width - w)
+        now = read(given, given_at + w, width - w) + share
+        write(target, out + w, now, width - w)
         if last:
             store(after, to + w, now)
 
@@ -246,7 +246,7 @@ def _dots(fields, out, past, d, k, row, sums, total, around):
             for h in range(begin, min(begin + rows, height)):
                 field, at = out + (d * height + h) * width, corner + h * pitch + first
                 for w in range(0, width, LANES):
-                    now = _read(fields, field + w, width - w)
+                    now = read(fields, field + w, width - w)
                     a = a + now * load(past, at + w)
                     b = b + now * load(past, at + w + 1)
                     c = c + now * load(past, at + w + 2)
@@ -256,19 +256,3 @@ def _dots(fields, out, past, d, k, row, sums, total, around):
             for i in range(min(3, total.shape[2] - first)):
                 for lane in range(LANES):
                     total[k, row, first + i] += sums[i * LANES + lane]
-
-
-@inlined
-def _read(array, index, count):
-    """Lanes of a field, zero beyond `count`."""
-    if count >= LANES:
-        return load(array, index)
-    return load_some(array, index, count)
-
-
-@inlined
-def _write(array, index, value, count):
-    if count >= LANES:
-        store(array, index, value)
-    else:
-        store_some(array, index, value, count)

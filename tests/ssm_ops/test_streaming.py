@@ -143,3 +143,15 @@ def test_how_channels_are_grouped_changes_no_bit():
     torch.set_num_threads(granted)
     for found, expected in zip(*results, strict=True):
         assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("boundary", [("periodic", "periodic"), ("reflect", "dirichlet")])
+def test_what_is_not_a_number_stays_in_its_channel_and_its_later_frames(boundary):
+    x = inputs((9, 12), 6, channels=16)
+    clean, _ = scan(x, Propagator(0.1, 0.2), boundary=boundary, backend="spectral")
+    x[2, 5, 3, 4] = torch.nan
+    states, _ = scan(x, Propagator(0.1, 0.2), boundary=boundary, backend="spectral")
+    assert states[2:, 5].isnan().all()
+    others = [channel for channel in range(16) if channel != 5]
+    assert torch.equal(states[:, others], clean[:, others])
+    assert torch.equal(states[:2], clean[:2])
