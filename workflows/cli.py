@@ -133,21 +133,28 @@ def verify_scan(
             show_default=False,
         ),
     ] = None,
+    kernel: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of a model: the taps of a convolution a step, a .npy file of (channel or 1, *K).",
+            show_default=False,
+        ),
+    ] = None,
     boundary: Annotated[
         tuple | None,
         typer.Option(
             parser=words,
             metavar="NAME,...",
-            help="Beside --decay: periodic, reflect, dirichlet, padded or padded:24 for each axis; by default what the "
-            "data call for.",
+            help="Beside --decay or --kernel: periodic, reflect, dirichlet, padded or padded:24 for each axis; by "
+            "default what the data call for.",
             show_default=False,
         ),
     ] = None,
     unit_days: Annotated[
         float | None,
         typer.Option(
-            help="Beside --decay: the days of one step of the transition; frames are then as far apart as their "
-            "calendar says. By default each frame is one step.",
+            help="Beside --decay or --kernel: the days of one step of the transition; frames are then as far apart as "
+            "their calendar says. By default each frame is one step.",
             show_default=False,
         ),
     ] = None,
@@ -177,26 +184,34 @@ def verify_scan(
     """Compare scans of your own data, cut in many ways, with the plain float64 recurrence. Exit code 1: they differ."""
     import torch
 
-    from pipeline.certify import certify, model_scans, propagator, transition_scan
+    from pipeline.certify import certify, model_scans, propagator, read_kernel, transition_scan
     from pipeline.piece import read_piece
     from workflows.certificate import heading, verdict
 
-    beside = {"--diffusivity": diffusivity, "--velocity": velocity, "--boundary": boundary, "--unit-days": unit_days}
-    stray = [name for name, value in beside.items() if value is not None]
-    if (model is None) == (decay is None):
-        raise typer.BadParameter("give one of --model and --decay: what is to be scanned with")
-    if model is not None and stray:
-        raise typer.BadParameter(f"{', '.join(stray)} beside --model, which has its own; leave it out, or give --decay")
+    given = {"--model": model, "--decay": decay, "--kernel": kernel}
+    chosen = [name for name, value in given.items() if value is not None]
+    if len(chosen) != 1:
+        raise typer.BadParameter("give one of --model, --decay and --kernel: what is to be scanned with")
+    beside = {"--diffusivity": diffusivity, "--velocity": velocity}
+    if decay is None:
+        beside |= {"--boundary": boundary, "--unit-days": unit_days} if model is not None else {}
+        stray = [name for name, value in beside.items() if value is not None]
+        if stray:
+            raise typer.BadParameter(
+                f"{', '.join(stray)} beside {chosen[0]}, which has its own; leave it out, or give --decay"
+            )
 
     piece = read_piece(data, series=series, variable=variable, start=start, frames=frames, crop=crop or ())
     precision = getattr(torch, dtype)
-    if model is None:
-        transition = propagator(decay, diffusivity or 0.0, velocity)
-        scan = transition_scan(piece, transition, boundary=boundary, unit_days=unit_days, dtype=precision)
-        what, scans = {"transition": describe(decay, diffusivity, velocity, unit_days)}, [scan]
-    else:
+    if model is not None:
         name, scans = model_scans(piece, model, dtype=precision)
         what = {"model": name}
+    else:
+        transition = propagator(decay, diffusivity or 0.0, velocity) if kernel is None else read_kernel(kernel)
+        words_for = describe(decay, diffusivity, velocity) if kernel is None else f"the kernel of {kernel}"
+        unit = f" for every {unit_days:g} days" if unit_days else ""
+        what = {"transition": words_for + unit}
+        scans = [transition_scan(piece, transition, boundary=boundary, unit_days=unit_days, dtype=precision)]
     heading(
         {"data": piece.source, "piece": piece.extent}
         | what
@@ -206,11 +221,10 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-def describe(decay: float, diffusivity: float | None, velocity: tuple | None, unit_days: float | None) -> str:
-    """The transition that the options give, in words."""
+def describe(decay: float, diffusivity: float | None, velocity: tuple | None) -> str:
+    """The propagator that the options give, in words."""
     drift = f", velocity {', '.join(f'{v:g}' for v in velocity)}" if velocity else ""
-    unit = f" for every {unit_days:g} days" if unit_days else ""
-    return f"decay {decay:g}, diffusivity {diffusivity or 0:g}{drift}{unit}"
+    return f"decay {decay:g}, diffusivity {diffusivity or 0:g}{drift}"
 
 
 def make_executor(where: Where, workers: int | None, address: str | None):

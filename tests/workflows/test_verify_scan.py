@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from ssm_ops import scan, verify
@@ -50,6 +51,43 @@ def test_a_transition_on_a_file_in_float64_with_its_calendar(run, chronovox):
     assert "reflect, periodic" in out
     assert "0.0952" in out  # 1 - exp(-0.1)
     assert "Within 1e-10 of the float64 recurrence" in out
+
+
+def test_a_kernel_from_a_file(run, chronovox, tmp_path):
+    taps = tmp_path / "taps.npy"
+    np.save(taps, np.array([[[0.0, 0.1, 0.0], [0.2, 0.3, 0.2], [0.0, 0.1, 0.0]]]))
+    code, out, _ = chronovox(run / "blobs.nc", "--kernel", taps, "--boundary", "reflect,periodic", *QUICK)
+    assert code == 0
+    assert "taps.npy" in out
+    assert "pixel space" in out
+    assert "0.100" in out  # 1 - sum of the taps
+
+
+@pytest.mark.parametrize(
+    ("taps", "message"),
+    [
+        (None, "cannot be read as a .npy file"),
+        (b"", "cannot be read as a .npy file"),
+        (b"no array", "cannot be read as a .npy file"),
+        (np.zeros(3), "holds no taps; give one .npy array of real numbers, (channel or 1, *K)"),
+        (np.full((1, 3, 3), np.nan), "taps that are not finite"),
+        (np.ones((1, 3), dtype=complex), "holds no taps"),
+        (np.ones((1, 3)), "the kernel has 1 axes and the grid 2"),
+        (np.ones((2, 3, 3)), "taps has 2 channels and the input 1"),
+    ],
+    ids=str,
+)
+def test_what_is_no_kernel_is_exit_code_2(run, chronovox, tmp_path, taps, message):
+    path = tmp_path / "taps.npy"
+    if isinstance(taps, bytes):
+        path.write_bytes(taps)
+    elif taps is not None:
+        np.save(path, taps)
+    code, out, err = chronovox(run / "blobs.nc", "--kernel", path, *QUICK)
+    assert code == 2
+    assert err.startswith("chronovox: ")
+    assert message in err
+    assert not out
 
 
 def drops_the_carry(*args, **more):
@@ -116,9 +154,11 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, chronovox, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give one of --model and --decay"),
-        (["--model", "m", "--decay", "1"], "give one of --model and --decay"),
+        ([], "give one of --model, --decay and --kernel"),
+        (["--model", "m", "--decay", "1"], "give one of --model, --decay and --kernel"),
+        (["--decay", "1", "--kernel", "k.npy"], "give one of --model, --decay and --kernel"),
         (["--model", "m", "--boundary", "reflect"], "--boundary beside --model, which has its own"),
+        (["--kernel", "k.npy", "--velocity", "0,1"], "--velocity beside --kernel, which has its own"),
         (["--decay", "1", "--velocity", "0,x"], "'0,x'; give numbers, as in 0,0.5"),
         (["--decay", "1", "--crop", "1.5"], "'1.5'; give whole numbers, as in 64 or 48,64"),
         (["--decay", "1", "--frames", "1"], "--frames"),
