@@ -56,6 +56,8 @@ class Threads:
                         work(job)
             except BaseException as failure:  # a thread of torch's has nowhere to raise it
                 failures.append(failure)
+                for _ in queue:  # nobody begins another job
+                    pass
 
         _on_all(drain, min(self.count, len(jobs)))
         if failures:
