@@ -1,9 +1,9 @@
 """The scan in frequency space, compiled for CPUs: frame after frame is transformed, walked one step, transformed back.
 
 Only one frame's spectrum and the state exist at a time, so the memory between the transforms and the recurrence is the
-processor's cache. A frame is (channel, plane, row, column); a grid of two axes has one plane, a grid of one axis one
-row. Planes and rows are transformed with sixteen columns in the lanes (`_columns_in`), the last axis with sixteen rows,
-of one channel or of several; there, between the transform and its inverse, is the step of time.
+processor's cache. A frame is (channel, plane, row, column); a grid of two axes has one plane. Planes and
+rows are transformed with sixteen columns in the lanes (`_columns_in`), the last axis with sixteen rows, of one channel
+or of several; there, between the transform and its inverse, is the step of time.
 
 States, changes and sums lie in the order of that last pass, called lanes here: (plane, block of rows, real or
 imaginary, column, row of the block). The first Fourier axis keeps its non-negative frequencies only, unless it is the

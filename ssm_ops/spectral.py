@@ -9,8 +9,8 @@ in the basis of the grid; a gradient to a half spectrum is that times `Grid.adjo
 again from the states, and what depends on the transition's parameters alone is left to autograd (`gradients.py`).
 
 On CPUs `streaming.py` does this, frame by frame in compiled code. What is here does it with torch's operations: on
-other devices, and where nothing is transformed (`Pointwise`). A tile, a run of frames of some channels, is transformed,
-walked and transformed back at a time; a strip of channels walks its tiles one after the other.
+other devices, on grids of one axis, and where nothing is transformed (`Pointwise`). A tile, a run of frames of some
+channels, is transformed, walked and transformed back at a time; a strip of channels walks its tiles in turn.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def forward(
         if carry is not None:
             left += carry
         uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
-        walk_time = loops(x.device)
+        walk_time = loops(left)
 
         def walk(strip: Strip) -> None:
             inputs, state = x[strip.sample, :, strip.channels], left[strip.sample, strip.channels]
@@ -142,7 +142,7 @@ def backward(
             left += carry_gradient / weight
         sums = Sums(transition, grid, dt, torch.zeros_like(left)) if towards_transition or towards_dt else None
         uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
-        walk_time = loops(x.device)
+        walk_time = loops(left)
 
         def walk(strip: Strip) -> None:
             here = (strip.sample, strip.channels)
@@ -171,8 +171,8 @@ def backward(
 
 
 def compiles(device: torch.device, grid: Grid | Voxels) -> bool:
-    """Whether transforms and recurrence are compiled together."""
-    return device.type == "cpu" and isinstance(grid, Grid)
+    """Whether transforms and recurrence are compiled together: on CPUs, where rows of a frame fill the lanes."""
+    return device.type == "cpu" and isinstance(grid, Grid) and len(grid.shape) > 1
 
 
 def _to_inputs(spectra: Tensor, grid: Grid | Voxels, out: Tensor) -> None:
@@ -209,11 +209,11 @@ def _past(
     for span in strip.spans:
         borders[span.start] = state.clone()
         if span is not strip.spans[-1]:
-            loops(x.device).recurrence(grid.to_spectrum(x[span]), change(span), state)
+            loops(start).recurrence(grid.to_spectrum(x[span]), change(span), state)
 
     def from_inputs(span: slice) -> Tensor:
         spectra = grid.to_spectrum(x[span])
-        loops(x.device).recurrence(spectra, change(span), borders[span.start].clone())
+        loops(start).recurrence(spectra, change(span), borders[span.start].clone())
         return torch.cat([borders[span.start][None], spectra[:-1]])
 
     return from_inputs
@@ -234,9 +234,9 @@ class Loops:
     correlate: Callable[[Tensor, Tensor, Tensor], None]
 
 
-def loops(device: torch.device) -> Loops:
-    """Compiled on a CPU, in torch elsewhere."""
-    return COMPILED if device.type == "cpu" else TORCH
+def loops(state: Tensor) -> Loops:
+    """Compiled for complex states on a CPU, else in torch."""
+    return COMPILED if state.device.type == "cpu" and state.is_complex() else TORCH
 
 
 def _recurrence(spectra: Tensor, change: Tensor, state: Tensor) -> None:
