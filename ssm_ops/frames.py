@@ -14,6 +14,7 @@ What a lane holds does not depend on its neighbours, nor do bits on how channels
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +58,7 @@ class Geometry(NamedTuple):
     scale: float
 
 
+@lru_cache(maxsize=256)
 def geometry(
     shape: tuple[int, ...], ring: tuple[int, ...], kinds: tuple[str, ...], channels: int, dtype: str
 ) -> Geometry:
@@ -90,6 +92,7 @@ def geometry(
     )
 
 
+@lru_cache(maxsize=256)
 def grouped(shape: tuple[int, ...], ring: tuple[int, ...], kinds: tuple[str, ...], most: int, dtype: np.dtype) -> int:
     """How many channels are walked together, at most `most`: as few as fill the lanes best."""
 

@@ -60,7 +60,7 @@ class Change:
         self,
         transition: Transition,
         grid: Grid | Voxels,
-        dt: Steps | None,
+        dt: Tensor | None,
         sample: int,
         channels: slice,
         kind: torch.dtype,

@@ -80,10 +80,9 @@ class Threads:
 
 @contextmanager
 def granted(device: torch.device) -> Iterator[Threads]:
-    """Within, torch works with one thread on a CPU, and `Threads` has as many as it was granted.
+    """Within, each operation of torch's works with one thread on a CPU, and `Threads` has as many as it was granted.
 
-    Nothing of torch's may run on all threads shortly before: its threads keep their cores busy for some milliseconds
-    after they have ended, in case there is more to do, and others wait. Elsewhere this changes nothing.
+    Elsewhere this changes nothing.
     """
     if device.type != "cpu":
         yield Threads(1, device)
@@ -105,7 +104,9 @@ def _touch(room, start, stop):
 
 def _on_all(call: Callable[[], None], threads: int) -> None:
     """Calls it once on each of so many threads, this one among them."""
-    team = _team()
+    team = (
+        _team() if os.getpid() == _BORN else None
+    )  # a forked process has lost torch's threads, and would wait for them
     if threads <= 1:
         call()
     elif team is not None:
@@ -116,6 +117,7 @@ def _on_all(call: Callable[[], None], threads: int) -> None:
         wait(helpers)
 
 
+_BORN = os.getpid()
 _CALL = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 

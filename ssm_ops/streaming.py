@@ -178,10 +178,11 @@ class Frames:
         return self.flat, start, channels * size
 
 
-def jobs(x: Tensor, grid: Grid, threads: int) -> list[Job]:
+def jobs(x: Tensor, grid: Grid, threads: int, *, alone: bool = False) -> list[Job]:
+    """The jobs of a call; `alone` gives each channel one of its own, whatever the number of threads."""
     batch, _, channels = x.shape[:3]
     kind = np.dtype(str(x.dtype).removeprefix("torch."))
-    most = min(channels, batch * channels // (2 * threads))
+    most = 1 if alone else min(channels, batch * channels // (2 * threads))
     width = frames.grouped(grid.shape, grid.ring, grid.kinds, most, kind)
     parts = [slice(c, min(c + width, channels)) for c in range(0, channels, width)]
     return [Job(grid, n, part, kind) for n in range(batch) for part in parts]
@@ -236,11 +237,12 @@ def backward(
     left = call.spectra(x) if towards_carry else None
     sums = Sums(transition, grid, dt, call.spectra(x)) if towards_transition or towards_dt else None
     held = states is not None and not grid.cropped
+    leaving = None if carry_gradient is None else carry_gradient / weight
 
     def walk(job: Job) -> None:
         towards, outputs = Frames(gradient, job.kind), Frames(to_x, job.kind)
         changes = Changes(call, job, each=towards_dt)
-        state = job.entering(None if carry_gradient is None else carry_gradient / weight)
+        state = job.entering(leaving)
         room, room_past = job.scratch(), job.scratch()
         spans = job.spans(x.shape[1], changes.once and towards.contiguous and (sums is None or held))
         past, total = None, zeros(len(changes.table) if changes.once else 0, job.kind)
@@ -265,7 +267,8 @@ def backward(
         if left is not None:
             job.leave(state, left[job.place][None])
 
-    threads.run(walk, jobs(x, grid, threads.count))
+    alone = sums is not None and not call.uniform  # sums over a job's channels must not depend on the threads
+    threads.run(walk, jobs(x, grid, threads.count, alone=alone))
     left = None if left is None else left.mul_(weight)
     to_dt, parameters = sums.gradients(weight) if sums is not None else (None, None)
     return Gradients(to_x, left, to_dt, parameters)

@@ -1,5 +1,6 @@
 """Jobs on torch's own threads, or on threads of ours where torch's cannot be started."""
 
+import multiprocessing
 import threading
 import time
 
@@ -69,3 +70,21 @@ def test_torch_works_with_one_thread_within():
         assert threads.count == before
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def test_a_forked_process_does_not_wait_for_threads_that_it_does_not_have():
+    Threads(2, CPU).run(lambda _: None, range(4))  # torch's threads are there
+    child = multiprocessing.get_context("fork").Process(target=_in_a_fork)
+    child.start()
+    child.join(timeout=60)
+    ended = child.exitcode
+    if ended is None:
+        child.kill()
+        child.join(timeout=60)
+    assert ended == 0
+
+
+def _in_a_fork():
+    done = []
+    Threads(2, CPU).run(done.append, range(4))
+    assert sorted(done) == [0, 1, 2, 3]

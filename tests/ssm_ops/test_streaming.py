@@ -10,9 +10,6 @@ from tests.ssm_ops.cases import inputs, relative
 
 KINDS = ("periodic", "reflect", "dirichlet", "padded:3")
 SHAPES = [
-    (16,),
-    (17,),
-    (40,),
     (16, 16),
     (35, 18),
     (20, 35),
@@ -155,3 +152,16 @@ def test_what_is_not_a_number_stays_in_its_channel_and_its_later_frames(boundary
     others = [channel for channel in range(16) if channel != 5]
     assert torch.equal(states[:, others], clean[:, others])
     assert torch.equal(states[:2], clean[:2])
+
+
+@pytest.mark.parametrize("steps", ["few", "many"])
+def test_uneven_time_and_tied_parameters_have_the_same_bits_on_any_number_of_threads(steps):
+    x, granted, found = inputs((16, 12), 60, channels=16), torch.get_num_threads(), []
+    dt = torch.tensor([0.9, 1.0, 1.1] * 20) if steps == "few" else torch.linspace(0.1, 2.0, 60)
+    for threads in (1, 2, 8):
+        torch.set_num_threads(threads)
+        decay = torch.full((1,), 0.1, dtype=torch.float64, requires_grad=True)
+        states, _ = scan(x, Propagator(decay, 0.2), boundary=("periodic", "reflect"), dt=dt, backend="spectral")
+        found.append(torch.autograd.grad(states.square().sum(), decay)[0].item())
+    torch.set_num_threads(granted)
+    assert found[0] == found[1] == found[2]
