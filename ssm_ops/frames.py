@@ -114,12 +114,13 @@ def lanes_size(shape: Geometry) -> int:
 
 
 @compiled
-def forward(frames, inputs, outputs, state, change, which, kept, shape, work, middle):
+def forward(frames, inputs, outputs, state, apart, change, which, kept, shape, work, middle):
     """Walks so many frames: state = state + change state + input, in lanes.
 
     `inputs` and `outputs` are a flat array, the index of the first frame and the distance of frames. The states' fields
     are written to `outputs` and their spectra to `kept`, unless these are empty. `change` is a - 1, one or several
-    behind each other; `which` says which is a frame's.
+    behind each other; `which` says which is a frame's. Unless it is empty, `apart` is a second state that takes no
+    inputs and is added to the first one's fields: bit for bit what `finish` makes of `kept`.
     """
     source, start, step = inputs
     target, to, stride = outputs
@@ -137,11 +138,34 @@ def forward(frames, inputs, outputs, state, change, which, kept, shape, work, mi
                     for i in range(at, at + unit, LANES):
                         store(kept, t * size + i, load(state, i))
                 if target.shape[0] > 0:
+                    if apart.shape[0] > 0:
+                        _advance_apart(work, apart, change, at, own, shape)
                     _block_out(middle, p, b, shape, work)
             if target.shape[0] > 0:
                 _rows_out(target, to + t * stride, p, shape, work, middle)
         if target.shape[0] > 0:
             _planes_out(target, to + t * stride, shape, work, middle)
+
+
+@compiled
+def finish(frames, outputs, apart, change, which, kept, shape, work, middle):
+    """The fields of the states that `forward` kept, with those of `apart`, which moves on without inputs."""
+    target, to, stride = outputs
+    half = shape.along.size * LANES
+    size, unit = shape.kept_planes * shape.blocks * 2 * half, 2 * half
+    scale = spread(work.dtype.type(shape.scale))
+    for t in range(frames):
+        own = which[t] * size
+        for p in range(shape.kept_planes):
+            for b in range(shape.blocks):
+                at = (p * shape.blocks + b) * unit
+                for i in range(0, unit, LANES):
+                    store(work, i, scale * load(kept, t * size + at + i))
+                if apart.shape[0] > 0:
+                    _advance_apart(work, apart, change, at, own, shape)
+                _block_out(middle, p, b, shape, work)
+            _rows_out(target, to + t * stride, p, shape, work, middle)
+        _planes_out(target, to + t * stride, shape, work, middle)
 
 
 @compiled
@@ -208,6 +232,24 @@ def _advance(work, found, state, change, at, own, shape):
         store(state, at + half + i, xi)
         store(work, i, scale * xr)
         store(work, half + i, scale * xi)
+
+
+@inlined
+def _advance_apart(work, apart, change, at, own, shape):
+    """One step of one block of the second state, added to the scaled states in `work`."""
+    half = shape.along.size * LANES
+    scale = spread(work.dtype.type(shape.scale))
+    for i in range(0, half, LANES):
+        hr, hi = load(apart, at + i), load(apart, at + half + i)
+        cr, ci = load(change, own + at + i), load(change, own + at + half + i)
+        if shape.real:
+            hr, hi = cr * hr + hr, ci * hi + hi
+        else:
+            hr, hi = (cr * hr - ci * hi) + hr, (cr * hi + ci * hr) + hi
+        store(apart, at + i, hr)
+        store(apart, at + half + i, hi)
+        store(work, i, load(work, i) + scale * hr)
+        store(work, half + i, load(work, half + i) + scale * hi)
 
 
 @inlined
