@@ -5,7 +5,7 @@ import torch
 
 from ssm_ops import Kernel, Pointwise, Propagator, scan
 from ssm_ops.memory import Rooms
-from ssm_ops.stitch import Stitch
+from ssm_ops.stitch import Stitching
 
 CASES = {
     "images": ((20, 3, 12, 10), ("periodic", "reflect")),
@@ -38,14 +38,16 @@ def test_two_halves_are_one_scan(case, family, uneven):
     _, carry = scan(before, transition, boundary=boundary, backend="spectral")
     for entering in (None, carry):
         expected, leaving = scan(x, transition, boundary=boundary, carry=entering, dt=dt, backend="spectral")
-        halves = Stitch(x, transition, boundary=boundary, dt=dt)
+        stitching = Stitching(transition, boundary)
+        halves = stitching.shard(x, dt=dt)
         final = halves.keep()
         states = halves.finish(entering)
         torch.testing.assert_close(states, expected, rtol=0, atol=3e-6)
-        torch.testing.assert_close(halves.summary(final)(entering), leaving, rtol=0, atol=1e-6 * leaving.abs().max())
+        torch.testing.assert_close(
+            stitching.summary([halves], final)(entering), leaving, rtol=0, atol=1e-6 * leaving.abs().max()
+        )
 
-        whole = Stitch(x, transition, boundary=boundary, dt=dt)
-        at_once, same = whole.through(entering)
+        at_once, same = stitching.shard(x, dt=dt).through(entering)
         assert torch.equal(at_once, states)
         assert torch.equal(same, final)
 
@@ -56,7 +58,7 @@ def test_the_bits_do_not_depend_on_threads():
     found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        halves = Stitch(x, FAMILIES["propagator"], boundary=boundary)
+        halves = Stitching(FAMILIES["propagator"], boundary).shard(x)
         found.append((halves.keep(), halves.finish(carry)))
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
@@ -65,7 +67,7 @@ def test_shards_of_many_sizes_use_one_room():
     rooms, kernel = Rooms(), Kernel(torch.full((1, 3, 3), 0.1))
     for frames in (8, 3, 8):
         x = torch.randn(frames, 4, 16, 16)
-        halves = Stitch(x, kernel, boundary=("periodic", "periodic"), rooms=rooms)
+        halves = Stitching(kernel, ("periodic", "periodic"), rooms=rooms).shard(x)
         halves.keep()
         expected, _ = scan(x, kernel, boundary=("periodic", "periodic"), backend="spectral")
         assert torch.equal(halves.finish(None), expected)
