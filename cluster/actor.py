@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from cluster.exchange import EXCHANGES, Exchange
 from cluster.layout import Layout
-from cluster.mail import Key, Mailbox, Post
+from cluster.mail import Key, Mailbox, Post, WorkerLost
 from ssm_ops.carry import ASK, LATER, Place, Program
 
 AHEAD = 2
@@ -35,6 +35,10 @@ class Owner(Protocol):
 
     def adopt(self, summary: Any, point: int) -> Any:
         """A summary that another worker sent, completed by what was not sent because every worker knows it."""
+        ...
+
+    def describe(self, place: Place) -> str:
+        """A shard in words."""
         ...
 
     def report(self) -> Any:
@@ -113,7 +117,7 @@ class Worker:
                 before = time.monotonic()
                 yield Waiting(tuple(shard.key for shard in active))
                 waited += time.monotonic() - before
-            elif movable.advance():
+            elif movable.advance(self.owner.describe):
                 active.remove(movable)
                 unsafe.append(movable)
             while unsafe and (done := self._safe(unsafe[0], 0.0)) is not None:
@@ -122,7 +126,7 @@ class Worker:
         for shard in unsafe:
             done = self._safe(shard, seconds)
             if done is None:
-                raise TimeoutError(f"shard {shard.place.index} was not written within {seconds:.0f} s")
+                raise WorkerLost(f"{self.owner.describe(shard.place)} were not written within {seconds:.0f} s")
             yield done
         yield Tally(self.rank, post.sent, post.sent_bytes, time.monotonic() - begun, waited, self.owner.report())
 
@@ -164,11 +168,17 @@ class _Shard:
         self.key: Key = None
         self.result: Callable[[float], Any]
 
-    def advance(self) -> bool:
-        """Goes on to the next message that is not here; whether the shard has come to its end."""
+    def advance(self, words: Callable[[Place], str]) -> bool:
+        """Goes on to the next message that is not here; whether the shard has come to its end.
+
+        What fails is raised with the shard, in `words`, as a note.
+        """
         try:
             self.key = next(self._coroutine)
         except StopIteration as stop:
             self.result = stop.value
             return True
+        except Exception as error:
+            error.add_note(f"while at {words(self.place)}")
+            raise
         return False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -60,6 +62,7 @@ class RayExecutor:
         self.close()
         room = max(own_cores(), room)
         self._guest = ray.is_initialized()
+        terminate = signal.getsignal(signal.SIGTERM)
         if self._guest:
             pass  # the caller's own connection: used, and left as it is
         elif self._address is None:
@@ -72,6 +75,8 @@ class RayExecutor:
                 ray.init(address=self._address, logging_level="error", log_to_driver=False)
             except (ConnectionError, TimeoutError, ValueError) as error:
                 raise ResourceError(f"no Ray cluster answers at {self._address}: {error}") from error
+        if callable(terminate) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminate)  # Ray's would print a stack of its own
         self._room = room
 
     def _slots(self, threads: int, workers: int | None) -> Slots:

@@ -128,6 +128,12 @@ class Sequence4D:
         frames = shard.stop - shard.start
         return frames if self.steps is None else float(self.steps[shard.start : shard.stop].sum())
 
+    def describe(self, place: Place) -> str:
+        """A shard in words."""
+        shard, part = self.shards[place.index], self.parts[place.strand]
+        channels = f", channels {part.start} to {part.stop - 1}" if len(self.parts) > 1 else ""
+        return f"frames {shard.start} to {shard.stop - 1}{channels}"
+
     def classes(self, part: slice) -> Classes:
         channels = part.stop - part.start
         grid = self.transition.basis(self.grid_shape, self.boundary, channels)
@@ -249,11 +255,9 @@ class FilterJob:
         """A picklable call that makes a worker of this job, wherever it runs."""
         return partial(FilterWorker, self.sequence)
 
-    def describe(self, strand: int, index: int) -> str:
+    def describe(self, place: Place) -> str:
         """A shard in words."""
-        shard, part = self.sequence.shards[index], self.sequence.parts[strand]
-        channels = f", channels {part.start} to {part.stop - 1}" if len(self.sequence.parts) > 1 else ""
-        return f"frames {shard.start} to {shard.stop - 1}{channels}"
+        return self.sequence.describe(place)
 
     def promise(self) -> str:
         """What the tolerance costs at most, and spares, in words; empty where it is 0."""
@@ -333,6 +337,10 @@ class FilterWorker:
         """The carry that enters a shard, as the shard before it stored it; nothing enters the first."""
         found = self.index.read(self.sequence.name(place.strand), place.index, point)
         return None if found is None else self.classes[place.strand].pack(found)
+
+    def describe(self, place: Place) -> str:
+        """A shard in words."""
+        return self.sequence.describe(place)
 
     def report(self) -> dict[str, float]:
         """Seconds by activity."""

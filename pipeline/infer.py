@@ -92,11 +92,9 @@ class InferJob:
             ShardWorker, self.checkpoint, self.prepared, self.settings.series, self.output, self.shards, self.threads
         )
 
-    def describe(self, strand: int, index: int) -> str:
+    def describe(self, place: Place) -> str:
         """A shard in words."""
-        del strand
-        shard = self.shards[index]
-        return f"frames {shard.start} to {shard.stop - 1} of series {self.settings.series}"
+        return in_words(self.shards[place.index], self.settings.series)
 
 
 class ShardWorker:
@@ -172,6 +170,10 @@ class ShardWorker:
         """The carry that enters a shard, as the shard before it stored it; nothing enters the first."""
         return self.index.read(InferJob.strand, place.index, point)
 
+    def describe(self, place: Place) -> str:
+        """A shard in words."""
+        return in_words(self.shards[place.index], self.series)
+
     def report(self) -> dict[str, float]:
         """Seconds by activity."""
         return self.clock.seconds()
@@ -189,6 +191,10 @@ class ShardWorker:
         shard = self.shards[index]
         read = partial(store.read_frames, self.prepared, self.series, shard.start, shard.stop)
         return patiently(read, f"reading frames {shard.start} to {shard.stop - 1} of {self.prepared}")
+
+
+def in_words(shard: Shard, series: str) -> str:
+    return f"frames {shard.start} to {shard.stop - 1} of series {series}"
 
 
 def forecast_template(volume: xr.Dataset, series: str) -> xr.Dataset:

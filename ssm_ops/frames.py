@@ -133,13 +133,14 @@ def forward(frames, inputs, outputs, state, apart, change, which, kept, shape, w
             for b in range(shape.blocks):
                 at = (p * shape.blocks + b) * unit
                 found = _block_in(middle, p, b, shape, work)
-                _advance(work, found, state, change, at, own, shape)
+                if apart.shape[0] > 0:
+                    _advance_both(work, found, state, apart, change, at, own, shape)
+                else:
+                    _advance(work, found, state, change, at, own, shape)
                 if kept.shape[0] > 0:
                     for i in range(at, at + unit, LANES):
                         store(kept, t * size + i, load(state, i))
                 if target.shape[0] > 0:
-                    if apart.shape[0] > 0:
-                        _advance_apart(work, apart, change, at, own, shape)
                     _block_out(middle, p, b, shape, work)
             if target.shape[0] > 0:
                 _rows_out(target, to + t * stride, p, shape, work, middle)
@@ -159,10 +160,11 @@ def finish(frames, outputs, apart, change, which, kept, shape, work, middle):
         for p in range(shape.kept_planes):
             for b in range(shape.blocks):
                 at = (p * shape.blocks + b) * unit
-                for i in range(0, unit, LANES):
-                    store(work, i, scale * load(kept, t * size + at + i))
                 if apart.shape[0] > 0:
-                    _advance_apart(work, apart, change, at, own, shape)
+                    _advance_kept(work, kept, t * size + at, apart, change, at, own, shape)
+                else:
+                    for i in range(0, unit, LANES):
+                        store(work, i, scale * load(kept, t * size + at + i))
                 _block_out(middle, p, b, shape, work)
             _rows_out(target, to + t * stride, p, shape, work, middle)
         _planes_out(target, to + t * stride, shape, work, middle)
@@ -235,21 +237,48 @@ def _advance(work, found, state, change, at, own, shape):
 
 
 @inlined
-def _advance_apart(work, apart, change, at, own, shape):
-    """One step of one block of the second state, added to the scaled states in `work`."""
+def _advance_both(work, found, state, apart, change, at, own, shape):
+    """`_advance` of two states, of which the second takes no inputs; leaves their scaled sum in `work`.
+
+    The sum is taken before it is scaled, so that nothing can be fused: `_advance_kept` makes the same bits.
+    """
     half = shape.along.size * LANES
     scale = spread(work.dtype.type(shape.scale))
     for i in range(0, half, LANES):
-        hr, hi = load(apart, at + i), load(apart, at + half + i)
+        hr, hi = load(state, at + i), load(state, at + half + i)
         cr, ci = load(change, own + at + i), load(change, own + at + half + i)
+        xr, xi = load(work, found + i), load(work, found + half + i)
+        ar, ai = load(apart, at + i), load(apart, at + half + i)
         if shape.real:
-            hr, hi = cr * hr + hr, ci * hi + hi
+            xr, xi = (xr + cr * hr) + hr, (xi + ci * hi) + hi
+            ar, ai = cr * ar + ar, ci * ai + ai
         else:
-            hr, hi = (cr * hr - ci * hi) + hr, (cr * hi + ci * hr) + hi
-        store(apart, at + i, hr)
-        store(apart, at + half + i, hi)
-        store(work, i, load(work, i) + scale * hr)
-        store(work, half + i, load(work, half + i) + scale * hi)
+            xr, xi = (xr + (cr * hr - ci * hi)) + hr, (xi + (cr * hi + ci * hr)) + hi
+            ar, ai = (cr * ar - ci * ai) + ar, (cr * ai + ci * ar) + ai
+        store(state, at + i, xr)
+        store(state, at + half + i, xi)
+        store(apart, at + i, ar)
+        store(apart, at + half + i, ai)
+        store(work, i, scale * (xr + ar))
+        store(work, half + i, scale * (xi + ai))
+
+
+@inlined
+def _advance_kept(work, kept, at_kept, apart, change, at, own, shape):
+    """The second half of `_advance_both`, from a state that was kept."""
+    half = shape.along.size * LANES
+    scale = spread(work.dtype.type(shape.scale))
+    for i in range(0, half, LANES):
+        cr, ci = load(change, own + at + i), load(change, own + at + half + i)
+        ar, ai = load(apart, at + i), load(apart, at + half + i)
+        if shape.real:
+            ar, ai = cr * ar + ar, ci * ai + ai
+        else:
+            ar, ai = (cr * ar - ci * ai) + ar, (cr * ai + ci * ar) + ai
+        store(apart, at + i, ar)
+        store(apart, at + half + i, ai)
+        store(work, i, scale * (load(kept, at_kept + i) + ar))
+        store(work, half + i, scale * (load(kept, at_kept + half + i) + ai))
 
 
 @inlined

@@ -15,7 +15,7 @@ from ssm_ops.memory import Rooms
 from ssm_ops.scan import final_carry, scan
 from ssm_ops.spectrum import Grid, Voxels
 from ssm_ops.stitch import Stitch, Stitching
-from ssm_ops.transition import Kernel, Number, Pointwise, Transition
+from ssm_ops.transition import Kernel, Pointwise, Transition
 
 
 class ConvSSM(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import cluster
-from cluster import Done, Executor, Layout, Lost, Started, Tally, lay_out, walk_all
+from cluster import Done, Executor, Layout, Lost, Place, Started, Tally, lay_out, walk_all
 from cluster.cost import readable
 from pipeline.device import threads_kept
 from pipeline.ledger import Ledger
@@ -25,7 +25,7 @@ class Job(cluster.Job, Protocol):
     lengths: Sequence[int]
     ledger: Ledger
 
-    def describe(self, strand: int, index: int) -> str:
+    def describe(self, place: Place) -> str:
         """A shard in words."""
         ...
 
@@ -57,7 +57,7 @@ def across_workers(
             elif isinstance(event, Done):
                 job.ledger.commit(event.place.strand, event.place.index)
                 done += 1
-                yield Progress(done, total, job.describe(event.place.strand, event.place.index))
+                yield Progress(done, total, job.describe(event.place))
             elif isinstance(event, Tally):
                 moved += event.sent_bytes
                 seconds.update(event.report | {"waiting for carries": event.waited, "all": event.seconds})

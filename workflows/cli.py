@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from cluster import Executor
+    from workflows.run import Display
 
 app = typer.Typer(
     help="Convolutional state-space models over 4D archives, on Ray, resumable from Zarr.",
@@ -94,15 +101,8 @@ def run(
 
     workflow = load(recipe, changes or ())
     screen, place = display(), make_executor(executor, workers, address)
-    try:
+    with closing_on_signals(screen, place):
         folders = run_workflow(workflow, runs, place, screen)
-    except KeyboardInterrupt:
-        screen.close()
-        typer.echo("interrupted; run the same command again to continue", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        screen.close()
-        place.close()
     for name, folder in folders.items():
         for result in ("report.html", "scores.json"):
             if (folder / result).exists():
@@ -309,15 +309,8 @@ def scan(
     )
     job = FilterJob(settings, source, destination, threads=threads, memory=size(memory))
     screen, place = display(), make_executor(executor, workers, address)
-    try:
+    with closing_on_signals(screen, place):
         run_filter(job, place, screen, cut=cut, exchange=exchange)
-    except KeyboardInterrupt:
-        screen.close()
-        typer.echo("interrupted; run the same command again to continue", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        screen.close()
-        place.close()
 
 
 def size(text: str) -> float:
@@ -335,6 +328,32 @@ def describe(decay: float, diffusivity: float | None, velocity: tuple | None) ->
     """The propagator that the options give, in words."""
     drift = f", velocity {', '.join(f'{v:g}' for v in velocity)}" if velocity else ""
     return f"decay {decay:g}, diffusivity {diffusivity or 0:g}{drift}"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as an exception that ends what was started."""
+
+
+@contextmanager
+def closing_on_signals(screen: Display, place: Executor) -> Iterator[None]:
+    """Closes both at the end; Ctrl-C and SIGTERM become a message and the exit codes 130 and 143."""
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        screen.close()
+        ended = isinstance(interrupt, Terminated)
+        what = "terminated" if ended else "interrupted"
+        typer.echo(f"{what}; run the same command again to continue", err=True)
+        raise typer.Exit(143 if ended else 130) from None
+    finally:
+        screen.close()
+        place.close()
+        signal.signal(signal.SIGTERM, before)
 
 
 def make_executor(where: Where, workers: int | None, address: str | None):
@@ -358,18 +377,19 @@ def main() -> None:
         code = exit_code(error)
         if code is None:
             raise
-        typer.echo(f"chronovox: {error}", err=True)
+        typer.echo("\n".join([f"chronovox: {error}", *getattr(error, "__notes__", [])]), err=True)
         sys.exit(code)
 
 
 def exit_code(error: Exception) -> int | None:
-    """2 for what the user can mend, 1 for a worker lost on the way, `None` for a bug."""
-    from cluster.executor import WorkerLost
+    """2 for what the user can mend, 1 for a worker or a store lost on the way, `None` for a bug."""
+    from cluster.mail import WorkerLost
     from cluster.resources import ResourceError
+    from pipeline.stream import StoreError
     from pipeline.volume import InputError
     from workflows.load import RecipeError
     from workflows.run import RunRefused
 
     if isinstance(error, InputError | RecipeError | ResourceError | RunRefused):
         return 2
-    return 1 if isinstance(error, WorkerLost) else None
+    return 1 if isinstance(error, WorkerLost | StoreError) else None

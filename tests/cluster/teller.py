@@ -75,6 +75,9 @@ class Teller:
         del point
         return summary
 
+    def describe(self, place):
+        return f"shard {place.index} of {place.strand}"
+
     def report(self):
         return "told"
 
