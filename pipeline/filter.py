@@ -276,9 +276,9 @@ class FilterJob:
 class FilterWorker:
     """Scans shards on one device; what it writes is owned by it alone."""
 
-    def __init__(self, sequence: Sequence4D):
+    def __init__(self, sequence: Sequence4D, clock: Clock | None = None):
         torch.set_num_threads(sequence.threads)
-        self.sequence, self.device, self.clock, rooms = sequence, own_device(), Clock(), Rooms()
+        self.sequence, self.device, self.clock, rooms = sequence, own_device(), clock or Clock(), Rooms()
         self.index = CarryIndex(sequence.data / "carry")
         self.stitching = [Stitching(sequence.transition, sequence.boundary, rooms=rooms) for _ in sequence.parts]
         self.classes = [sequence.classes(part) for part in sequence.parts]

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssm_ops.compiled import compiled, inlined
-from ssm_ops.lanes import LANES, load, read, spread, store, transpose, variable, write, zeros
+from ssm_ops.lanes import LANES, fused, load, read, spread, store, transpose, variable, write, zeros
 from ssm_ops.lines import FOURIER, NONE, Plan, plan, transform, work_size
 
 GROUP_BYTES = 2**17
@@ -221,7 +221,7 @@ def backward(
 def _advance(work, found, state, change, at, own, shape):
     """One step of one block: its inputs are in `work` at `found`; leaves the scaled states in `work` at 0."""
     half = shape.along.size * LANES
-    scale = spread(work.dtype.type(shape.scale))
+    scale, none = spread(work.dtype.type(shape.scale)), spread(work.dtype.type(0))
     for i in range(0, half, LANES):
         hr, hi = load(state, at + i), load(state, at + half + i)
         cr, ci = load(change, own + at + i), load(change, own + at + half + i)
@@ -229,7 +229,7 @@ def _advance(work, found, state, change, at, own, shape):
         if shape.real:
             xr, xi = (xr + cr * hr) + hr, (xi + ci * hi) + hi
         else:
-            xr, xi = (xr + (cr * hr - ci * hi)) + hr, (xi + (cr * hi + ci * hr)) + hi
+            xr, xi = (xr + fused(cr, hr, (none - ci) * hi)) + hr, (xi + fused(cr, hi, ci * hr)) + hi
         store(state, at + i, xr)
         store(state, at + half + i, xi)
         store(work, i, scale * xr)
@@ -240,10 +240,10 @@ def _advance(work, found, state, change, at, own, shape):
 def _advance_both(work, found, state, apart, change, at, own, shape):
     """`_advance` of two states, of which the second takes no inputs; leaves their scaled sum in `work`.
 
-    The sum is taken before it is scaled, so that nothing can be fused: `_advance_kept` makes the same bits.
+    `_advance` and `_advance_kept` make the same bits: what may be fused is the same there.
     """
     half = shape.along.size * LANES
-    scale = spread(work.dtype.type(shape.scale))
+    scale, none = spread(work.dtype.type(shape.scale)), spread(work.dtype.type(0))
     for i in range(0, half, LANES):
         hr, hi = load(state, at + i), load(state, at + half + i)
         cr, ci = load(change, own + at + i), load(change, own + at + half + i)
@@ -253,8 +253,8 @@ def _advance_both(work, found, state, apart, change, at, own, shape):
             xr, xi = (xr + cr * hr) + hr, (xi + ci * hi) + hi
             ar, ai = cr * ar + ar, ci * ai + ai
         else:
-            xr, xi = (xr + (cr * hr - ci * hi)) + hr, (xi + (cr * hi + ci * hr)) + hi
-            ar, ai = (cr * ar - ci * ai) + ar, (cr * ai + ci * ar) + ai
+            xr, xi = (xr + fused(cr, hr, (none - ci) * hi)) + hr, (xi + fused(cr, hi, ci * hr)) + hi
+            ar, ai = fused(cr, ar, (none - ci) * ai) + ar, fused(cr, ai, ci * ar) + ai
         store(state, at + i, xr)
         store(state, at + half + i, xi)
         store(apart, at + i, ar)
@@ -267,14 +267,14 @@ def _advance_both(work, found, state, apart, change, at, own, shape):
 def _advance_kept(work, kept, at_kept, apart, change, at, own, shape):
     """The second half of `_advance_both`, from a state that was kept."""
     half = shape.along.size * LANES
-    scale = spread(work.dtype.type(shape.scale))
+    scale, none = spread(work.dtype.type(shape.scale)), spread(work.dtype.type(0))
     for i in range(0, half, LANES):
         cr, ci = load(change, own + at + i), load(change, own + at + half + i)
         ar, ai = load(apart, at + i), load(apart, at + half + i)
         if shape.real:
             ar, ai = cr * ar + ar, ci * ai + ai
         else:
-            ar, ai = (cr * ar - ci * ai) + ar, (cr * ai + ci * ar) + ai
+            ar, ai = fused(cr, ar, (none - ci) * ai) + ar, fused(cr, ai, ci * ar) + ai
         store(apart, at + i, ar)
         store(apart, at + half + i, ai)
         store(work, i, scale * (load(kept, at_kept + i) + ar))

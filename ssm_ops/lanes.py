@@ -11,9 +11,11 @@ Arrays are flat (one axis); indices count numbers and are not checked.
 from __future__ import annotations
 
 import operator
+import platform
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
@@ -23,6 +25,8 @@ from ssm_ops.compiled import inlined
 LANES = 16
 FUSED = ("contract",)
 INDEX = ir.IntType(32)
+FUSES = platform.machine() in ("aarch64", "arm64") or get_host_cpu_features().get("fma", False)
+"""Whether the processor rounds a product and a sum once."""
 
 
 class Lanes(types.Type):
@@ -63,6 +67,26 @@ def _binary(operation, instruction: str) -> None:
 
 for _operation, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
     _binary(_operation, _instruction)
+
+
+@intrinsic
+def fused(typing, one, other, third):
+    """one * other + third, rounded once, where the processor can; else twice.
+
+    The compiler fuses products and sums as it likes, in two loops differently; where bits must agree, this says which.
+    """
+
+    def generate(context, builder, sig, args):
+        vector = args[0].type
+        if not FUSES:
+            return builder.fadd(builder.fmul(*args[:2]), args[2])
+        letter = "f32" if isinstance(vector.element, ir.FloatType) else "f64"
+        name = f"llvm.fma.v{LANES}{letter}"
+        function = builder.module.globals.get(name)
+        function = function or ir.Function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+        return builder.call(function, args)
+
+    return one(one, other, third), generate
 
 
 @intrinsic

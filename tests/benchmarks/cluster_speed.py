@@ -6,18 +6,11 @@ Run by `make bench`. Prints a line a comparison and writes results/cluster.json 
 from __future__ import annotations
 
 import dataclasses
-import json
-import platform
-import subprocess
-import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
-import xarray as xr
 
 from cluster import Done, Layout, Tally, in_time
 from cluster.cost import moved
@@ -26,7 +19,7 @@ from pipeline.filter import Sequence4D
 from pipeline.volume import cut
 from ssm_ops import Propagator
 from tests.benchmarks.in_memory import InMemory
-from tests.benchmarks.scan_speed import row, table
+from tests.benchmarks.scan_speed import row
 
 HERE = Path(__file__).parent
 ROUNDS = 7

@@ -1,4 +1,4 @@
-"""A worker of the scan command whose frames are in memory and whose results go nowhere: computing and stitching alone."""
+"""A worker of the scan command with frames in memory and results that go nowhere: computing and stitching alone."""
 
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ class Left:
     nbytes: int = 0
 
     def __call__(self, carry):
+        del carry
         return self.carry
 
 
@@ -48,9 +49,7 @@ class InMemory(FilterWorker):
         assert carry is not LATER
         entering = None if carry is None else torch.from_numpy(carry)
         with self.clock("computing"):
-            states, left = scan(
-                x, sequence.transition, boundary=sequence.boundary, carry=entering, backend="spectral"
-            )
+            states, left = scan(x, sequence.transition, boundary=sequence.boundary, carry=entering, backend="spectral")
         yield Left(left.numpy())
         self.last[place] = states[-1].numpy().copy()
         return lambda _: None
@@ -59,10 +58,11 @@ class InMemory(FilterWorker):
         return self.frames[index % 2][:, self.channels]
 
     def _write(self, place, states, leaving):
+        del leaving
         self.last[place] = states[-1].reshape(-1, *self.sequence.grid_shape).copy()
 
     def entering_carry(self, place, point):
-        return None
+        del place, point
 
     def report(self):
         """Seconds by activity since the last report, and the last frames."""
