@@ -54,13 +54,16 @@ def create_volume(
 ) -> None:
     """Creates a volume with the shape, coordinates and attributes of `like`, for `write_frames` to fill.
 
-    Its chunks hold `chunk` frames of `channels` channels, by default of all.
+    Its chunks hold `chunk` frames of `channels` channels, by default of all, compressed as those of `like` if that is a
+    Zarr store of format 3.
     """
     chunks = (chunk, channels or like[DATA].shape[1], *like[DATA].shape[2:])
     data = dask.array.zeros(like[DATA].shape, dtype=dtype, chunks=chunks)
     coordinates = like.drop_vars(DATA).load()  # what stays lazy is not written
     empty = _plain(coordinates.assign({DATA: (AXES, data, like[DATA].attrs)}))
     encoding = {DATA: {"chunks": chunks, "fill_value": np.nan}}
+    if all(isinstance(codec, zarr.abc.codec.Codec) for codec in like[DATA].encoding.get("compressors", [None])):
+        encoding[DATA]["compressors"] = like[DATA].encoding["compressors"]
     aside = _aside(path)
     empty.to_zarr(aside, compute=False, encoding=encoding, consolidated=False, zarr_format=3)
     _reveal(aside, path)

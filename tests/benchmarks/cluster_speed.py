@@ -6,11 +6,20 @@ Run by `make bench`. Prints a line a comparison and writes results/cluster.json 
 from __future__ import annotations
 
 import dataclasses
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
+import zarr
+from zarr.codecs import BloscCodec
 
 from cluster import Done, Layout, Tally, in_time
 from cluster.cost import moved
@@ -97,6 +106,36 @@ def stitched(parts: int, limits: dict[str, float]) -> list[dict]:
 
 def states(sequence: Sequence4D) -> int:
     return sequence.classes(sequence.parts[0]).sent * 8
+
+
+def write_store(path: Path, frames: int, channels: int, side: int, codec: str) -> None:
+    """A store of smooth fields and noise, chunks of 4 MB, written piece by piece."""
+    noise = np.random.default_rng(0)
+    wave = np.sin(np.arange(side) / 7)[:, None] * np.cos(np.arange(side) / 11)
+    chunk = max(1, 2**22 // (4 * channels * side**2))
+    compressor = {"zstd": BloscCodec(cname="zstd", clevel=1), "lz4": BloscCodec(cname="lz4"), "none": None}[codec]
+    array = zarr.create_array(
+        path / "data",
+        shape=(frames, channels, 1, side, side),
+        chunks=(chunk, channels, 1, side, side),
+        dtype="float32",
+        compressors=compressor,
+        dimension_names=("time", "channel", "depth", "height", "width"),
+    )
+    zarr.open_group(path, mode="a")
+    for start in range(0, frames, 64):
+        count = min(64, frames - start)
+        fields = noise.standard_normal((count, channels, 1, side, side), np.float32)
+        array[start : start + count] = np.round(fields + 10 * wave, 2)
+
+
+def once(who: str, source: Path, output: Path, *rest: str) -> tuple[float, float]:
+    """Seconds and peak bytes of one scan in a fresh process."""
+    shutil.rmtree(output, ignore_errors=True)
+    command = [sys.executable, "-m", "tests.benchmarks.filter_once", who, source, output, *rest]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
+    seconds, memory = done.stdout.split()[-2:]
+    return float(seconds), float(memory)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """A scan on three nodes, one of which is removed in the middle: python -m tests.cluster.node_that_goes DIR."""
 
 import sys
+import time
 from pathlib import Path
 
 import ray
@@ -12,12 +13,17 @@ from tests.synthetic import Silent
 from workflows.filtering import run_filter
 
 
+def nap() -> None:
+    time.sleep(3)
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     ray.init(address=cluster.address, logging_level="error", log_to_driver=False)
-    job, seen = filter_job(folder), []
+    naps = {("computing", shard, 1): nap for shard in range(6, 12)}  # longer than it takes to see that a node is gone
+    job, seen = filter_job(folder, naps), []
 
     class Removing(Silent):
         def progress(self, progress):

@@ -1,0 +1,72 @@
+"""One scan of a store in a fresh process: seconds, and the peak of resident memory in bytes; ours, or what people do today.
+
+python -m tests.benchmarks.filter_once ours IN.zarr OUT.zarr [shard] [threads]
+python -m tests.benchmarks.filter_once dask IN.zarr OUT.zarr
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import dask
+import dask.array
+import numpy as np
+import torch
+
+from cluster import LocalExecutor
+from pipeline.filter import FilterJob, FilterSettings
+from ssm_ops import Grid, Propagator
+from tests.benchmarks.peak_memory import peak
+from workflows.filtering import run_filter
+
+BOUNDARY = ("periodic", "periodic", "periodic")
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __getattr__(self, name):
+        return lambda *_: None
+
+
+def ours(source: Path, output: Path, shard: str = "64", threads: str = "2") -> None:
+    settings = FilterSettings(0.1, 0.2, boundary=BOUNDARY)
+    job = FilterJob(settings, source, output, threads=int(threads), shard=int(shard))
+    run_filter(job, LocalExecutor(1), Silent())
+
+
+def with_dask(source: Path, output: Path) -> None:
+    """Whole time series of single channels, each scanned by transforming everything and looping over time."""
+    torch.set_num_threads(1)  # dask has the threads
+    grid = dask.array.from_zarr(source, component="data").shape[3:]
+    a = Propagator(0.1, 0.2).change(Grid(grid, BOUNDARY[1:])).to(torch.complex64)[0] + 1
+
+    def spectral_loop(block: np.ndarray) -> np.ndarray:
+        if 0 in block.shape:
+            return block  # dask tries an empty one
+        offsets = torch.fft.rfftn(torch.from_numpy(np.nan_to_num(block)), dim=(3, 4)).unbind(0)
+        state, states = torch.zeros_like(offsets[0]), []
+        for offset in offsets:
+            state = torch.addcmul(offset, a, state)
+            states.append(state)
+        return torch.fft.irfftn(torch.stack(states), s=grid, dim=(3, 4)).numpy()
+
+    frames = dask.array.from_zarr(source, component="data")
+    series = frames.rechunk({0: -1, 1: 1})
+    states = series.map_blocks(spectral_loop, dtype=np.float32, meta=np.empty((0,) * 5, np.float32))
+    with dask.config.set(scheduler="threads", num_workers=2):
+        dask.array.to_zarr(states.rechunk(frames.chunks), str(output), component="data")
+
+
+def main() -> None:
+    who, source, output, *rest = sys.argv[1:]
+    begun = time.perf_counter()
+    if who == "ours":
+        ours(Path(source), Path(output), *rest)
+    else:
+        with_dask(Path(source), Path(output))
+    print(time.perf_counter() - begun, peak())
+
+
+if __name__ == "__main__":
+    main()
