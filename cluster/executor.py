@@ -35,6 +35,15 @@ class Executor(Protocol):
         """Runs a generator function in one worker and yields what it yields."""
         ...
 
+    def team(
+        self, function: Callable[..., Iterator[Any]], *arguments: Any, data: int, time: int, threads: int
+    ) -> Iterator[Any]:
+        """Runs `function(member, *arguments)`, a generator, in data * time workers that know each other.
+
+        `member` is each one's place among them (`cluster.torch_transport.Member`). Yields what the first one yields.
+        """
+        ...
+
     def describe(self) -> str:
         """A few words: where the work runs."""
         ...
@@ -42,6 +51,9 @@ class Executor(Protocol):
     def close(self) -> None:
         """Ends whatever this executor started."""
         ...
+
+
+CONTINUE = "what was committed stands: run the same command again to continue"
 
 
 class WorkerLost(RuntimeError):

@@ -15,7 +15,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.actor import Worker
-from cluster.executor import WorkerLost
+from cluster.executor import CONTINUE, WorkerLost
 from cluster.resources import ResourceError, Slots, own_cores, plan_slots
 
 START_SECONDS = 120.0
@@ -23,8 +23,6 @@ START_SECONDS = 120.0
 
 REACH_SECONDS = 10.0
 """How long a cluster may take to accept a connection."""
-
-CONTINUE = "what was committed stands: run the same command again to continue"
 
 
 class RayExecutor:
