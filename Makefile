@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECIPE := workflows/recipes/climate_forecast.yaml
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test trials bench lint clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Chronovox needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -19,6 +19,10 @@ demo: $(VENV)/ready
 # Lint, import contracts, tests.
 test: lint
 	$(BIN)/python -m pytest
+
+# What takes too long for every change: training over a mesh of Ray workers, peak memory.
+trials: $(VENV)/ready
+	$(BIN)/python -m pytest -m slow
 
 # How fast the scan is against what a user would write today; writes docs/speed.md. About four minutes.
 bench: $(VENV)/ready

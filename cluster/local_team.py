@@ -19,6 +19,9 @@ import torch.distributed as dist
 from cluster.executor import CONTINUE, WorkerLost
 from cluster.torch_transport import Member
 
+START_SECONDS = 120.0
+"""How long processes may take to meet."""
+
 END_SECONDS = 10.0
 """How long a process may take to end once it was told to."""
 
@@ -59,7 +62,7 @@ def _listen(pipes: list[Connection], seconds: float) -> Iterator[Any]:
     """What the first process yields, until all are done."""
     open_pipes, lost = list(pipes), None
     while open_pipes:
-        limit = seconds + END_SECONDS  # a worker that waited for another says more, so it may speak first
+        limit = seconds + START_SECONDS  # a worker that waited for another says more, so it may speak first
         ready = wait(open_pipes, timeout=REASON_SECONDS if lost else limit)
         if not ready:
             raise lost or WorkerLost(f"no worker said anything for {limit:.0f} s; {CONTINUE}")
@@ -90,7 +93,7 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started it decides
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
-        limit = timedelta(seconds=seconds)
+        limit = timedelta(seconds=max(seconds, START_SECONDS))
         store = dist.FileStore(str(meet), data * time)
         dist.init_process_group("gloo", store=store, rank=rank, world_size=data * time, timeout=limit)
         for item in function(Member.of_mesh(data=data, time=time, seconds=seconds), *arguments):

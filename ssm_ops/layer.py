@@ -90,11 +90,10 @@ class ConvSSM(nn.Module):
 
         carry = yield Affine(power, final)
 
-        gain = self.D.reshape(-1, *[1] * len(grid.shape))
         outputs = []
         for u, x, own in zip(offsets, chunks, steps, strict=True):
             states, carry = scan(u, transition, boundary=boundary, carry=carry, dt=own, backend="spectral")
-            outputs.append(mix(self.C, _real(states)) + gain * x)
+            outputs.append(self.reads(states, x))
         return outputs
 
     def meets(
@@ -114,6 +113,12 @@ class ConvSSM(nn.Module):
         else:
             projections = [self.B * taken(transition, own)[..., None].to(self.B.dtype) for own in steps]
         return transition, [mix(project, x) for project, x in zip(projections, chunks, strict=True)], steps
+
+    def reads(
+        self, states: Inexact[Tensor, "time state *grid"], x: Float[Tensor, "time channel *grid"]
+    ) -> Float[Tensor, "time channel *grid"]:
+        """The outputs C h_t + D x_t, of complex states Re(C h_t) + D x_t."""
+        return mix(self.C, _real(states)) + self.D.reshape(-1, *[1] * (x.ndim - 2)) * x
 
 
 def taken(

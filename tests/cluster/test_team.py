@@ -67,10 +67,15 @@ def test_what_fails_is_told_at_once_and_nobody_is_left(how, error, words):
 
 
 def test_waiting_has_a_limit():
-    with pytest.raises(
-        WorkerLost, match="rank 1 of 2 along time waited for the carry of rank 0: nothing came within 2 s"
-    ):
-        run(team.fails, 0, "sleeps", silence=2.0)
+    words = "rank 1 of 2 along time waited for the carry of rank 0: nothing came within 1 s"
+    with pytest.raises(WorkerLost, match=words):
+        run(team.fails, 0, "sleeps", silence=1.0)
+
+
+@pytest.mark.slow
+def test_waiting_for_a_sum_has_a_limit():
+    with pytest.raises(WorkerLost, match="worker 1 of 2 waited for the sum over all: nothing came within 1 s"):
+        run(team.fails, 0, "misses the sum", silence=1.0)
 
 
 def test_a_run_that_is_dropped_ends_its_workers():
