@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from cluster.actor import Worker
@@ -44,10 +45,16 @@ class LocalExecutor:
         yield from function(*arguments)
 
     def team(
-        self, function: Callable[..., Iterator[Any]], *arguments: Any, data: int, time: int, threads: int
+        self,
+        function: Callable[..., Iterator[Any]],
+        *arguments: Any,
+        data: int,
+        time: int,
+        threads: int,
+        folder: Path,
     ) -> Iterator[Any]:
         """Processes of this machine: workers that wait for each other cannot take turns in one."""
-        del threads
+        del threads, folder
         yield from team_of_processes(function, arguments, data=data, time=time, seconds=self._silence)
 
     def describe(self) -> str:

@@ -1,4 +1,4 @@
-"""The executor on Ray: actors pinned to GPUs or CPU slots in a placement group. The only file that imports Ray."""
+"""The executor on Ray: actors pinned to GPUs or CPU slots in a placement group; see `ray_team.py` for teams."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -16,6 +17,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.actor import Worker
 from cluster.executor import CONTINUE, WorkerLost
+from cluster.ray_team import team_on_ray
 from cluster.resources import ResourceError, Slots, own_cores, plan_slots
 
 START_SECONDS = 120.0
@@ -116,6 +118,28 @@ class RayExecutor:
                     yield _get(reference)
             finally:
                 ray.cancel(items)
+
+    def team(
+        self,
+        function: Callable[..., Iterator[Any]],
+        *arguments: Any,
+        data: int,
+        time: int,
+        threads: int,
+        folder: Path,
+    ) -> Iterator[Any]:
+        self._start(threads * data * time)
+        slots = self._slots(threads, None)
+        if data * time > slots.workers:
+            raise ResourceError(
+                f"training asks for {data} x {time} = {data * time} workers, the cluster has {slots.workers} "
+                f"{'GPUs with a CPU beside them' if slots.gpus else f'slots of {threads} CPUs'}; "
+                "lower data_parallel or time_parallel"
+            )
+        slots = replace(slots, workers=data * time)
+        yield from team_on_ray(
+            function, arguments, data=data, time=time, slots=slots, folder=folder, seconds=self._silence
+        )
 
     def describe(self) -> str:
         return f"Ray at {self._address}" if self._address else "Ray on this machine"

@@ -32,7 +32,7 @@ class TimeChain:
     """
 
     def __init__(self, group: dist.ProcessGroup, *, seconds: float):
-        self._group, self._seconds = group, seconds
+        self._group, self._seconds, self._wire = group, seconds, wire(group)
         self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
 
     def __call__(self, summary: Affine, *, backward: bool = False) -> Tensor | None:
@@ -50,13 +50,13 @@ class TimeChain:
         return carry
 
     def _receive(self, like: Tensor, source: int, what: str) -> Tensor:
-        room = torch.empty(like.shape, dtype=like.dtype, device=wire(self._group, like.device))
+        room = torch.empty(like.shape, dtype=like.dtype, device=self._wire or like.device)
         call = lambda: dist.irecv(as_real(room), group=self._group, group_src=source)  # noqa: E731
         within(self._seconds, call, f"{self._name()} waited for the {what} of rank {source}")
         return room.to(like.device)
 
     def _send(self, carry: Tensor, target: int, what: str) -> None:
-        parcel = carry.detach().to(wire(self._group, carry.device)).resolve_conj().contiguous()
+        parcel = carry.detach().to(self._wire or carry.device).resolve_conj().contiguous()
         call = lambda: dist.isend(as_real(parcel), group=self._group, group_dst=target)  # noqa: E731
         within(self._seconds, call, f"{self._name()} had a {what} for rank {target}")
 
@@ -73,6 +73,7 @@ class Member:
         time_rank, time_size: Its place along time, and how many there are.
         exchange: The ranks of its row.
         seconds: How long the others may be waited for.
+        wire: Where tensors lie that are sent, if not where they are.
     """
 
     data_rank: int
@@ -81,6 +82,7 @@ class Member:
     time_size: int
     exchange: TimeChain
     seconds: float
+    wire: torch.device | None
 
     @staticmethod
     def of_mesh(*, data: int, time: int, seconds: float) -> Member:
@@ -91,7 +93,7 @@ class Member:
         kind = "cuda" if dist.get_backend() == "nccl" else "cpu"
         mesh = init_device_mesh(kind, (data, time), mesh_dim_names=("data", "time"))
         chain = TimeChain(mesh.get_group("time"), seconds=seconds)
-        return Member(mesh.get_local_rank("data"), data, chain.rank, time, chain, seconds)
+        return Member(mesh.get_local_rank("data"), data, chain.rank, time, chain, seconds, wire(None))
 
     def total(self, share: Tensor) -> Tensor:
         """The sum of all workers' shares, the same bits at each of them.
@@ -99,9 +101,10 @@ class Member:
         Raises:
             WorkerLost: A worker is gone, or did not get as far within the time limit.
         """
-        parcel = share.detach().to(wire(None, share.device), copy=True)
+        parcel = share.detach().to(self.wire or share.device, copy=True)
         call = lambda: dist.all_reduce(parcel, async_op=True)  # noqa: E731
-        name = f"worker {dist.get_rank()} of {dist.get_world_size()}"
+        size = self.data_size * self.time_size
+        name = f"worker {self.data_rank * self.time_size + self.time_rank} of {size}"
         within(self.seconds, call, f"{name} waited for the sum over all")
         return parcel.to(share.device)
 
@@ -111,9 +114,9 @@ def as_real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
-def wire(group: dist.ProcessGroup | None, home: torch.device) -> torch.device:
-    """Where tensors lie that the group sends."""
-    return torch.device("cpu") if dist.get_backend(group) == "gloo" else home
+def wire(group: dist.ProcessGroup | None) -> torch.device | None:
+    """Where tensors must lie that the group sends, if it matters."""
+    return torch.device("cpu") if dist.get_backend(group) == "gloo" else None
 
 
 def within(seconds: float, start: Callable[[], Any], what: str) -> None:
@@ -123,9 +126,5 @@ def within(seconds: float, start: Callable[[], Any], what: str) -> None:
         start().wait(timedelta(seconds=seconds))
     except RuntimeError as error:
         waited = time.monotonic() - begun
-        reason = f"nothing came within {seconds:.0f} s" if waited >= 0.9 * seconds else first_line(error)
+        reason = f"nothing came within {seconds:.0f} s" if waited >= 0.9 * seconds else "the connection is gone"
         raise WorkerLost(f"{what}: {reason}; {CONTINUE}") from error
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

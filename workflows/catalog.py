@@ -28,8 +28,16 @@ def on_a_mesh(settings: train.TrainSettings, inputs: dict[str, Path], output: Pa
     if settings.workers == 1:
         yield from executor.stream(train.train, settings, inputs, output, threads=settings.threads)
         return
-    mesh = {"data": settings.data_parallel, "time": settings.time_parallel}
-    yield from executor.team(train.train_as_member, settings, inputs, output, **mesh, threads=settings.threads)
+    yield from executor.team(
+        train.train_as_member,
+        settings,
+        inputs,
+        output,
+        data=settings.data_parallel,
+        time=settings.time_parallel,
+        threads=settings.threads,
+        folder=output,
+    )
 
 
 def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:

@@ -47,6 +47,15 @@ def scans(member, family):
     yield [member.total(share) for share in shares]
 
 
+def everything(member):
+    """Several trials in one team: processes take seconds to start."""
+    yield from tells_its_place(member)
+    for dtype in (torch.float32, torch.complex64, torch.complex128):
+        yield from composes(member, dtype)
+    for family in ("drifting", "pointwise"):
+        yield from scans(member, family)
+
+
 def fails(member, rank, how):
     yield "begun"
     if member.time_rank == rank:

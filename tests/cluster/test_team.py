@@ -1,6 +1,7 @@
 """Teams of processes on this machine: places, exchange, exact gradients; failures are told and nobody is left."""
 
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,7 +16,7 @@ from tests.ssm_ops.cases import inputs, transition
 
 def run(function, *arguments, data=1, time=2, silence=60.0):
     executor = LocalExecutor(silence=silence)
-    return list(executor.team(function, *arguments, data=data, time=time, threads=1))
+    return list(executor.team(function, *arguments, data=data, time=time, threads=1, folder=Path()))
 
 
 def children():
@@ -24,17 +25,8 @@ def children():
     ]
 
 
-def everything(member):
-    """Several trials in one team: processes take seconds to start."""
-    yield from team.tells_its_place(member)
-    for dtype in (torch.float32, torch.complex64, torch.complex128):
-        yield from team.composes(member, dtype)
-    for family in ("drifting", "pointwise"):
-        yield from team.scans(member, family)
-
-
 def test_three_along_time():
-    place, total, *rest = run(everything, time=3)
+    place, total, *rest = run(team.everything, time=3)
     assert place == (0, 1, 0, 3)
     assert total == [3.0, 3.0, 10101.0]
     for forward, backward in zip(rest[:6:2], rest[1:6:2], strict=True):
@@ -80,7 +72,7 @@ def test_waiting_for_a_sum_has_a_limit():
 
 def test_a_run_that_is_dropped_ends_its_workers():
     before = children()
-    running = LocalExecutor(silence=60.0).team(team.counts_for_ever, data=2, time=1, threads=1)
+    running = LocalExecutor(silence=60.0).team(team.counts_for_ever, data=2, time=1, threads=1, folder=Path())
     pid, size = next(running)
     assert size == 2
     assert psutil.pid_exists(pid)
