@@ -44,9 +44,6 @@ class Mailbox:
     async def take(self) -> tuple[str, Any]:
         return await self._items.get()
 
-    async def rest(self) -> list[tuple[str, Any]]:
-        return [self._items.get_nowait() for _ in range(self._items.qsize())]
-
 
 def team_on_ray(
     function: Callable[..., Iterator[Any]],
@@ -70,10 +67,10 @@ def team_on_ray(
     fit = ray.remote(max_calls=1)(_fit).options(num_cpus=0, max_retries=0)  # its process ends, and all it owns
     running = fit.remote(function, arguments, data, time, slots, str(folder), seconds, mailbox)
     try:
-        begun, lost, next_item = False, None, mailbox.take.remote()
+        begun, failure, waiting = False, None, [mailbox.take.remote(), running]
         while True:
             limit = seconds + START_SECONDS if begun else START_SECONDS
-            done, _ = ray.wait([next_item, running], num_returns=1, timeout=limit)
+            done, _ = ray.wait(waiting, num_returns=1, timeout=limit)
             if not done and not begun:
                 raise ResourceError(
                     f"{slots.workers} workers of {slots.cpus} CPUs and {slots.gpus} GPUs found no place within "
@@ -81,39 +78,34 @@ def team_on_ray(
                 )
             if not done:
                 raise WorkerLost(f"no worker said anything for {limit:.0f} s; {CONTINUE}")
-            if next_item not in done:
+            if done == [running]:
+                waiting.remove(running)
+                mailbox.put.remote("end", None)  # behind all that the workers said
+                continue
+            kind, what = ray.get(waiting[0])
+            if kind == "end":
                 break
-            kind, what = ray.get(next_item)
-            begun, next_item = True, mailbox.take.remote()
+            begun, waiting[0] = True, mailbox.take.remote()
             if kind == "item":
                 yield what
-            elif kind == "failed":
-                lost = _worse(lost, what)
-        ray.cancel(next_item)
-        for kind, what in ray.get(mailbox.rest.remote(), timeout=END_SECONDS):
-            if kind == "item":
-                yield what
-            elif kind == "failed":
-                lost = _worse(lost, what)
-        _outcome(running, lost)
+            elif kind == "failed" and (failure is None or isinstance(failure, WorkerLost)):
+                failure = what  # who lost a neighbour did not fail first
+        _outcome(running, begun, failure)
     finally:
         _end(running)
         ray.kill(mailbox)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _worse(one: Exception | None, other: Exception) -> Exception:
-    """Of two failures the one to tell: who lost a neighbour did not fail first."""
-    return other if one is None or (isinstance(one, WorkerLost) and not isinstance(other, WorkerLost)) else one
-
-
-def _outcome(running: ray.ObjectRef, failure: Exception | None) -> None:
+def _outcome(running: ray.ObjectRef, begun: bool, failure: Exception | None) -> None:
     """Raises what made the run fail, if it did."""
     try:
         ray.get(running, timeout=END_SECONDS)
     except RayError as error:
         if failure is not None:
             raise failure from error
+        if not begun:
+            raise RuntimeError(f"the workers could not start: {error}") from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise WorkerLost(f"a worker was lost: {reason}; {CONTINUE}") from error
 

@@ -51,14 +51,14 @@ class TimeChain:
 
     def _receive(self, like: Tensor, source: int, what: str) -> Tensor:
         room = torch.empty(like.shape, dtype=like.dtype, device=self._wire or like.device)
-        call = lambda: dist.irecv(as_real(room), group=self._group, group_src=source)  # noqa: E731
-        within(self._seconds, call, f"{self._name()} waited for the {what} of rank {source}")
+        what = f"{self._name()} waited for the {what} of rank {source}"
+        within(self._seconds, lambda: dist.irecv(as_real(room), group=self._group, group_src=source), what)
         return room.to(like.device)
 
     def _send(self, carry: Tensor, target: int, what: str) -> None:
         parcel = carry.detach().to(self._wire or carry.device).resolve_conj().contiguous()
-        call = lambda: dist.isend(as_real(parcel), group=self._group, group_dst=target)  # noqa: E731
-        within(self._seconds, call, f"{self._name()} had a {what} for rank {target}")
+        what = f"{self._name()} had a {what} for rank {target}"
+        within(self._seconds, lambda: dist.isend(as_real(parcel), group=self._group, group_dst=target), what)
 
     def _name(self) -> str:
         return f"rank {self.rank} of {self.size} along time"
@@ -102,10 +102,9 @@ class Member:
             WorkerLost: A worker is gone, or did not get as far within the time limit.
         """
         parcel = share.detach().to(self.wire or share.device, copy=True)
-        call = lambda: dist.all_reduce(parcel, async_op=True)  # noqa: E731
         size = self.data_size * self.time_size
         name = f"worker {self.data_rank * self.time_size + self.time_rank} of {size}"
-        within(self.seconds, call, f"{name} waited for the sum over all")
+        within(self.seconds, lambda: dist.all_reduce(parcel, async_op=True), f"{name} waited for the sum over all")
         return parcel.to(share.device)
 
 

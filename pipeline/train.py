@@ -191,7 +191,8 @@ class Training:
     def reached(self) -> Checkpoint | None:
         """The newest checkpoint, the one that the first worker finds once it is alone with the folder."""
         newest = checkpoint.latest(self.output) if leads(self.member) else None
-        step = self.member.total(torch.tensor(0 if newest is None else newest.step + 1)).item() - 1
+        following = torch.tensor(0 if newest is None else newest.step + 1, device=self.device)
+        step = self.member.total(following).item() - 1
         return checkpoint.of_step(self.output, step) if newest is None and step >= 0 else newest
 
     def keep(self, loss: float) -> None:
