@@ -49,8 +49,8 @@ class TrainSettings(Settings):
         seed: Of the initial weights and of the windows.
         threads: CPU threads. Sums depend on it to the last bit, so it is a setting and not a property of the machine.
         recompute: Frames of a chunk, for windows whose activations do not fit a worker's memory: the backward pass
-            computes each chunk again from the carries that enter it. Gradients are the same to round-off; a step takes
-            longer. By default all is held.
+            computes each chunk again from the carries that enter it. Gradients are the same to round-off. By default
+            all is held.
         truncate: Chunks of `recompute` frames after which the gradient is cut, while the carries go on. An
             approximation, off by default.
         data_parallel: Workers between which the windows of a step are divided. As `threads`, this and the next change
