@@ -1,8 +1,28 @@
 """Where it happens: workers, and the carries that pass between them. Knows calls and carries, no volumes."""
 
+from cluster.actor import Done, Tally
 from cluster.executor import Executor, Group
+from cluster.layout import Layout, in_time, lay_out
 from cluster.local import LocalExecutor
+from cluster.mail import WorkerLost
 from cluster.resources import ResourceError
-from cluster.waves import run_waves
+from cluster.walk import Job, Lost, Started, walk_all
+from ssm_ops.carry import Place
 
-__all__ = ["Executor", "Group", "LocalExecutor", "ResourceError", "run_waves"]
+__all__ = [
+    "Done",
+    "Executor",
+    "Group",
+    "Job",
+    "Layout",
+    "LocalExecutor",
+    "Lost",
+    "Place",
+    "ResourceError",
+    "Started",
+    "Tally",
+    "WorkerLost",
+    "in_time",
+    "lay_out",
+    "walk_all",
+]

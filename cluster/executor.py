@@ -7,29 +7,38 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-Future = Any
-"""The answer of a call, perhaps not there yet. Pass it on as an argument; only `Group.wait` looks inside."""
+from cluster.actor import Done, Owner, Tally
+from cluster.cost import Hop
+from cluster.layout import Layout
 
 
 class Group(Protocol):
-    """The workers of a stage. Calls to one worker run in the order they were made."""
+    """The workers of a stage."""
 
     size: int
 
-    def call(self, worker: int, method: str, *arguments: Any) -> Future:
-        """Starts a method of one worker; arguments may be futures of other workers' calls."""
+    def hop(self, size: int) -> Hop:
+        """What a message from one worker to another costs, measured with few bytes and with `size`."""
         ...
 
-    def wait(self, futures: list[Future]) -> list[Any]:
-        """The answers. Raises what a call raised; `WorkerLost` if a worker is gone or silent for too long."""
+    def walk(self, layout: Layout, exchange: str) -> Iterator[Done | Tally]:
+        """All workers walk their shards; yields each shard that is done and safe, and each worker that has finished.
+
+        Raises what a worker raised, with the shard in a note; `WorkerLost` if one is gone or silent for too long.
+        """
         ...
 
 
 class Executor(Protocol):
     """Starts workers and single tasks, and ends them."""
 
-    def group(self, make: Callable[[], Any], *, threads: int, most: int) -> AbstractContextManager[Group]:
-        """At most `most` workers, each owning what `make()` builds, each with `threads` CPU threads or one GPU."""
+    def group(
+        self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False
+    ) -> AbstractContextManager[Group]:
+        """At most `most` workers, each owning what `make()` builds, each with `threads` CPU threads or one GPU.
+
+        With `fewer`, fewer workers than were asked for will do: a node may have gone since.
+        """
         ...
 
     def stream(self, function: Callable[..., Iterator[Any]], *arguments: Any, threads: int) -> Iterator[Any]:
@@ -59,10 +68,3 @@ class Executor(Protocol):
     def close(self) -> None:
         """Ends whatever this executor started."""
         ...
-
-
-CONTINUE = "what was committed stands: run the same command again to continue"
-
-
-class WorkerLost(RuntimeError):
-    """A worker died or fell silent; what was committed stands, and the same command continues from there."""

@@ -7,21 +7,47 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cluster.actor import Worker
+from cluster.actor import Done, Owner, Tally, Waiting, Worker
+from cluster.cost import Hop
+from cluster.layout import Layout
 from cluster.local_team import team_of_processes
+
+PATIENCE = 600.0
+"""Seconds that a written shard may take to be safe."""
 
 
 class LocalGroup:
-    """Workers as plain objects; a call is made at once and its future is its answer."""
+    """Workers as plain objects, which take turns."""
 
     def __init__(self, workers: list[Worker]):
         self._workers, self.size = workers, len(workers)
 
-    def call(self, worker: int, method: str, *arguments: Any) -> Any:
-        return getattr(self._workers[worker], method)(*arguments)
+    def hop(self, size: int) -> Hop:
+        del size
+        return Hop(0.0, float("inf"))
 
-    def wait(self, futures: list[Any]) -> list[Any]:
-        return futures
+    def walk(self, layout: Layout, exchange: str) -> Iterator[Done | Tally]:
+        def deliver(to: int, key: Any, value: Any) -> None:
+            self._workers[to].mail.put(key, value)
+
+        walks = [worker.walk(layout, exchange, deliver, seconds=PATIENCE) for worker in self._workers[: layout.workers]]
+        alive = dict(enumerate(walks))
+        while alive:
+            waiting = {}
+            for rank, walk in list(alive.items()):
+                for event in walk:
+                    if not isinstance(event, Waiting):
+                        yield event
+                    elif not self._can_go_on(rank, event):
+                        waiting[rank] = event
+                        break  # another worker's turn
+                else:
+                    del alive[rank]
+            if alive and not any(self._can_go_on(rank, event) for rank, event in waiting.items()):
+                raise RuntimeError(f"every worker waits for a message that none will send: {waiting}; this is a bug")
+
+    def _can_go_on(self, rank: int, waiting: Waiting) -> bool:
+        return any(self._workers[rank].mail.here(key) for key in waiting.keys)
 
 
 class LocalExecutor:
@@ -36,9 +62,14 @@ class LocalExecutor:
         self._workers, self._silence = workers or 1, silence
 
     @contextmanager
-    def group(self, make: Callable[[], Any], *, threads: int, most: int) -> Iterator[LocalGroup]:
-        del threads
-        yield LocalGroup([Worker(make) for _ in range(min(self._workers, most))])
+    def group(self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False) -> Iterator[LocalGroup]:
+        del threads, fewer
+        workers = [Worker(make, rank) for rank in range(min(self._workers, most))]
+        try:
+            yield LocalGroup(workers)
+        finally:
+            for worker in workers:
+                worker.owner.close()
 
     def stream(self, function: Callable[..., Iterator[Any]], *arguments: Any, threads: int) -> Iterator[Any]:
         del threads

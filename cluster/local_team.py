@@ -16,7 +16,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from cluster.executor import CONTINUE, WorkerLost
+from cluster.mail import CONTINUE, WorkerLost
 from cluster.torch_transport import Member
 
 START_SECONDS = 120.0

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from cluster.actor import Worker
-from cluster.executor import CONTINUE, WorkerLost
+from cluster.actor import Done, Owner, Tally, Waiting, Worker
+from cluster.cost import Hop
+from cluster.layout import Layout
+from cluster.mail import CONTINUE, Key, WorkerLost
 from cluster.ray_team import team_on_ray
 from cluster.resources import ResourceError, Slots, own_cores, plan_slots
+from ssm_ops.carry import Place
 
 START_SECONDS = 120.0
 """How long workers may wait for their places."""
 
 REACH_SECONDS = 10.0
 """How long a cluster may take to accept a connection."""
+
+END_SECONDS = 10.0
+"""How long we wait to see that workers are gone."""
+
+HOP_TRIALS, HOP_BYTES = 5, 2**22
+"""How often a message is timed, and the size of the largest."""
 
 
 class RayExecutor:
@@ -49,6 +62,7 @@ class RayExecutor:
         self.close()
         room = max(own_cores(), room)
         self._guest = ray.is_initialized()
+        terminate = signal.getsignal(signal.SIGTERM)
         if self._guest:
             pass  # the caller's own connection: used, and left as it is
         elif self._address is None:
@@ -61,6 +75,8 @@ class RayExecutor:
                 ray.init(address=self._address, logging_level="error", log_to_driver=False)
             except (ConnectionError, TimeoutError, ValueError) as error:
                 raise ResourceError(f"no Ray cluster answers at {self._address}: {error}") from error
+        if callable(terminate) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminate)  # Ray's would print a stack of its own
         self._room = room
 
     def _slots(self, threads: int, workers: int | None) -> Slots:
@@ -69,8 +85,13 @@ class RayExecutor:
         return plan_slots(nodes, threads=threads, workers=workers)
 
     @contextmanager
-    def group(self, make: Callable[[], Any], *, threads: int, most: int) -> Iterator[RayGroup]:
-        slots = self._slots(threads, self._workers)
+    def group(self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False) -> Iterator[RayGroup]:
+        try:
+            slots = self._slots(threads, self._workers)
+        except ResourceError:
+            if not fewer:
+                raise
+            slots = self._slots(threads, None)
         slots = replace(slots, workers=min(slots.workers, most))
         actors = []
         with self._placed(slots) as placement:
@@ -78,11 +99,13 @@ class RayExecutor:
                 for number in range(slots.workers):
                     strategy = PlacementGroupSchedulingStrategy(placement, placement_group_bundle_index=number)
                     options = {"num_cpus": slots.cpus, "num_gpus": slots.gpus, "scheduling_strategy": strategy}
-                    actors.append(ray.remote(Worker).options(**options, max_restarts=0).remote(make))
+                    actor = ray.remote(concurrency_groups={"mail": 1})(RayWorker).options(**options, max_restarts=0)
+                    actors.append(actor.remote(make, number, self._silence))
                 yield RayGroup(actors, self._silence)
             finally:
                 for actor in actors:
                     ray.kill(actor)
+                _await_end(actors)
 
     @contextmanager
     def _placed(self, slots: Slots) -> Iterator[PlacementGroup]:
@@ -168,23 +191,92 @@ def refuse_unreachable(address: str) -> None:
         ) from error
 
 
+class RayWorker:
+    """A worker as a Ray actor: one thread walks, another one takes in what other workers send."""
+
+    def __init__(self, make: Callable[[], Owner], rank: int, silence: float):
+        self._worker, self._silence = Worker(make, rank), silence
+
+    @ray.method(concurrency_group="mail")
+    def deliver(self, key: Key, value: Any) -> None:
+        """Takes a message; a carry lies in the object store until it is here, never with the driver."""
+        self._worker.mail.put(key, value)
+
+    def walk(self, peers: list, layout: Layout, exchange: str) -> Iterator[Done | Tally]:
+        def deliver(to: int, key: Key, value: Any) -> None:
+            peers[to].deliver.remote(key, value)
+
+        for event in self._worker.walk(layout, exchange, deliver, seconds=self._silence):
+            if isinstance(event, Waiting):
+                self._worker.mail.wait(event.keys, self._silence, lambda keys=event.keys: _in_words(keys, layout))
+            else:
+                yield event
+
+    def hop(self, peer: Any, size: int) -> Hop:
+        """Times messages of few bytes and of `size` to another worker and back."""
+        seconds = []
+        for count in (8, max(size, 8)):
+            times = []
+            for _ in range(HOP_TRIALS):
+                value, begun = np.zeros(count, np.uint8), time.perf_counter()
+                ray.get(peer.deliver.remote(("hop",), value), timeout=self._silence)
+                times.append(time.perf_counter() - begun)
+            seconds.append(min(times))
+        slower = max(seconds[1] - seconds[0], 1e-9)
+        return Hop(seconds[0], max(size, 8) / slower)
+
+    def end(self) -> None:
+        """Ends what the owner started."""
+        self._worker.owner.close()
+
+
+def _in_words(keys: tuple[Key, ...], layout: Layout) -> str:
+    """What messages are about and who should send them."""
+    place = next(part for part in keys[0] if isinstance(part, Place))
+    before = Place(place.strand, place.index - 1)
+    sender = f"worker {layout.owner(before)}" if not layout.is_first(place) else "the store"
+    return f"the carry that enters shard {place.index} of strand {place.strand} from {sender}"
+
+
 class RayGroup:
-    """Workers as Ray actors; futures are object references, so a carry moves from actor to actor."""
+    """Workers as Ray actors. The driver hears which shards are done; carries go from actor to actor."""
 
     def __init__(self, actors: list, silence: float):
         self._actors, self._silence, self.size = actors, silence, len(actors)
 
-    def call(self, worker: int, method: str, *arguments: Any) -> ray.ObjectRef:
-        return getattr(self._actors[worker], method).remote(*arguments)
+    def hop(self, size: int) -> Hop:
+        if self.size == 1:
+            return Hop(0.0, float("inf"))
+        measured = self._actors[0].hop.remote(self._actors[1], min(size, HOP_BYTES))
+        ready, _ = ray.wait([measured], timeout=self._silence)
+        if not ready:
+            raise WorkerLost(f"no worker answered for {self._silence:.0f} s; {CONTINUE}")
+        return _get(measured)
 
-    def wait(self, futures: list[ray.ObjectRef]) -> list[Any]:
-        """The answers in order; each that arrives starts the time limit anew."""
-        pending = list(dict.fromkeys(futures))
-        while pending:
-            done, pending = ray.wait(pending, num_returns=1, timeout=self._silence, fetch_local=False)
-            if not done:
-                raise WorkerLost(f"no worker gave an answer for {self._silence:.0f} s; {CONTINUE}")
-        return [_get(future) for future in futures]
+    def walk(self, layout: Layout, exchange: str) -> Iterator[Done | Tally]:
+        walks = [
+            actor.walk.options(num_returns="streaming").remote(self._actors, layout, exchange)
+            for actor in self._actors[: layout.workers]
+        ]
+        while walks:
+            ready, _ = ray.wait(walks, timeout=self._silence)
+            if not ready:
+                raise WorkerLost(f"no worker finished a shard for {self._silence:.0f} s; {CONTINUE}")
+            for one in ready:
+                try:
+                    reference = next(one)
+                except StopIteration:
+                    walks.remove(one)
+                    continue
+                yield _get(reference)
+
+
+def _await_end(actors: list) -> None:
+    """Returns when the actors are gone, and so what they held."""
+    deadline = time.monotonic() + END_SECONDS
+    for actor in actors:
+        with suppress(RayError):
+            ray.get(actor.__ray_ready__.remote(), timeout=max(0.1, deadline - time.monotonic()))
 
 
 def _items(function: Callable[..., Iterator[Any]], arguments: tuple) -> Iterator[Any]:

@@ -19,7 +19,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError, TaskCancelledError
 
-from cluster.executor import CONTINUE, WorkerLost
+from cluster.mail import CONTINUE, WorkerLost
 from cluster.resources import ResourceError, Slots
 
 START_SECONDS = 120.0

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 
-from cluster.executor import CONTINUE, WorkerLost
+from cluster.mail import CONTINUE, WorkerLost
 from ssm_ops import Affine
 
 

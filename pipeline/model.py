@@ -6,10 +6,11 @@ constant to all frames adds it to the forecast: a climate warmer than any in tra
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -121,6 +122,19 @@ class Forecaster(nn.Module):
         forecasts = [x + self.decoder(y) for x, y in zip(frames, stream, strict=True)]
         return [forecast.reshape(chunk.shape) for forecast, chunk in zip(forecasts, chunks, strict=True)]
 
+    def power(self, point: int, shape: tuple[int, int, int], span: int) -> float | Shaped[Tensor, "state *spectrum"]:
+        """What a run of time leaves of the carry of an exchange point, on (depth, height, width); the transition that a
+        summary with that span has. Of a model whose input chooses no steps."""
+        return 0.0 if point == 0 else self.blocks[point - 1].ssm.power(self._grid(shape), self.boundary, span)
+
+    def carry_bytes(self, shape: tuple[int, int, int]) -> list[int]:
+        """Bytes of the carry of each exchange point, on (depth, height, width)."""
+        frame = self.volume_channels * math.prod(shape) * self.encoder.weight.dtype.itemsize
+        return [frame, *(block.ssm.carry_bytes(self._grid(shape), self.boundary) for block in self.blocks)]
+
+    def _grid(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
+        return shape[1:] if self.depth == 1 else shape
+
     def forward(
         self, frames: Float[Tensor, "time channel depth height width"], carries: list[Carry] | None = None
     ) -> tuple[Float[Tensor, "time channel depth height width"], list[Carry]]:
@@ -210,7 +224,7 @@ def gated(value: Tensor, gate: Tensor) -> Tensor:
 
 def differences(chunks: Chunks) -> Program[Chunks]:
     """x_t - x_{t-1} over consecutive chunks. The frame before the shard is a carry with transition 0."""
-    previous = yield Affine(0.0, chunks[-1][-1])
+    previous = yield Affine(0.0, chunks[-1][-1], sum(len(chunk) for chunk in chunks))
     previous = chunks[0][0] if previous is None else previous
     result = []
     for chunk in chunks:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` steps, with a short note (`loss 0.61`)."""
+    """`done` of `total` steps, with a short note (`loss 0.61`), and perhaps a line that is to stay on the screen."""
 
     done: int
     total: int
     note: str = ""
+    line: str = ""
 
 
 Steps = Iterator[Progress]

@@ -25,9 +25,14 @@ def open_volume(path: Path, group: str | None = None, *, chunked: bool = False) 
     return xr.open_zarr(path, group=group, consolidated=False, chunks={} if chunked else None, **DECODE)
 
 
-def read_frames(path: Path, group: str | None, start: int, stop: int) -> np.ndarray:
+def open_undecoded(path: Path) -> xr.Dataset:
+    """What is in a store as it is there: numbers, not times. Lazy."""
+    return xr.open_zarr(path, consolidated=False, chunks=None, decode_cf=False)
+
+
+def read_frames(path: Path, group: str | None, start: int, stop: int, channels: slice = slice(None)) -> np.ndarray:
     """Frames [start, stop) of a volume, (time, channel, depth, height, width), in memory."""
-    return zarr.open_array(path, path=f"{group}/{DATA}" if group else DATA, mode="r")[start:stop]
+    return zarr.open_array(path, path=f"{group}/{DATA}" if group else DATA, mode="r")[start:stop, channels]
 
 
 def write_volume(volumes: dict[str | None, xr.Dataset], path: Path, chunk: dict[str | None, int]) -> None:
@@ -44,27 +49,34 @@ def write_volume(volumes: dict[str | None, xr.Dataset], path: Path, chunk: dict[
     _reveal(aside, path)
 
 
-def create_volume(like: xr.Dataset, path: Path, chunk: int) -> None:
-    """Creates a float32 volume with the shape, coordinates and attributes of `like`, for `write_frames` to fill."""
-    data = dask.array.zeros(like[DATA].shape, dtype=np.float32, chunks=(chunk, *like[DATA].shape[1:]))
+def create_volume(
+    like: xr.Dataset, path: Path, chunk: int, *, channels: int | None = None, dtype: np.dtype | type = np.float32
+) -> None:
+    """Creates a volume with the shape, coordinates and attributes of `like`, for `write_frames` to fill.
+
+    Its chunks hold `chunk` frames of `channels` channels, by default of all.
+    """
+    chunks = (chunk, channels or like[DATA].shape[1], *like[DATA].shape[2:])
+    data = dask.array.zeros(like[DATA].shape, dtype=dtype, chunks=chunks)
     coordinates = like.drop_vars(DATA).load()  # what stays lazy is not written
     empty = _plain(coordinates.assign({DATA: (AXES, data, like[DATA].attrs)}))
-    encoding = {DATA: {"chunks": (chunk, *data.shape[1:]), "fill_value": np.nan}}
+    encoding = {DATA: {"chunks": chunks, "fill_value": np.nan}}
     aside = _aside(path)
     empty.to_zarr(aside, compute=False, encoding=encoding, consolidated=False, zarr_format=3)
     _reveal(aside, path)
 
 
-def write_frames(path: Path, start: int, frames: np.ndarray) -> None:
-    """Writes whole chunks of the volume at `path`, from frame `start` on, in the volume's own type."""
+def write_frames(path: Path, start: int, frames: np.ndarray, channel: int = 0) -> None:
+    """Writes whole chunks of the volume at `path`, from frame `start` and `channel` on, in the volume's own type."""
     array = zarr.open_array(path, path=DATA, mode="r+")
-    chunk, stop = array.chunks[0], start + len(frames)
-    if start % chunk or (stop % chunk and stop != array.shape[0]):
-        raise ValueError(
-            f"frames {start}..{stop} do not fill whole chunks of {chunk} frames of {path}; "
-            f"a chunk has one writer, cut shards at multiples of {chunk}"
-        )
-    array[start:stop] = frames.astype(array.dtype)
+    for axis, (what, first) in enumerate((("frames", start), ("channels", channel))):
+        chunk, stop = array.chunks[axis], first + frames.shape[axis]
+        if first % chunk or (stop % chunk and stop != array.shape[axis]):
+            raise ValueError(
+                f"{what} {first}..{stop} do not fill whole chunks of {chunk} {what} of {path}; "
+                f"a chunk has one writer, cut shards at multiples of {chunk}"
+            )
+    array[start : start + len(frames), channel : channel + frames.shape[1]] = frames.astype(array.dtype, copy=False)
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], attributes: dict) -> None:
@@ -93,6 +105,12 @@ def read_attributes(path: Path) -> dict:
     return dict(zarr.open_group(path, mode="r").attrs)
 
 
+def make_groups(path: Path, names: list[str]) -> None:
+    """Makes an empty group at `path`, and in it one of each name, unless they are there."""
+    for group in (path, *(path / name for name in names)):
+        zarr.open_group(group, mode="a", zarr_format=3)
+
+
 def is_store(path: Path) -> bool:
     """Whether a Zarr store lies at `path`."""
     return (path / "zarr.json").is_file()
@@ -105,9 +123,11 @@ def groups(path: Path) -> list[str]:
 
 def _plain(volume: xr.Dataset) -> xr.Dataset:
     """The volume without the encodings of the file it came from, but for the units and calendar of its times."""
-    kept = {key: value for key, value in volume["time"].encoding.items() if key in ("units", "calendar")}
+    times = volume.coords["time"].encoding if "time" in volume.coords else {}
+    kept = {key: value for key, value in times.items() if key in ("units", "calendar")}
     volume = volume.drop_encoding()
-    volume["time"].encoding.update(kept)
+    if kept:
+        volume["time"].encoding.update(kept)
     return volume
 
 

@@ -13,11 +13,14 @@ class Affine:
 
     The summary of a chunk or shard of time is such a map: `transition` is a^length, `offset` the final state of the
     scan from zero. Composition is associative and not commutative; that is all that a parallel scan needs.
-    `transition` and `offset` may be anything with `*` and `+`: spectra (elementwise), scalars, matrices.
+    `transition` and `offset` may be anything with `*` and `+`: spectra (elementwise), scalars, matrices. `span` is the
+    time between the two states where the transition depends on nothing else, so that whoever knows the transition of
+    one step need not be sent that of many.
     """
 
     transition: Any
     offset: Any
+    span: Any = None
 
     def __call__(self, carry: Any) -> Any:
         """The state after this run of time, from the state before it (`None`: nothing came before, state zero)."""
@@ -29,7 +32,8 @@ class Affine:
         """The map of this run of time followed by `later`."""
         if self is IDENTITY or later is IDENTITY:
             return later if self is IDENTITY else self
-        return Affine(later.transition * self.transition, later.transition * self.offset + later.offset)
+        span = None if self.span is None or later.span is None else self.span + later.span
+        return Affine(later.transition * self.transition, later.transition * self.offset + later.offset, span)
 
     def power(self, times: int) -> Affine:
         """This map `times` times in a row, by repeated squaring; the identity for 0.

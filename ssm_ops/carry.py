@@ -9,11 +9,15 @@ the carry entering that shard; everything else stays local:
 
 Who answers is not the program's business: `LocalExchange` answers from the previous shard of the same process, the
 package `cluster` answers from the worker that owns the previous shard.
+
+A program that could do better with the carry at hand may `yield ASK` first. It is sent the carry if that is here, else
+`LATER`. Then it yields its summary as ever; the answer is the carry, the same one if it knew it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from ssm_ops.affine import Affine
@@ -21,8 +25,22 @@ from ssm_ops.affine import Affine
 Carry = Any
 """A state crossing a border of time: an array, or `None` where nothing came before (state zero)."""
 
+ASK = object()
+"""Yielded before a summary: is the carry here?"""
+
+LATER = object()
+"""The answer that it is not."""
+
 Result = TypeVar("Result")
-Program = Generator[Affine, Carry, Result]
+Program = Generator[Any, Carry, Result]
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """One shard of one strand, a sequence that depends on no other."""
+
+    strand: int
+    index: int
 
 
 @runtime_checkable
@@ -45,10 +63,14 @@ class LocalExchange:
         self._leaving: list[Carry] = []
 
     def __call__(self, summary: Affine) -> Carry:
-        point = len(self._leaving)
-        carry = self._entering[point] if point < len(self._entering) else None
+        carry = self.known()
         self._leaving.append(summary(carry))
         return carry
+
+    def known(self) -> Carry:
+        """The carry that enters at the next exchange point: here it always is."""
+        point = len(self._leaving)
+        return self._entering[point] if point < len(self._entering) else None
 
     def next_shard(self) -> list[Carry]:
         """Ends a shard: what left it enters the next one. Returns those carries, one for each exchange point."""
@@ -57,10 +79,11 @@ class LocalExchange:
 
 
 def drive(program: Program[Result], exchange: CarryExchange) -> Result:
-    """Runs a program to its end, answering each of its summaries by `exchange`."""
+    """Runs a program to its end, answering each of its summaries by `exchange`; and its questions, where that can."""
+    known = getattr(exchange, "known", lambda: LATER)
     try:
-        summary = next(program)
+        said = next(program)
         while True:
-            summary = program.send(exchange(summary))
+            said = program.send(known() if said is ASK else exchange(said))
     except StopIteration as stop:
         return stop.value

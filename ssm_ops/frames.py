@@ -114,12 +114,13 @@ def lanes_size(shape: Geometry) -> int:
 
 
 @compiled
-def forward(frames, inputs, outputs, state, change, which, kept, shape, work, middle):
+def forward(frames, inputs, outputs, state, apart, change, which, kept, shape, work, middle):
     """Walks so many frames: state = state + change state + input, in lanes.
 
     `inputs` and `outputs` are a flat array, the index of the first frame and the distance of frames. The states' fields
     are written to `outputs` and their spectra to `kept`, unless these are empty. `change` is a - 1, one or several
-    behind each other; `which` says which is a frame's.
+    behind each other; `which` says which is a frame's. Unless it is empty, `apart` is a second state that takes no
+    inputs and is added to the first one's fields: bit for bit what `finish` makes of `kept`.
     """
     source, start, step = inputs
     target, to, stride = outputs
@@ -132,7 +133,10 @@ def forward(frames, inputs, outputs, state, change, which, kept, shape, work, mi
             for b in range(shape.blocks):
                 at = (p * shape.blocks + b) * unit
                 found = _block_in(middle, p, b, shape, work)
-                _advance(work, found, state, change, at, own, shape)
+                if apart.shape[0] > 0:
+                    _advance_both(work, found, state, apart, change, at, own, shape)
+                else:
+                    _advance(work, found, state, change, at, own, shape)
                 if kept.shape[0] > 0:
                     for i in range(at, at + unit, LANES):
                         store(kept, t * size + i, load(state, i))
@@ -142,6 +146,28 @@ def forward(frames, inputs, outputs, state, change, which, kept, shape, work, mi
                 _rows_out(target, to + t * stride, p, shape, work, middle)
         if target.shape[0] > 0:
             _planes_out(target, to + t * stride, shape, work, middle)
+
+
+@compiled
+def finish(frames, outputs, apart, change, which, kept, shape, work, middle):
+    """The fields of the states that `forward` kept, with those of `apart`, which moves on without inputs."""
+    target, to, stride = outputs
+    half = shape.along.size * LANES
+    size, unit = shape.kept_planes * shape.blocks * 2 * half, 2 * half
+    scale = spread(work.dtype.type(shape.scale))
+    for t in range(frames):
+        own = which[t] * size
+        for p in range(shape.kept_planes):
+            for b in range(shape.blocks):
+                at = (p * shape.blocks + b) * unit
+                if apart.shape[0] > 0:
+                    _advance_kept(work, kept, t * size + at, apart, change, at, own, shape)
+                else:
+                    for i in range(0, unit, LANES):
+                        store(work, i, scale * load(kept, t * size + at + i))
+                _block_out(middle, p, b, shape, work)
+            _rows_out(target, to + t * stride, p, shape, work, middle)
+        _planes_out(target, to + t * stride, shape, work, middle)
 
 
 @compiled
@@ -208,6 +234,51 @@ def _advance(work, found, state, change, at, own, shape):
         store(state, at + half + i, xi)
         store(work, i, scale * xr)
         store(work, half + i, scale * xi)
+
+
+@inlined
+def _advance_both(work, found, state, apart, change, at, own, shape):
+    """`_advance` of two states, of which the second takes no inputs; leaves their scaled sum in `work`.
+
+    The sum is taken before it is scaled, so that nothing can be fused: `_advance_kept` makes the same bits.
+    """
+    half = shape.along.size * LANES
+    scale = spread(work.dtype.type(shape.scale))
+    for i in range(0, half, LANES):
+        hr, hi = load(state, at + i), load(state, at + half + i)
+        cr, ci = load(change, own + at + i), load(change, own + at + half + i)
+        xr, xi = load(work, found + i), load(work, found + half + i)
+        ar, ai = load(apart, at + i), load(apart, at + half + i)
+        if shape.real:
+            xr, xi = (xr + cr * hr) + hr, (xi + ci * hi) + hi
+            ar, ai = cr * ar + ar, ci * ai + ai
+        else:
+            xr, xi = (xr + (cr * hr - ci * hi)) + hr, (xi + (cr * hi + ci * hr)) + hi
+            ar, ai = (cr * ar - ci * ai) + ar, (cr * ai + ci * ar) + ai
+        store(state, at + i, xr)
+        store(state, at + half + i, xi)
+        store(apart, at + i, ar)
+        store(apart, at + half + i, ai)
+        store(work, i, scale * (xr + ar))
+        store(work, half + i, scale * (xi + ai))
+
+
+@inlined
+def _advance_kept(work, kept, at_kept, apart, change, at, own, shape):
+    """The second half of `_advance_both`, from a state that was kept."""
+    half = shape.along.size * LANES
+    scale = spread(work.dtype.type(shape.scale))
+    for i in range(0, half, LANES):
+        cr, ci = load(change, own + at + i), load(change, own + at + half + i)
+        ar, ai = load(apart, at + i), load(apart, at + half + i)
+        if shape.real:
+            ar, ai = cr * ar + ar, ci * ai + ai
+        else:
+            ar, ai = (cr * ar - ci * ai) + ar, (cr * ai + ci * ar) + ai
+        store(apart, at + i, ar)
+        store(apart, at + half + i, ai)
+        store(work, i, scale * (load(kept, at_kept + i) + ar))
+        store(work, half + i, scale * (load(kept, at_kept + half + i) + ai))
 
 
 @inlined

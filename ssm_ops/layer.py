@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float, Inexact
+from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor, nn
 
-from ssm_ops.affine import Affine
-from ssm_ops.carry import Program
+from ssm_ops.carry import ASK, LATER, Program
 from ssm_ops.families import learned_family
 from ssm_ops.learned import SelectiveSteps
+from ssm_ops.memory import Rooms
 from ssm_ops.scan import final_carry, scan
+from ssm_ops.spectrum import Grid, Voxels
+from ssm_ops.stitch import Stitch, Stitching
 from ssm_ops.transition import Kernel, Pointwise, Transition
 
 
@@ -50,6 +52,7 @@ class ConvSSM(nn.Module):
         self.B = nn.Parameter(torch.randn(states, channels) / math.sqrt(channels))
         self.C = nn.Parameter(torch.randn(channels, parts) / math.sqrt(parts))
         self.D = nn.Parameter(torch.zeros(channels))
+        self._rooms = Rooms()
 
     @torch.no_grad()
     def start_average(self, channel: int, *, decay: Float[Tensor, ""], gain: float) -> None:
@@ -64,7 +67,8 @@ class ConvSSM(nn.Module):
         boundary: tuple[str, ...],
         dt: list[Float[Tensor, "_"]] | None = None,
     ) -> Program[list[Float[Tensor, "_ channel *grid"]]]:
-        """The outputs of consecutive chunks of one shard. Yields the shard's summary once, is sent its carry.
+        """The outputs of consecutive chunks of one shard. Yields the shard's summary once, is sent its carry; without
+        gradients it asks first whether the carry is there, see `carry.py`.
 
         The carry is the spectrum (state, *spectrum) of the state before the first frame, in the input's precision. The
         summary's transition is a to the power of the time that the shard spans, which in a selective layer is a sum
@@ -77,24 +81,58 @@ class ConvSSM(nn.Module):
                 multiplies its steps by it.
         """
         transition, offsets, steps = self.meets(chunks, dt)
-        if steps[0] is None:
-            span = sum(x.shape[0] for x in chunks)
-        else:
-            span = sum(own.double().sum(0).reshape(-1) for own in steps)
+        stitching = Stitching(transition, boundary, rooms=self._rooms)
+        pieces = [stitching.shard(u, dt=own) for u, own in zip(offsets, steps, strict=True)]
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*offsets, *self.parameters())):
+            final, outputs = None, []
+            for u, own in zip(offsets, steps, strict=True):
+                final = final_carry(u, transition, boundary=boundary, carry=final, dt=own)
+            carry = yield stitching.summary(pieces, final)
+            for u, own, x in zip(offsets, steps, chunks, strict=True):
+                states, carry = scan(u, transition, boundary=boundary, carry=carry, dt=own, backend="spectral")
+                outputs.append(self.reads(states, x))
+            return outputs
+        del offsets  # a piece that has kept its spectra needs its own no more
+        return (yield from self._stitched(stitching, pieces, chunks))
 
-        final = None
-        for u, own in zip(offsets, steps, strict=True):
-            final = final_carry(u, transition, boundary=boundary, carry=final, dt=own)
-        grid = transition.basis(tuple(chunks[0].shape[2:]), tuple(boundary), len(self.B))
-        power = transition.power(grid, span).to(final.dtype)
-
-        carry = yield Affine(power, final)
-
-        outputs = []
-        for u, x, own in zip(offsets, chunks, steps, strict=True):
-            states, carry = scan(u, transition, boundary=boundary, carry=carry, dt=own, backend="spectral")
-            outputs.append(self.reads(states, x))
+    def _stitched(self, stitching: Stitching, pieces: list[Stitch], chunks: list[Tensor]) -> Program[list[Tensor]]:
+        """The outputs, in one pass where the carry is here already, in two where it is not; the bits are the same."""
+        outputs, finals = [], []
+        carry = yield ASK
+        known = carry is not LATER
+        for piece, x in zip(pieces, chunks, strict=True):
+            if known:
+                states, final = piece.through(carry)
+                outputs.append(self.reads(states, x))
+                carry = stitching.summary([piece], final)(carry)
+            else:
+                final = piece.keep()
+            finals.append(final)
+        whole = None
+        for piece, final in zip(pieces, finals, strict=True):
+            whole = stitching.summary([piece], final)(whole)
+        carry = yield stitching.summary(pieces, whole)
+        if not known:
+            for piece, final, x in zip(pieces, finals, chunks, strict=True):
+                outputs.append(self.reads(piece.finish(carry), x))
+                carry = stitching.summary([piece], final)(carry)
         return outputs
+
+    def power(
+        self, shape: tuple[int, ...], boundary: tuple[str, ...], span: int | float
+    ) -> Shaped[Tensor, "state *spectrum"]:
+        """What a run of time of `span` leaves of a carry; of a layer whose input chooses no steps."""
+        transition = self.family()
+        grid = transition.basis(shape, tuple(boundary), len(self.B))
+        return transition.power(grid, span).to(self._carry_kind(grid))
+
+    def carry_bytes(self, shape: tuple[int, ...], boundary: tuple[str, ...]) -> int:
+        """Bytes of a carry on a grid of that shape."""
+        grid = self.family().basis(shape, tuple(boundary), len(self.B))
+        return len(self.B) * math.prod(grid.spectrum_shape) * self._carry_kind(grid).itemsize
+
+    def _carry_kind(self, grid: Grid | Voxels) -> torch.dtype:
+        return grid.spectrum_dtype(self.B.dtype)
 
     def meets(
         self, chunks: list[Float[Tensor, "_ channel *grid"]], dt: list[Float[Tensor, "_"]] | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import numpy as np
+import torch
 
 LINE = 64
 """Bytes of a cache line."""
@@ -44,3 +45,28 @@ def lend(size: int) -> tuple[np.ndarray, bool]:
     room = room if used else np.empty(wanted, np.uint8)
     start = -room.ctypes.data % LINE
     return np.asarray(_Loan(room))[start : start + size], used
+
+
+class Rooms:
+    """Arrays that their owner uses again and again, for what is about as large at each turn."""
+
+    def __init__(self):
+        self._free: list[np.ndarray] = []
+        self._lent: dict[int, np.ndarray] = {}
+
+    def take(self, size: int, dtype: torch.dtype) -> np.ndarray:
+        """An uninitialised flat array from the start of a cache line; what was given back is used again."""
+        wanted = size * dtype.itemsize
+        fitting = [n for n, room in enumerate(self._free) if len(room) >= wanted]
+        if fitting:
+            room = self._free.pop(fitting[0])
+        else:
+            self._free.clear()  # too small for what comes now
+            room = np.empty(wanted + LINE, np.uint8)
+            room = room[-room.ctypes.data % LINE :]
+        self._lent[room.ctypes.data] = room
+        return room[:wanted].view(str(dtype).removeprefix("torch."))
+
+    def give(self, lent: np.ndarray) -> None:
+        """Takes back what `take` gave."""
+        self._free.append(self._lent.pop(lent.ctypes.data))

@@ -26,7 +26,8 @@ from torch import Tensor
 
 from ssm_ops import compiled, streaming
 from ssm_ops.gradients import Change, Gradients, Sums, change_of_all
-from ssm_ops.parallel import granted
+from ssm_ops.memory import Rooms
+from ssm_ops.parallel import Threads, granted
 from ssm_ops.spectrum import Grid, Voxels
 from ssm_ops.transition import Transition
 
@@ -38,6 +39,8 @@ OTHER_TILE_BYTES = 2**26
 Fields = Inexact[Tensor, "batch time channel *grid"]
 Spectra = Shaped[Tensor, "batch channel *spectrum"]
 Steps = Float[Tensor, "batch_or_one time_or_one channel_or_one"]
+Kept = streaming.Kept | dict[tuple[int, int, int], Tensor]
+"""Spectra of states: in lanes, or those of each tile by sample, first channel and first frame."""
 
 
 @dataclass(frozen=True)
@@ -71,30 +74,87 @@ def forward(
     with_states: bool = True,
 ) -> tuple[Fields | None, Spectra]:
     """The states and the carry that leaves; without states the carry alone, sparing the inverse transform."""
+    states, left, _ = walk(x, transition, grid, dt=dt, carry=carry, with_states=with_states)
+    return states, left
+
+
+def walk(
+    x: Fields,
+    transition: Transition,
+    grid: Grid | Voxels,
+    *,
+    dt: Steps | None = None,
+    carry: Spectra | None = None,
+    apart: Spectra | None = None,
+    with_states: bool = True,
+    rooms: Rooms | None = None,
+) -> tuple[Fields | None, Spectra, Kept | None]:
+    """As `forward`, in two ways that the halves of a stitched scan need (see `stitch.py`).
+
+    `apart` is a second carry, walked without inputs beside the first and added to the states; the carry that leaves
+    knows nothing of it. With `rooms` the spectra of the first are kept there, for `finish`.
+    """
     with torch.no_grad(), granted(x.device) as threads:
         if compiles(x.device, grid):
-            return streaming.forward(threads, x, transition, grid, dt=dt, carry=carry, with_states=with_states)
+            room = None if rooms is None else rooms.take(streaming.kept_size(x, grid, threads.count), x.dtype)
+            return streaming.forward(
+                threads, x, transition, grid, dt=dt, carry=carry, with_states=with_states, apart=apart, room=room
+            )
         kind = grid.spectrum_dtype(x.real.dtype)
-        states = threads.empty(x.shape, kind if isinstance(grid, Voxels) else x.dtype) if with_states else None
+        states = _states(threads, x, grid) if with_states else None
         left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind, device=x.device)
         if carry is not None:
             left += carry
         uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
-        walk_time = loops(left)
+        walk_time, kept = loops(left), None if rooms is None else {}
 
-        def walk(strip: Strip) -> None:
+        def walk_strip(strip: Strip) -> None:
             inputs, state = x[strip.sample, :, strip.channels], left[strip.sample, strip.channels]
-            outputs = None if states is None else states[strip.sample, :, strip.channels]
+            beside = None if apart is None else apart[strip.sample, strip.channels].clone()
             change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
             for span in strip.spans:
                 spectra = grid.to_spectrum(inputs[span])
                 walk_time.recurrence(spectra, change(span), state)
-                if outputs is not None:
-                    grid.to_field(spectra, out=outputs[span])
+                if kept is not None:
+                    kept[strip.sample, strip.channels.start, span.start] = spectra.clone()
+                if states is not None:
+                    _add_apart(spectra, beside, change(span))
+                    grid.to_field(spectra, out=states[strip.sample, span, strip.channels])
                 del spectra  # before the next tile's are made
 
-        threads.run(walk, strips(x, grid))
-        return states, left
+        threads.run(walk_strip, strips(x, grid))
+        return states, left, kept
+
+
+def finish(
+    x: Fields,
+    transition: Transition,
+    grid: Grid | Voxels,
+    kept: Kept,
+    *,
+    dt: Steps | None = None,
+    apart: Spectra | None = None,
+) -> Fields:
+    """The states of the `walk` that kept its spectra, bit for bit as if it had known `apart`.
+
+    Of `x` the shape, the type and the device matter.
+    """
+    with torch.no_grad(), granted(x.device) as threads:
+        if isinstance(kept, streaming.Kept):
+            return streaming.finish(threads, x, transition, grid, kept, dt=dt, apart=apart)
+        kind = grid.spectrum_dtype(x.real.dtype)
+        states, uniform = _states(threads, x, grid), change_of_all(transition, grid, dt, x.shape[2], kind)
+
+        def walk_strip(strip: Strip) -> None:
+            beside = None if apart is None else apart[strip.sample, strip.channels].clone()
+            change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
+            for span in strip.spans:
+                spectra = kept.pop((strip.sample, strip.channels.start, span.start))
+                _add_apart(spectra, beside, change(span))
+                grid.to_field(spectra, out=states[strip.sample, span, strip.channels])
+
+        threads.run(walk_strip, strips(x, grid))
+        return states
 
 
 def backward(
@@ -173,6 +233,18 @@ def backward(
 def compiles(device: torch.device, grid: Grid | Voxels) -> bool:
     """Whether transforms and recurrence are compiled together: on CPUs, where rows of a frame fill the lanes."""
     return device.type == "cpu" and isinstance(grid, Grid) and len(grid.shape) > 1
+
+
+def _states(threads: Threads, x: Fields, grid: Grid | Voxels) -> Fields:
+    return threads.empty(x.shape, grid.spectrum_dtype(x.real.dtype) if isinstance(grid, Voxels) else x.dtype)
+
+
+def _add_apart(spectra: Tensor, beside: Tensor | None, change: Tensor) -> None:
+    """Walks a state without inputs over a tile and adds it to the spectra of each frame."""
+    if beside is not None:
+        alone = torch.zeros_like(spectra)
+        loops(beside).recurrence(alone, change, beside)
+        spectra += alone
 
 
 def _to_inputs(spectra: Tensor, grid: Grid | Voxels, out: Tensor) -> None:

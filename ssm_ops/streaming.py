@@ -188,6 +188,32 @@ def jobs(x: Tensor, grid: Grid, threads: int, *, alone: bool = False) -> list[Jo
     return [Job(grid, n, part, kind) for n in range(batch) for part in parts]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """The spectra of all states of a call, in lanes, one job's behind the other's.
+
+    Attributes:
+        jobs: The jobs of the call.
+        time: Its frames.
+        room: The numbers.
+    """
+
+    jobs: list[Job]
+    time: int
+    room: np.ndarray
+
+    def of(self, number: int, span: slice) -> np.ndarray:
+        """Those of a job's frames."""
+        start = self.time * sum(job.size for job in self.jobs[:number])
+        size = self.jobs[number].size
+        return self.room[start + span.start * size : start + span.stop * size]
+
+
+def kept_size(x: Tensor, grid: Grid, threads: int) -> int:
+    """Numbers that a call's `Kept` takes."""
+    return x.shape[1] * sum(job.size for job in jobs(x, grid, threads))
+
+
 def forward(
     threads: Threads,
     x: Tensor,
@@ -197,22 +223,53 @@ def forward(
     dt: Tensor | None,
     carry: Tensor | None,
     with_states: bool,
-) -> tuple[Tensor | None, Tensor]:
-    """As `spectral.forward`."""
-    call = Call(x, transition, grid, dt)
+    apart: Tensor | None = None,
+    room: np.ndarray | None = None,
+) -> tuple[Tensor | None, Tensor, Kept | None]:
+    """As `spectral.forward`; the spectra are kept in `room`, of `kept_size`, if there is one."""
+    call, every = Call(x, transition, grid, dt), jobs(x, grid, threads.count)
     states, left = threads.empty(x.shape, x.dtype) if with_states else None, call.spectra(x)
+    kept = None if room is None else Kept(every, x.shape[1], room)
 
-    def walk(job: Job) -> None:
+    def walk(numbered: tuple[int, Job]) -> None:
+        number, job = numbered
         inputs, outputs = Frames(x, job.kind), Frames(states, job.kind)
-        changes = Changes(call, job)
-        state, kept, room = job.entering(carry), zeros(0, job.kind), job.scratch()
+        changes, nothing = Changes(call, job), zeros(0, job.kind)
+        state, scratch = job.entering(carry), job.scratch()
+        beside = nothing if apart is None else job.entering(apart)
         for span in job.spans(x.shape[1], changes.once and inputs.contiguous):
-            given, out = inputs(job, span), outputs(job, span)
-            frames.forward(span.stop - span.start, given, out, state, *changes(span), kept, job.geometry, *room)
+            given, out, into = inputs(job, span), outputs(job, span), nothing if kept is None else kept.of(number, span)
+            count = span.stop - span.start
+            frames.forward(count, given, out, state, beside, *changes(span), into, job.geometry, *scratch)
         job.leave(state, left[job.place][None])
 
-    threads.run(walk, jobs(x, grid, threads.count))
-    return states, left
+    threads.run(walk, list(enumerate(every)))
+    return states, left, kept
+
+
+def finish(
+    threads: Threads,
+    x: Tensor,
+    transition: Transition,
+    grid: Grid,
+    kept: Kept,
+    *,
+    dt: Tensor | None,
+    apart: Tensor | None,
+) -> Tensor:
+    """The states of the call that kept its spectra; `x` tells its shape and type only."""
+    call, states = Call(x, transition, grid, dt), threads.empty(x.shape, x.dtype)
+
+    def walk(numbered: tuple[int, Job]) -> None:
+        number, job = numbered
+        outputs, changes, scratch = Frames(states, job.kind), Changes(call, job), job.scratch()
+        beside = zeros(0, job.kind) if apart is None else job.entering(apart)
+        for span in job.spans(x.shape[1], changes.once):
+            out, count = outputs(job, span), span.stop - span.start
+            frames.finish(count, out, beside, *changes(span), kept.of(number, span), job.geometry, *scratch)
+
+    threads.run(walk, list(enumerate(kept.jobs)))
+    return states
 
 
 def backward(
@@ -298,7 +355,7 @@ def _past_of_inputs(
 
     def walk(span: slice, state: np.ndarray, kept: np.ndarray) -> None:
         given, out, count = inputs(job, span), (nothing, 0, 0), span.stop - span.start
-        frames.forward(count, given, out, state, *changes(span), kept, job.geometry, *room)
+        frames.forward(count, given, out, state, nothing, *changes(span), kept, job.geometry, *room)
 
     for span in spans:
         borders[span.start] = state.copy()

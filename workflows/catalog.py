@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cluster import Executor, run_waves
+from cluster import Executor
 from pipeline import evaluate, infer, ingest, preprocess, report, train
-from pipeline.device import threads_kept
-from pipeline.progress import Progress, Steps
+from pipeline.progress import Steps
+from workflows.across import across_workers
 from workflows.stage import StageKind
 
 
@@ -41,19 +41,10 @@ def on_a_mesh(settings: train.TrainSettings, inputs: dict[str, Path], output: Pa
 
 
 def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
-    """The stage `infer`: waves of shards over the workers, each wave committed when all of it is written."""
+    """The stage `infer`: shards of time over the workers, each committed when it is written."""
     job = infer.InferJob(settings, inputs, output)
     job.prepare()
-    done = job.committed()
-    yield Progress(done, len(job.shards), f"{job.frames} frames in {len(job.shards)} shards")
-    if done == len(job.shards):
-        return
-    with threads_kept(), executor.group(job.worker(), threads=settings.threads, most=len(job.shards)) as group:
-        yield Progress(done, len(job.shards), f"{group.size} workers")
-        for wave in run_waves(group, job.shards[done:], job.exchanges):
-            done += len(wave)
-            job.commit(done)
-            yield Progress(done, len(job.shards), f"frames to {wave[-1].stop} of {job.frames}")
+    yield from across_workers(job, executor)
 
 
 def kinds() -> dict[str, StageKind]:

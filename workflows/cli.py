@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from cluster import Executor
+    from workflows.run import Display
 
 app = typer.Typer(
     help="Convolutional state-space models over 4D archives, on Ray, resumable from Zarr.",
@@ -26,6 +33,19 @@ Changes = Annotated[
 class Where(StrEnum):
     ray = "ray"
     local = "local"
+
+
+class Cut(StrEnum):
+    auto = "auto"
+    time = "time"
+    channels = "channels"
+
+
+class Way(StrEnum):
+    auto = "auto"
+    chain = "chain"
+    tree = "tree"
+    all_gather = "all-gather"
 
 
 class Precision(StrEnum):
@@ -81,15 +101,8 @@ def run(
 
     workflow = load(recipe, changes or ())
     screen, place = display(), make_executor(executor, workers, address)
-    try:
+    with closing_on_signals(screen, place):
         folders = run_workflow(workflow, runs, place, screen)
-    except KeyboardInterrupt:
-        screen.close()
-        typer.echo("interrupted; run the same command again to continue", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        screen.close()
-        place.close()
     for name, folder in folders.items():
         for result in ("report.html", "scores.json"):
             if (folder / result).exists():
@@ -184,8 +197,9 @@ def verify_scan(
     """Compare scans of your own data, cut in many ways, with the plain float64 recurrence. Exit code 1: they differ."""
     import torch
 
-    from pipeline.certify import certify, model_scans, propagator, read_kernel, transition_scan
+    from pipeline.certify import certify, model_scans, transition_scan
     from pipeline.piece import read_piece
+    from pipeline.transitions import propagator, read_kernel
     from workflows.certificate import heading, verdict
 
     given = {"--model": model, "--decay": decay, "--kernel": kernel}
@@ -221,10 +235,125 @@ def verify_scan(
         raise typer.Exit(1)
 
 
+@app.command()
+def scan(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN.zarr",
+            help="A store with an array data (time, channel, depth, height, width).",
+            show_default=False,
+        ),
+    ],
+    destination: Annotated[Path, typer.Argument(metavar="OUT.zarr", help="The result.", show_default=False)],
+    decay: Annotated[float, typer.Option(help="Decay a unit of time.", show_default=False)],
+    diffusivity: Annotated[float, typer.Option(help="Voxels^2 a unit of time.")] = 0.0,
+    velocity: Annotated[
+        tuple | None,
+        typer.Option(
+            parser=numbers,
+            metavar="V,V,V",
+            help="Voxels a unit of time along depth, height, width (images: height, width); by default 0.",
+            show_default=False,
+        ),
+    ] = None,
+    boundary: Annotated[
+        tuple | None,
+        typer.Option(
+            parser=words,
+            metavar="NAME,...",
+            help="periodic, reflect, dirichlet, padded or padded:24 for each axis; by default what the data call for.",
+            show_default=False,
+        ),
+    ] = None,
+    dt: Annotated[float, typer.Option(help="The time between frames.")] = 1.0,
+    dt_from_time: Annotated[
+        bool, typer.Option("--dt-from-time", help="Instead: differences of the coordinate time over their median.")
+    ] = False,
+    chunk: Annotated[
+        int | None,
+        typer.Option(min=1, help="Frames stored together; by default the input's chunks.", show_default=False),
+    ] = None,
+    carry_tolerance: Annotated[
+        float, typer.Option(help="Leave out of the carries what matters less than this; 0 is exact.")
+    ] = 0.0,
+    memory: Annotated[str, typer.Option(help="What each worker may take, as in 800MB or 2GB.")] = "1GB",
+    executor: Annotated[Where, typer.Option(help="Where it runs: on Ray, or in this process.")] = Where.ray,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Workers; by default one a GPU, or one a CPU slot.", show_default=False),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of a worker.")] = 1,
+    address: Annotated[
+        str | None,
+        typer.Option(help="The Ray cluster to join; by default one is started on this machine.", show_default=False),
+    ] = None,
+    cut: Annotated[Cut, typer.Option(help="What is divided over the workers.")] = Cut.auto,
+    exchange: Annotated[Way, typer.Option(help="How carries pass between workers.")] = Way.auto,
+) -> None:
+    """Scan an archive: h_t = A * h_(t-1) + x_t with A decay, diffusion and drift; no training. Started again after a
+    kill, the same command continues."""
+    from pipeline.filter import FilterJob, FilterSettings
+    from workflows.display import display
+    from workflows.filtering import run_filter
+
+    settings = FilterSettings(
+        decay,
+        diffusivity,
+        velocity,
+        boundary,
+        dt,
+        dt_from_time=dt_from_time,
+        chunk=chunk,
+        carry_tolerance=carry_tolerance,
+    )
+    job = FilterJob(settings, source, destination, threads=threads, memory=size(memory))
+    screen, place = display(), make_executor(executor, workers, address)
+    with closing_on_signals(screen, place):
+        run_filter(job, place, screen, cut=cut, exchange=exchange)
+
+
+def size(text: str) -> float:
+    """Bytes from 800MB or 2GB."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if text.upper().endswith(unit):
+            try:
+                return float(text[: -len(unit)]) * factor
+            except ValueError:
+                break
+    raise typer.BadParameter(f"a memory of {text!r}; give it as in 800MB or 2GB")
+
+
 def describe(decay: float, diffusivity: float | None, velocity: tuple | None) -> str:
     """The propagator that the options give, in words."""
     drift = f", velocity {', '.join(f'{v:g}' for v in velocity)}" if velocity else ""
     return f"decay {decay:g}, diffusivity {diffusivity or 0:g}{drift}"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as an exception that ends what was started."""
+
+
+@contextmanager
+def closing_on_signals(screen: Display, place: Executor) -> Iterator[None]:
+    """Closes both at the end; Ctrl-C and SIGTERM become a message and the exit codes 130 and 143."""
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        screen.close()
+        ended = isinstance(interrupt, Terminated)
+        what = "terminated" if ended else "interrupted"
+        typer.echo(f"{what}; run the same command again to continue", err=True)
+        raise typer.Exit(143 if ended else 130) from None
+    finally:
+        screen.close()
+        place.close()
+        signal.signal(signal.SIGTERM, before)
 
 
 def make_executor(where: Where, workers: int | None, address: str | None):
@@ -248,18 +377,19 @@ def main() -> None:
         code = exit_code(error)
         if code is None:
             raise
-        typer.echo(f"chronovox: {error}", err=True)
+        typer.echo("\n".join([f"chronovox: {error}", *getattr(error, "__notes__", [])]), err=True)
         sys.exit(code)
 
 
 def exit_code(error: Exception) -> int | None:
-    """2 for what the user can mend, 1 for a worker lost on the way, `None` for a bug."""
-    from cluster.executor import WorkerLost
+    """2 for what the user can mend, 1 for a worker or a store lost on the way, `None` for a bug."""
+    from cluster.mail import WorkerLost
     from cluster.resources import ResourceError
+    from pipeline.stream import StoreError
     from pipeline.volume import InputError
     from workflows.load import RecipeError
     from workflows.run import RunRefused
 
     if isinstance(error, InputError | RecipeError | ResourceError | RunRefused):
         return 2
-    return 1 if isinstance(error, WorkerLost) else None
+    return 1 if isinstance(error, WorkerLost | StoreError) else None

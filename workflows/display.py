@@ -39,6 +39,8 @@ class TerminalDisplay:
         self._bar.start()
 
     def progress(self, progress: Progress) -> None:
+        if progress.line:
+            self._console.print(f"  {progress.line}", style="dim", markup=False, highlight=False, soft_wrap=True)
         self._bar.update(self._task, completed=progress.done, total=progress.total, note=progress.note)
 
     def finish(self, stage: str, seconds: float) -> None:
@@ -69,6 +71,8 @@ class PlainDisplay:
 
     def progress(self, progress: Progress) -> None:
         now = time.monotonic()
+        if progress.line:
+            self._say(f"{self._stage}: {progress.line}")
         if self._first is None:
             self._first = progress.done
         if now - self._last < EVERY_SECONDS:

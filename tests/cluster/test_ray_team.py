@@ -10,7 +10,7 @@ import psutil
 import pytest
 import ray
 
-from cluster.executor import WorkerLost
+from cluster.mail import WorkerLost
 from cluster.ray_executor import RayExecutor
 from cluster.resources import ResourceError
 from pipeline import checkpoint

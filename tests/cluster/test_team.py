@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cluster import LocalExecutor
-from cluster.executor import WorkerLost
+from cluster.mail import WorkerLost
 from ssm_ops import scan
 from tests.cluster import team
 from tests.ssm_ops.cases import inputs, transition

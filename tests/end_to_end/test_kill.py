@@ -100,5 +100,5 @@ def test_killed_in_train_and_in_infer_and_run_again(tmp_path):
 
 def committed(run):
     for path in run.glob("forecast-*/committed.json"):
-        return json.loads(path.read_text())["shards"]
+        return json.loads(path.read_text())["series"]
     return 0

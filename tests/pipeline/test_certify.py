@@ -6,10 +6,11 @@ import torch
 
 from pipeline import certify as module
 from pipeline import store
-from pipeline.certify import certify, layer_scans, model_scans, propagator, transition_scan
+from pipeline.certify import certify, layer_scans, model_scans, transition_scan
 from pipeline.checkpoint import Checkpoint
 from pipeline.model import Forecaster, ModelSettings
 from pipeline.piece import read_piece
+from pipeline.transitions import propagator
 from pipeline.volume import InputError
 from ssm_ops import ConvSSM, Kernel, Pointwise, scan
 from ssm_ops.layer import mix

@@ -1,0 +1,101 @@
+"""Carries that travel and carries that stay: what crosses between machines, and the index of them in Zarr."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline import store
+from ssm_ops import Affine
+from ssm_ops.carry import Carry
+
+
+@dataclass
+class Travelling:
+    """A shard's summary whose carries are numpy arrays, and which is sent without what the receiver can make itself.
+
+    Attributes:
+        offset: The final state from zero, as far as it is sent.
+        span: The time that the shard spans, from which a receiver makes `power`; `None` where that depends on what the
+            shard holds, and `power` is sent.
+        power: The transition over that time.
+    """
+
+    offset: np.ndarray
+    span: Any
+    power: np.ndarray | float | None = field(default=None)
+
+    @property
+    def forgets(self) -> bool:
+        """Whether what leaves does not depend on what enters."""
+        return self.power is not None and not np.any(self.power)
+
+    @property
+    def nbytes(self) -> int:
+        return self.offset.nbytes + (np.asarray(self.power).nbytes if self.span is None else 0)
+
+    def __call__(self, carry: np.ndarray | None) -> np.ndarray:
+        return self._map()(carry)
+
+    def then(self, later: Travelling) -> Travelling:
+        both = self._map().then(later._map())
+        span = None if self.span is None or later.span is None else self.span + later.span
+        return Travelling(both.offset, span, both.transition)
+
+    def _map(self) -> Affine:
+        return Affine(self.power, self.offset)
+
+    def __getstate__(self) -> tuple:
+        return self.offset, self.span, self.power if self.span is None else None
+
+    def __setstate__(self, state: tuple) -> None:
+        self.offset, self.span, self.power = state
+
+
+def travelling(summary: Affine) -> Travelling:
+    """A summary of tensors as one of arrays."""
+    power = summary.transition
+    return Travelling(
+        summary.offset.cpu().numpy(), summary.span, power.cpu().numpy() if isinstance(power, torch.Tensor) else power
+    )
+
+
+class CarryIndex:
+    """The carry that enters each shard at each exchange point: a Zarr group a strand, in it one a shard, written when
+    the shard before it is done. A run continues from it, and any span can be computed alone.
+
+    Args:
+        folder: Where the groups lie; one itself.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def prepare(self, strands: Sequence[str]) -> None:
+        """Makes the groups, unless they are there."""
+        store.make_groups(self.folder, list(strands))
+
+    def write(self, strand: str, index: int, frame: int, carries: Sequence[np.ndarray]) -> None:
+        """The carries that enter a shard, whose first frame is `frame`."""
+        arrays = {f"point_{point}": carry for point, carry in enumerate(carries)}
+        store.write_arrays(self._path(strand, index), arrays, {"frame": frame})
+
+    def read(self, strand: str, index: int, point: int) -> Carry:
+        """The carry that enters a shard at an exchange point; nothing enters the first."""
+        return None if index == 0 else store.read_array(self._path(strand, index), f"point_{point}")
+
+    def has(self, strand: str, index: int) -> bool:
+        return index == 0 or store.is_store(self._path(strand, index))
+
+    def _path(self, strand: str, index: int) -> Path:
+        return self.folder / strand / f"entering-shard-{index:06d}.zarr"
+
+
+def to_device(carry: Carry, device: torch.device) -> Carry:
+    """A copy on the device: arrays that arrive from another worker are read-only."""
+    return None if carry is None else torch.from_numpy(np.array(carry)).to(device)

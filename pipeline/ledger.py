@@ -1,0 +1,39 @@
+"""The ledger: how many shards of each strand, from the first on, are finished for good."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipeline.atomic import write_text
+
+
+class Ledger:
+    """Survives its process; a shard counts when all before it count.
+
+    Args:
+        path: A JSON file.
+        strands: The names of the strands.
+    """
+
+    def __init__(self, path: Path, strands: list[str]):
+        self.path, self.strands = path, strands
+        self._done = dict.fromkeys(strands, 0)
+        if path.exists():
+            self._done |= json.loads(path.read_text())
+        self._early: set[tuple[str, int]] = set()
+
+    def done(self) -> list[int]:
+        """Leading finished shards of each strand."""
+        return [self._done[strand] for strand in self.strands]
+
+    def commit(self, strand: int, index: int) -> None:
+        """Records that a shard is written, and the carries that leave it."""
+        name = self.strands[strand]
+        self._early.add((name, index))
+        before = self._done[name]
+        while (name, self._done[name]) in self._early:
+            self._early.remove((name, self._done[name]))
+            self._done[name] += 1
+        if self._done[name] > before:
+            write_text(self.path, json.dumps(self._done) + "\n")

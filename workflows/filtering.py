@@ -1,0 +1,72 @@
+"""The command `scan`: a filter job over workers, cut by channels or by time, whichever is predicted to be faster."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+
+from cluster import Executor, Layout, in_time, lay_out
+from pipeline.filter import FilterJob
+from pipeline.progress import Progress
+from pipeline.volume import DATA
+from workflows.across import across_workers
+from workflows.run import Display
+
+READ_RATE, SCAN_RATE = 0.5e9, 2.0e9
+"""Bytes a second that one core reads from a compressed store, and scans. Orders of magnitude: they only choose."""
+
+STITCHED, APART = 1.15, 1.55
+"""What a scan costs whose carry enters apart from the states, in one pass and in two (`make bench` measures both)."""
+
+
+def run_filter(
+    job: FilterJob, executor: Executor, display: Display, *, cut: str = "auto", exchange: str = "auto"
+) -> None:
+    """Runs a job to its end and gives the result its name."""
+    job.prepare()
+    begun = time.monotonic()
+    display.start("scan")
+    if job.promise():
+        display.progress(Progress(sum(job.ledger.done()), sum(job.lengths), line=job.promise()))
+    for progress in across_workers(job, executor, lambda workers: choose_cut(job, workers, cut), exchange):
+        display.progress(progress)
+    job.finish()
+    display.finish("scan", time.monotonic() - begun)
+
+
+def choose_cut(job: FilterJob, workers: int, cut: str = "auto") -> Layout:
+    """Channels over the workers, or time; the parts of the channels are then walked side by side."""
+    done, costs = job.ledger.done(), predicted(job, workers)
+    if workers == 1:
+        return in_time(job.lengths, 1, done=done)
+    chosen = min(costs, key=costs.get) if cut == "auto" else cut
+    why = ", ".join(f"{name} {cost:.2f}" for name, cost in costs.items())
+    by = lay_out_channels(job, workers, done) if chosen == "channels" else in_time(job.lengths, workers, done=done)
+    return dataclasses.replace(by, why=f"{chosen} cut (predicted times of one worker's: {why})")
+
+
+def lay_out_channels(job: FilterJob, workers: int, done: list[int]) -> Layout:
+    """Neighbouring parts to the same worker, which reads them at once."""
+    parts = len(job.lengths)
+    teams = tuple((part * min(workers, parts) // parts,) for part in range(parts))
+    return dataclasses.replace(lay_out(job.lengths, 1, done=done), teams=teams, bundles=(0,) * parts)
+
+
+def predicted(job: FilterJob, workers: int) -> dict[str, float]:
+    """The time of each cut, in that of one worker: reading and computing go on side by side, the slower one counts.
+
+    A cut of channels needs no carries, but whoever reads some channels of a chunk reads all of it. A cut of time is
+    walked in one pass where there are several parts, since a part's carry is then there when its turn comes.
+    """
+    parts, shards, sequence = len(job.lengths), max(job.lengths), job.sequence
+    alone = max(1 / READ_RATE, 1 / SCAN_RATE)
+    stored = job.volume[DATA].encoding["chunks"][1]
+    widest = math.ceil(parts / workers)
+    width = min(widest * (sequence.parts[0].stop - sequence.parts[0].start), sequence.shape[1])
+    read = min(1.0, math.ceil(width / stored) * stored / sequence.shape[1])
+    channels = max(read / READ_RATE, widest / parts / SCAN_RATE)
+    share = math.ceil(shards / workers) / shards
+    cost = STITCHED if parts > 1 else APART
+    in_turn = max(share / READ_RATE, cost * share / SCAN_RATE)
+    return {"channels": channels / alone, "time": in_turn / alone}
