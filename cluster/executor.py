@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.actor import Done, Owner, Tally
@@ -42,6 +43,22 @@ class Executor(Protocol):
 
     def stream(self, function: Callable[..., Iterator[Any]], *arguments: Any, threads: int) -> Iterator[Any]:
         """Runs a generator function in one worker and yields what it yields."""
+        ...
+
+    def team(
+        self,
+        function: Callable[..., Iterator[Any]],
+        *arguments: Any,
+        data: int,
+        time: int,
+        threads: int,
+        folder: Path,
+    ) -> Iterator[Any]:
+        """Runs `function(member, *arguments)`, a generator, in data * time workers that know each other.
+
+        `member` is each one's place among them (`cluster.torch_transport.Member`). Yields what the first one yields.
+        `folder` is one that all workers see; nothing is left in it.
+        """
         ...
 
     def describe(self) -> str:

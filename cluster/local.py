@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from cluster.actor import Done, Owner, Tally, Waiting, Worker
 from cluster.cost import Hop
 from cluster.layout import Layout
+from cluster.local_team import team_of_processes
 
 PATIENCE = 600.0
 """Seconds that a written shard may take to be safe."""
@@ -53,10 +55,11 @@ class LocalExecutor:
 
     Args:
         workers: Workers of a group. More than one costs time and gains none; it makes the plan of a cluster run here.
+        silence: Seconds without any answer after which the workers of a team count as lost.
     """
 
-    def __init__(self, workers: int | None = None):
-        self._workers = workers or 1
+    def __init__(self, workers: int | None = None, *, silence: float = 3600.0):
+        self._workers, self._silence = workers or 1, silence
 
     @contextmanager
     def group(self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False) -> Iterator[LocalGroup]:
@@ -71,6 +74,19 @@ class LocalExecutor:
     def stream(self, function: Callable[..., Iterator[Any]], *arguments: Any, threads: int) -> Iterator[Any]:
         del threads
         yield from function(*arguments)
+
+    def team(
+        self,
+        function: Callable[..., Iterator[Any]],
+        *arguments: Any,
+        data: int,
+        time: int,
+        threads: int,
+        folder: Path,
+    ) -> Iterator[Any]:
+        """Processes of this machine: workers that wait for each other cannot take turns in one."""
+        del threads, folder
+        yield from team_of_processes(function, arguments, data=data, time=time, seconds=self._silence)
 
     def describe(self) -> str:
         return "one process"

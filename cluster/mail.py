@@ -12,6 +12,9 @@ Receiving = Generator[Key, None, Any]
 """A coroutine that yields the key of each message it waits for, and is continued when that is here."""
 
 
+CONTINUE = "what was committed stands: run the same command again to continue"
+
+
 class WorkerLost(RuntimeError):
     """A worker died or fell silent; what was committed stands, and the same command continues from there."""
 

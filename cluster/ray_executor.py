@@ -1,4 +1,4 @@
-"""The executor on Ray: actors pinned to GPUs or CPU slots in a placement group. The only file that imports Ray."""
+"""The executor on Ray: actors pinned to GPUs or CPU slots in a placement group; see `ray_team.py` for teams."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster.actor import Done, Owner, Tally, Waiting, Worker
 from cluster.cost import Hop
 from cluster.layout import Layout
-from cluster.mail import Key, WorkerLost
+from cluster.mail import CONTINUE, Key, WorkerLost
+from cluster.ray_team import team_on_ray
 from cluster.resources import ResourceError, Slots, own_cores, plan_slots
 from ssm_ops.carry import Place
 
@@ -36,8 +38,6 @@ END_SECONDS = 10.0
 
 HOP_TRIALS, HOP_BYTES = 5, 2**22
 """How often a message is timed, and the size of the largest."""
-
-CONTINUE = "what was committed stands: run the same command again to continue"
 
 
 class RayExecutor:
@@ -141,6 +141,28 @@ class RayExecutor:
                     yield _get(reference)
             finally:
                 ray.cancel(items)
+
+    def team(
+        self,
+        function: Callable[..., Iterator[Any]],
+        *arguments: Any,
+        data: int,
+        time: int,
+        threads: int,
+        folder: Path,
+    ) -> Iterator[Any]:
+        self._start(threads * data * time)
+        slots = self._slots(threads, None)
+        if data * time > slots.workers:
+            raise ResourceError(
+                f"training asks for {data} x {time} = {data * time} workers, the cluster has {slots.workers} "
+                f"{'GPUs with a CPU beside them' if slots.gpus else f'slots of {threads} CPUs'}; "
+                "lower data_parallel or time_parallel"
+            )
+        slots = replace(slots, workers=data * time)
+        yield from team_on_ray(
+            function, arguments, data=data, time=time, slots=slots, folder=folder, seconds=self._silence
+        )
 
     def describe(self) -> str:
         return f"Ray at {self._address}" if self._address else "Ray on this machine"

@@ -81,9 +81,18 @@ def latest(folder: Path) -> Checkpoint | None:
     return Checkpoint.load(found[-1]) if found else None
 
 
+def of_step(folder: Path, step: int) -> Checkpoint:
+    """The checkpoint of a step."""
+    return Checkpoint.load(path_of(folder, step))
+
+
+def path_of(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}.zarr"
+
+
 def save_step(folder: Path, checkpoint: Checkpoint) -> None:
     """Saves a step's checkpoint and then removes the ones before it."""
-    path = folder / f"step-{checkpoint.step:08d}.zarr"
+    path = path_of(folder, checkpoint.step)
     older = [other for other in folder.glob("step-????????.zarr") if other != path]
     checkpoint.save(path)
     for other in older:

@@ -55,7 +55,12 @@ class Windows:
                 f"set window to at most {self.stop - self.start}"
             )
 
-    def at_step(self, seed: int, step: int) -> Float[Tensor, "time channel depth height width"]:
-        """The window of a training step: drawn from (seed, step) alone, so that a resumed run sees the same data."""
-        first = int(np.random.default_rng([seed, step]).integers(self.start, self.stop - self.length + 1))
-        return torch.from_numpy(store.read_frames(self.path, self.series, first, first + self.length))
+    def firsts(self, seed: int, step: int, count: int) -> list[int]:
+        """Where the windows of a training step begin: drawn from (seed, step) alone, so that a resumed run, and every
+        worker, sees the same data."""
+        draw = np.random.default_rng([seed, step])
+        return [int(draw.integers(self.start, self.stop - self.length + 1)) for _ in range(count)]
+
+    def read(self, first: int, start: int, stop: int) -> Float[Tensor, "time channel depth height width"]:
+        """The frames [start, stop) of the window that begins at frame `first` of the series."""
+        return torch.from_numpy(store.read_frames(self.path, self.series, first + start, first + stop))

@@ -177,10 +177,13 @@ class Block(nn.Module):
 
     def program(self, stream: Chunks, boundary: tuple[str, ...]) -> Program[Chunks]:
         linear = yield from self.ssm.program(stream, boundary)
-        return [
-            x + y + mix(self.output, gated(mix(self.value, y), mix(self.gate, y)))
-            for x, y in zip(stream, linear, strict=True)
-        ]
+        return [self.add(x, y) for x, y in zip(stream, linear, strict=True)]
+
+    def add(
+        self, x: Float[Tensor, "time channel *grid"], y: Float[Tensor, "time channel *grid"]
+    ) -> Float[Tensor, "time channel *grid"]:
+        """The stream, given the stream that entered and the layer's output."""
+        return x + y + mix(self.output, gated(mix(self.value, y), mix(self.gate, y)))
 
 
 def state_space_layer(settings: ModelSettings, boundary: tuple[str, ...]) -> ConvSSM:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from filelock import FileLock
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from pipeline import checkpoint, store
 from pipeline.atomic import write_text
 from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Windows, splits_of
 from pipeline.device import own_device, threads_kept
+from pipeline.mesh import Alone, Member, leads, share_of
 from pipeline.model import Forecaster, ModelSettings
 from pipeline.progress import Progress, Steps
-from pipeline.volume import InputError, Settings
+from pipeline.through_time import Run, squares, squares_across
+from pipeline.volume import AXES, InputError, Settings
 
 VERSION = 3
 
@@ -32,7 +36,8 @@ class TrainSettings(Settings):
 
     Attributes:
         model: See `ModelSettings`.
-        steps: Training steps; one window each.
+        steps: Training steps; `batch` windows each.
+        batch: Windows of a step. The loss is their mean.
         window: Frames of a window.
         burn_in: First frames of a window that fill the state and are not scored.
         learning_rate: Of AdamW, after `warm_up` steps; falls to zero along a cosine.
@@ -43,10 +48,19 @@ class TrainSettings(Settings):
         checkpoint_every: Steps between checkpoints.
         seed: Of the initial weights and of the windows.
         threads: CPU threads. Sums depend on it to the last bit, so it is a setting and not a property of the machine.
+        recompute: Frames of a chunk, for windows whose activations do not fit a worker's memory: the backward pass
+            computes each chunk again from the carries that enter it. Gradients are the same to round-off. By default
+            all is held.
+        truncate: Chunks of `recompute` frames after which the gradient is cut, while the carries go on. An
+            approximation, off by default.
+        data_parallel: Workers between which the windows of a step are divided. As `threads`, this and the next change
+            sums to the last bit, and nothing beyond.
+        time_parallel: Workers between which each window is cut along time; the gradient is that of the whole window.
     """
 
     model: ModelSettings = field(default_factory=ModelSettings)
     steps: int = 150
+    batch: int = 1
     window: int = 100
     burn_in: int = 20
     learning_rate: float = 3e-4
@@ -57,9 +71,14 @@ class TrainSettings(Settings):
     checkpoint_every: int = 20
     seed: int = 0
     threads: int = 2
+    recompute: int | None = None
+    truncate: int | None = None
+    data_parallel: int = 1
+    time_parallel: int = 1
 
     def __post_init__(self):
-        for name in ("steps", "validate_every", "checkpoint_every", "threads"):
+        counts = ("steps", "batch", "validate_every", "checkpoint_every", "threads", "data_parallel", "time_parallel")
+        for name in (*counts, *(name for name in ("recompute", "truncate") if getattr(self, name) is not None)):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
         for name in ("learning_rate", "clip"):
@@ -72,6 +91,30 @@ class TrainSettings(Settings):
             raise ValueError(
                 f"burn_in is {self.burn_in} and window {self.window}; leave at least 2 frames of the window to score"
             )
+        if self.data_parallel > self.batch:
+            raise ValueError(
+                f"data_parallel is {self.data_parallel} and batch {self.batch}, so some workers would have no window; "
+                f"raise batch to at least {self.data_parallel} or lower data_parallel"
+            )
+        if self.time_parallel > self.window - 1:
+            raise ValueError(
+                f"time_parallel is {self.time_parallel} and window {self.window}, of which {self.window - 1} frames "
+                f"are forecast from; set time_parallel to at most {self.window - 1}"
+            )
+        if self.truncate is not None and self.recompute is None:
+            raise ValueError(
+                f"truncate is {self.truncate} chunks and recompute, the frames of a chunk, is not given; "
+                "give recompute too"
+            )
+        if self.truncate is not None and self.time_parallel > 1:
+            raise ValueError(
+                f"truncate is {self.truncate} and time_parallel {self.time_parallel}: workers along time give the "
+                "whole gradient. Leave truncate out, or set time_parallel to 1"
+            )
+
+    @property
+    def workers(self) -> int:
+        return self.data_parallel * self.time_parallel
 
 
 def train(settings: TrainSettings, inputs: dict[str, Path], output: Path) -> Steps:
@@ -79,21 +122,37 @@ def train(settings: TrainSettings, inputs: dict[str, Path], output: Path) -> Ste
 
     A run that was killed and continued makes the losses and weights of an uninterrupted one, to the bit on a CPU.
     """
-    with FileLock(output / ".lock", timeout=LOCK_SECONDS), threads_kept(settings.threads):
-        yield from Training(settings, inputs["prepared"], output).run()
+    yield from train_as_member(Alone(), settings, inputs, output)
+
+
+def train_as_member(member: Member, settings: TrainSettings, inputs: dict[str, Path], output: Path) -> Steps:
+    """`train` as one of `settings.workers` workers that do it together, each in a process of its own.
+
+    All take the same steps with the same weights; the first alone writes. The same mesh makes the same bits.
+    """
+    asked, found = (settings.data_parallel, settings.time_parallel), (member.data_size, member.time_size)
+    if asked != found:
+        raise ValueError(
+            f"settings of {asked[0]} x {asked[1]} workers for a mesh of {found[0]} x {found[1]}; they differ"
+        )
+    lock = FileLock(output / ".lock", timeout=LOCK_SECONDS) if leads(member) else nullcontext()
+    with lock, threads_kept(settings.threads):
+        yield from Training(settings, inputs["prepared"], output, member).run()
 
 
 class Training:
     """One run of training: the model, its optimiser and what it has reached."""
 
-    def __init__(self, settings: TrainSettings, source: Path, output: Path):
-        self.settings, self.output = settings, output
+    def __init__(self, settings: TrainSettings, source: Path, output: Path, member: Member):
+        self.settings, self.output, self.member = settings, output, member
         self.path = source / "prepared.zarr"
         self.statistics, _ = store.read_arrays(source / "statistics.zarr")
         self.splits = splits_of(source)
         split = self.splits["train"]
         series = store.open_volume(self.path, split["series"])
         self.windows = Windows(self.path, split["series"], split["start"], split["stop"], settings.window)
+        frame = math.prod(series.sizes[axis] for axis in AXES[1:])
+        self.scored = (settings.window - 1 - settings.burn_in) * frame * settings.batch
         self.device = own_device()
 
         with torch.random.fork_rng(devices=[]):
@@ -111,52 +170,99 @@ class Training:
 
     def run(self) -> Steps:
         settings = self.settings
-        reached = checkpoint.latest(self.output)
+        reached = self.reached()
         if reached is not None:
             self.restore(reached)
         yield Progress(self.step, settings.steps, f"continuing after step {self.step}" if reached else "starting")
-        self.history.continue_after(self.step if reached else -1)
+        if leads(self.member):
+            self.history.continue_after(self.step if reached else -1)
         while self.step < settings.steps:
             loss = self.take_step()
             if not math.isfinite(loss):
                 raise InputError(
                     f"the loss is {loss} at step {self.step}; lower learning_rate ({settings.learning_rate})"
                 )
-            self.history.record(step=self.step, loss=loss)
-            if self.step % settings.validate_every == 0 or self.step == settings.steps:
-                self.validate()
-            if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
-                checkpoint.save_step(self.output, self.snapshot())
+            if leads(self.member):
+                self.keep(loss)
             yield Progress(self.step, settings.steps, self.note(loss))
-        self.snapshot().save(self.output / "checkpoint.zarr")
+        if leads(self.member):
+            self.snapshot().save(self.output / "checkpoint.zarr")
+
+    def reached(self) -> Checkpoint | None:
+        """The newest checkpoint, the one that the first worker finds once it is alone with the folder."""
+        newest = checkpoint.latest(self.output) if leads(self.member) else None
+        following = torch.tensor(0 if newest is None else newest.step + 1, device=self.device)
+        step = self.member.total(following).item() - 1
+        return checkpoint.of_step(self.output, step) if newest is None and step >= 0 else newest
+
+    def keep(self, loss: float) -> None:
+        """Records a step; looks at the validation frames and writes a checkpoint when it is time."""
+        settings = self.settings
+        self.history.record(step=self.step, loss=loss)
+        if self.step % settings.validate_every == 0 or self.step == settings.steps:
+            self.validate()
+        if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
+            checkpoint.save_step(self.output, self.snapshot())
 
     def note(self, loss: float) -> str:
         return f"loss {loss:.4f}" + (f", validation {self.best_error:.4f}" if math.isfinite(self.best_error) else "")
 
     def take_step(self) -> float:
-        """One step of AdamW on the window of this step; returns the loss in units of the normalised data squared."""
-        settings = self.settings
+        """One step of AdamW on the windows of this step; returns the loss in units of the normalised data squared."""
+        settings, member = self.settings, self.member
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(settings, self.step)
-        frames = self.windows.at_step(settings.seed, self.step).to(self.device)
-        forecasts, _ = self.model(frames)
-        loss = (forecasts[settings.burn_in : -1] - frames[settings.burn_in + 1 :]).square().mean()
+        firsts = self.windows.firsts(settings.seed, self.step, settings.batch)
         self.optimiser.zero_grad()
-        loss.backward()
+        loss = 0.0
+        for number in share_of(settings.batch, member.data_rank, member.data_size):
+            share = self.squares(firsts[number]) / self.scored
+            share.backward()
+            loss += share.item()
+        loss = self.summed(loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
         self.optimiser.step()
         self.step += 1
+        return loss
+
+    def squares(self, first: int) -> Float[Tensor, ""]:
+        """This worker's part of the squared errors of the window that begins at frame `first`."""
+        settings, member = self.settings, self.member
+        if member.time_size == 1 and settings.recompute is None:
+            frames = self.windows.read(first, 0, settings.window).to(self.device)
+            forecasts, _ = self.model(frames)
+            return (forecasts[settings.burn_in : -1] - frames[settings.burn_in + 1 :]).square().sum()
+        own = share_of(settings.window - 1, member.time_rank, member.time_size)
+        frames = self.windows.read(first, max(own.start - 1, 0), own.stop + 1).to(self.device)
+        run = Run.of_window(frames, self.model, first=own.start, burn_in=settings.burn_in)
+        if member.time_size > 1:
+            return squares_across(self.model, run, member.exchange, recompute=settings.recompute)
+        return squares(self.model, run, recompute=settings.recompute, truncate=settings.truncate)
+
+    def summed(self, loss: float) -> float:
+        """The loss of all workers; their gradients are summed in place. One message for all."""
+        if self.member.data_size * self.member.time_size == 1:
+            return loss
+        gradients = [parameter.grad for parameter in self.model.parameters()]
+        flat = torch.cat([gradient.flatten() for gradient in gradients] + [gradients[0].new_tensor([loss])])
+        *totals, loss = self.member.total(flat).split([gradient.numel() for gradient in gradients] + [1])
+        for gradient, total in zip(gradients, totals, strict=True):
+            gradient.copy_(total.view_as(gradient))
         return loss.item()
 
     @torch.no_grad()
     def validate(self) -> None:
-        """Scores the model on the validation frames, with the series' whole past as its memory; keeps the best."""
-        split = self.splits["validation"]
+        """Scores the model on the validation frames, with the series' whole past as its memory; keeps the best.
+
+        One worker does this, the others wait for it in the next step; it takes no more memory than a step does.
+        """
+        split, settings = self.splits["validation"], self.settings
+        length = settings.recompute or math.ceil(settings.window / settings.time_parallel)
         start, stop = max(split["start"], 1), split["stop"]
         carries, squares = None, 0.0
         scale = torch.from_numpy(self.statistics["scale"])
-        for first in range(0, stop - 1, self.settings.window):
-            last = min(first + self.settings.window, stop - 1)
+        for first in range(0, stop - 1, length):
+            last = min(first + length, stop - 1)
             frames = torch.from_numpy(store.read_frames(self.path, split["series"], first, last + 1))
             forecasts, carries = self.model(frames[:-1].to(self.device), carries)
             scored = slice(max(start - 1 - first, 0), None)

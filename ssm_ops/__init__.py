@@ -15,6 +15,7 @@ from ssm_ops.pixel import step
 from ssm_ops.ranks import sharded_scan
 from ssm_ops.scan import bidirectional, final_carry, scan
 from ssm_ops.spectrum import BOUNDARIES, Grid
+from ssm_ops.time_parallel import TimeExchange, exchanged, time_parallel_scan
 from ssm_ops.transition import Kernel, Pointwise, Propagator, Transition
 from ssm_ops.verify import Certificate, stability_margin, verify_scan
 
@@ -35,17 +36,20 @@ __all__ = [
     "Pointwise",
     "Propagator",
     "SelectiveSteps",
+    "TimeExchange",
     "Transition",
     "bidirectional",
     "chain_prefix",
     "convolve_in_time",
     "drive",
+    "exchanged",
     "final_carry",
     "learned_family",
     "scan",
     "sharded_scan",
     "stability_margin",
     "step",
+    "time_parallel_scan",
     "tree_prefix",
     "verify_scan",
     "wraparound",

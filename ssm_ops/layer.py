@@ -90,7 +90,7 @@ class ConvSSM(nn.Module):
             carry = yield stitching.summary(pieces, final)
             for u, own, x in zip(offsets, steps, chunks, strict=True):
                 states, carry = scan(u, transition, boundary=boundary, carry=carry, dt=own, backend="spectral")
-                outputs.append(self._output(states, x))
+                outputs.append(self.reads(states, x))
             return outputs
         del offsets  # a piece that has kept its spectra needs its own no more
         return (yield from self._stitched(stitching, pieces, chunks))
@@ -103,7 +103,7 @@ class ConvSSM(nn.Module):
         for piece, x in zip(pieces, chunks, strict=True):
             if known:
                 states, final = piece.through(carry)
-                outputs.append(self._output(states, x))
+                outputs.append(self.reads(states, x))
                 carry = stitching.summary([piece], final)(carry)
             else:
                 final = piece.keep()
@@ -114,14 +114,9 @@ class ConvSSM(nn.Module):
         carry = yield stitching.summary(pieces, whole)
         if not known:
             for piece, final, x in zip(pieces, finals, chunks, strict=True):
-                outputs.append(self._output(piece.finish(carry), x))
+                outputs.append(self.reads(piece.finish(carry), x))
                 carry = stitching.summary([piece], final)(carry)
         return outputs
-
-    def _output(
-        self, states: Inexact[Tensor, "time state *grid"], x: Float[Tensor, "time channel *grid"]
-    ) -> Float[Tensor, "time channel *grid"]:
-        return mix(self.C, _real(states)) + self.D.reshape(-1, *[1] * (x.ndim - 2)) * x
 
     def power(
         self, shape: tuple[int, ...], boundary: tuple[str, ...], span: int | float
@@ -156,6 +151,12 @@ class ConvSSM(nn.Module):
         else:
             projections = [self.B * taken(transition, own)[..., None].to(self.B.dtype) for own in steps]
         return transition, [mix(project, x) for project, x in zip(projections, chunks, strict=True)], steps
+
+    def reads(
+        self, states: Inexact[Tensor, "time state *grid"], x: Float[Tensor, "time channel *grid"]
+    ) -> Float[Tensor, "time channel *grid"]:
+        """The outputs C h_t + D x_t, of complex states Re(C h_t) + D x_t."""
+        return mix(self.C, _real(states)) + self.D.reshape(-1, *[1] * (x.ndim - 2)) * x
 
 
 def taken(

@@ -1,9 +1,8 @@
 """The sharded scan on P ranks, played by one process: what a cluster does, to be proved without one.
 
-Local, exchange, finish: each rank scans its shard from zero for its final state; the exchange composes the summaries
-into the carry that enters each shard; each rank scans again from its carry. The backward pass does the same from right
-to left: the gradient to a shard's entering carry is conj(a^length) times the gradient to what leaves it, plus the
-shard's own. Nothing but summaries and carries crosses a border.
+Local, exchange, finish: each rank does with its shard what `time_parallel.py` says; the exchange is played here, by
+composing the summaries into the carry that enters each shard, and from right to left in the backward pass. Nothing but
+summaries and carries crosses a border.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ssm_ops import spectral
-from ssm_ops.affine import Affine, chain_prefix, tree_prefix
+from ssm_ops.affine import chain_prefix, tree_prefix
 from ssm_ops.scan import Call
+from ssm_ops.time_parallel import Shard
 from ssm_ops.transition import Number, Transition, tensors
 
 EXCHANGES = {"chain": chain_prefix, "tree": tree_prefix}
@@ -60,15 +59,9 @@ class _Ranks(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, carry, dt, transition, grid, lengths, prefix, *learned):
         del learned  # the transition's tensors, so that autograd sees them
-        shards, maps = _shards(x, dt, lengths), []
-        for own, steps in shards:
-            _, final = spectral.forward(own, transition, grid, dt=steps, with_states=False)
-            maps.append(Affine(_power(transition, grid, own, steps).to(final.dtype), final))
-        entering = [before(carry) for before in prefix(maps)]
-        finished = [
-            spectral.forward(own, transition, grid, dt=steps, carry=enters)
-            for (own, steps), enters in zip(shards, entering, strict=True)
-        ]
+        shards = _shards(x, dt, transition, grid, lengths)
+        entering = [before(carry) for before in prefix([shard.summary() for shard in shards])]
+        finished = [shard.scan(enters) for shard, enters in zip(shards, entering, strict=True)]
         ctx.save_for_backward(x, dt, *tensors(transition).values())
         ctx.transition, ctx.grid, ctx.lengths, ctx.prefix, ctx.entering = transition, grid, lengths, prefix, entering
         return torch.cat([states for states, _ in finished], dim=1), finished[-1][1]
@@ -78,16 +71,13 @@ class _Ranks(torch.autograd.Function):
     def backward(ctx, gradient, carry_gradient):
         x, dt, *learned = ctx.saved_tensors
         transition = dataclasses.replace(ctx.transition, **dict(zip(tensors(ctx.transition), learned, strict=True)))
-        shards = _shards(x, dt, ctx.lengths)
-        towards, maps = gradient.split(ctx.lengths, dim=1), []
-        for (own, steps), part in zip(shards, towards, strict=True):
-            nothing = {"towards_x": False, "towards_transition": False, "towards_dt": False}
-            alone = spectral.backward(own, None, transition, ctx.grid, part, None, dt=steps, **nothing)
-            maps.append(Affine(_power(transition, ctx.grid, own, steps).conj().to(alone.carry.dtype), alone.carry))
+        shards = _shards(x, dt, transition, ctx.grid, ctx.lengths)
+        towards = gradient.split(ctx.lengths, dim=1)
+        maps = [shard.adjoint_summary(part) for shard, part in zip(shards, towards, strict=True)]
         leaving = [after(carry_gradient) for after in ctx.prefix(maps[::-1])][::-1]
         found = [
-            spectral.backward(own, None, transition, ctx.grid, part, leaves, dt=steps, carry=enters)
-            for (own, steps), part, leaves, enters in zip(shards, towards, leaving, ctx.entering, strict=True)
+            shard.gradients(part, leaves, enters)
+            for shard, part, leaves, enters in zip(shards, towards, leaving, ctx.entering, strict=True)
         ]
         to_dt = None
         if dt is not None:
@@ -97,15 +87,9 @@ class _Ranks(torch.autograd.Function):
         return torch.cat([one.x for one in found], dim=1), found[0].carry, to_dt, None, None, None, None, *learned
 
 
-def _shards(x: Tensor, dt: Tensor | None, lengths: tuple[int, ...]) -> list[tuple[Tensor, Tensor | None]]:
+def _shards(
+    x: Tensor, dt: Tensor | None, transition: Transition, grid: object, lengths: tuple[int, ...]
+) -> list[Shard]:
     parts = x.split(lengths, dim=1)
-    if dt is None or dt.shape[1] == 1:
-        return [(part, dt) for part in parts]
-    return list(zip(parts, dt.split(lengths, dim=1), strict=True))
-
-
-def _power(transition: Transition, grid: object, x: Tensor, steps: Tensor | None) -> Tensor:
-    """a to the time that a shard spans."""
-    if steps is None:
-        return transition.power(grid, x.shape[1])
-    return transition.power(grid, steps.sum(1) if steps.shape[1] > 1 else steps[:, 0] * x.shape[1])
+    steps = [dt] * len(lengths) if dt is None or dt.shape[1] == 1 else dt.split(lengths, dim=1)
+    return [Shard(part, transition, grid, own) for part, own in zip(parts, steps, strict=True)]

@@ -23,13 +23,21 @@ def here(function: Callable[[Any, dict[str, Path], Path], Steps]) -> Callable[..
     return run
 
 
-def on_one_worker(function: Callable[[Any, dict[str, Path], Path], Steps]) -> Callable[..., Steps]:
-    """A stage that runs in one worker, with a GPU where the cluster has them."""
-
-    def run(settings: Any, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
-        yield from executor.stream(function, settings, inputs, output, threads=settings.threads)
-
-    return run
+def on_a_mesh(settings: train.TrainSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
+    """The stage `train`: in one worker, on a GPU where the cluster has them, or in a team of as many as asked for."""
+    if settings.workers == 1:
+        yield from executor.stream(train.train, settings, inputs, output, threads=settings.threads)
+        return
+    yield from executor.team(
+        train.train_as_member,
+        settings,
+        inputs,
+        output,
+        data=settings.data_parallel,
+        time=settings.time_parallel,
+        threads=settings.threads,
+        folder=output,
+    )
 
 
 def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
@@ -62,7 +70,7 @@ def kinds() -> dict[str, StageKind]:
         StageKind(
             "train",
             train.TrainSettings,
-            on_one_worker(train.train),
+            on_a_mesh,
             train.VERSION,
             roles={"prepared": "preprocess"},
             resumes=True,

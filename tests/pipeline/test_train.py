@@ -92,9 +92,15 @@ def test_another_seed_is_another_run(prepared, tmp_path):
 
 def test_windows_are_drawn_from_the_step_and_stay_in_their_split(prepared):
     windows = Windows(prepared["prepared"] / "prepared.zarr", "a", 10, 40, 24)
-    assert np.array_equal(windows.at_step(0, 7), windows.at_step(0, 7))
-    frames = {tuple(np.ravel(windows.at_step(0, step)[0])[:4].tolist()) for step in range(40)}
-    assert 4 < len(frames) <= 7
+    assert windows.firsts(0, 7, 3) == windows.firsts(0, 7, 3)
+    assert windows.firsts(0, 7, 3)[:1] == windows.firsts(0, 7, 1)
+    firsts = {windows.firsts(0, step, 1)[0] for step in range(40)}
+    assert 4 < len(firsts) <= 7
+    assert min(firsts) >= 10
+    assert max(firsts) <= 40 - 24
+    whole = windows.read(12, 0, 24)
+    assert len(whole) == 24
+    assert np.array_equal(windows.read(12, 5, 9), whole[5:9])
 
 
 def test_a_window_longer_than_the_split(prepared, tmp_path):

@@ -1,0 +1,118 @@
+"""The loss of a window through time: whole, chunk after chunk, or on one worker among others. Gradients are exact.
+
+Frame t + 1 is forecast from the frames up to t. The errors of a run of time are those of the forecasts made from its
+frames; the window's are the sum over its runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from pipeline.model import Block, Forecaster
+from ssm_ops import TimeExchange
+from ssm_ops.carry import Carry
+from ssm_ops.chunks import Step, in_chunks
+from ssm_ops.through_time import across_ranks, advance, entering_carry
+
+Frames = Float[Tensor, "time channel *grid"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a window's time: what is forecast from, and what it is compared with.
+
+    Attributes:
+        frames: The frames, without an axis of depth where there is only one.
+        before: The frame before the first; at the start of a window the first itself.
+        after: The frames one step later.
+        scored: Which of the forecasts count.
+    """
+
+    frames: Frames
+    before: Float[Tensor, "channel *grid"]
+    after: Frames
+    scored: Bool[Tensor, "time"]
+
+    @staticmethod
+    def of_window(
+        frames: Float[Tensor, "time channel depth height width"], model: Forecaster, *, first: int, burn_in: int
+    ) -> Run:
+        """The run that begins at frame `first` of its window; `frames` are those of the run, the one before it (unless
+        it is the window's first) and the one after it."""
+        if model.depth == 1:
+            frames = frames.squeeze(2)
+        own = frames if first == 0 else frames[1:]
+        scored = torch.arange(first, first + len(own) - 1, device=frames.device) >= burn_in
+        return Run(own[:-1], frames[0], own[1:], scored)
+
+    def increments(self) -> Frames:
+        return self.frames - torch.cat([self.before[None], self.frames[:-1]])
+
+    def errors(self, model: Forecaster, span: slice, stream: Frames) -> Float[Tensor, "time"]:
+        """The squared errors of the forecasts made from some of the frames, summed over each; 0 where not scored."""
+        forecasts = self.frames[span] + model.decoder(stream)
+        sums = (forecasts - self.after[span]).square().flatten(1).sum(1)
+        return torch.where(self.scored[span], sums, 0)
+
+
+def squares(model: Forecaster, run: Run, *, recompute: int, truncate: int | None) -> Float[Tensor, ""]:
+    """The sum of the squared errors of a whole window, in one worker.
+
+    Chunk after chunk goes through all layers, and of each only its frames and the carries that enter it are held until
+    the backward pass, which computes the rest again.
+
+    Args:
+        recompute: Frames of a chunk.
+        truncate: Chunks after which the gradient is cut: carries go on, what made them is no longer asked.
+    """
+
+    def step(span: slice, increments: Frames, carries: list[Carry]) -> tuple[Tensor, list[Carry]]:
+        stream, leaving = model.encoder(increments), []
+        for block, carry in zip(model.blocks, carries, strict=True):
+            stream, left = _through(block, stream, model.boundary, carry)
+            leaving.append(left)
+        return run.errors(model, span, stream), leaving
+
+    nothing, parameters = [None] * len(model.blocks), list(model.parameters())
+    errors, _ = in_chunks(step, run.increments(), nothing, length=recompute, parameters=parameters, cut=truncate)
+    return errors.sum()
+
+
+def squares_across(model: Forecaster, run: Run, exchange: TimeExchange, *, recompute: int | None) -> Float[Tensor, ""]:
+    """The sum of the squared errors of this worker's run of a window that several share; they call it together.
+
+    Layer after layer, for each layer's carries are exchanged. With `recompute` the backward pass computes each layer's
+    chunks of so many frames again; what is held is each layer's input, and the carries that enter its chunks.
+    """
+    if recompute is None:
+        stream = model.encoder(run.increments())
+        for block in model.blocks:
+            stream = block.add(stream, across_ranks(block.ssm, stream, model.boundary, exchange))
+        return run.errors(model, slice(None), stream).sum()
+
+    def chunked(module: nn.Module, step: Step, x: Frames, *carries: Carry) -> Tensor:
+        return in_chunks(step, x, carries, length=recompute, parameters=module.parameters())[0]
+
+    def through(block: Block) -> Step:
+        def step(span: slice, x: Frames, carries: list[Carry]) -> tuple[Tensor, list[Carry]]:
+            del span
+            stream, left = _through(block, x, model.boundary, carries[0])
+            return stream, [left]
+
+        return step
+
+    stream = chunked(model.encoder, lambda _, x, none: (model.encoder(x), none), run.increments())
+    for block in model.blocks:
+        carry = entering_carry(block.ssm, stream, model.boundary, exchange, length=recompute)
+        stream = chunked(block, through(block), stream, carry)
+    return chunked(model.decoder, lambda span, x, none: (run.errors(model, span, x), none), stream).sum()
+
+
+def _through(block: Block, stream: Frames, boundary: tuple[str, ...], carry: Carry) -> tuple[Frames, Carry]:
+    """A chunk through one layer."""
+    output, left = advance(block.ssm, stream, boundary, carry)
+    return block.add(stream, output), left
