@@ -24,7 +24,7 @@ from pipeline.progress import Progress, Steps
 from pipeline.through_time import Run, squares, squares_across
 from pipeline.volume import AXES, InputError, Settings
 
-VERSION = 3
+VERSION = 4
 
 LOCK_SECONDS = 60.0
 """How long the trainer of a killed driver may live on; two must not write one history."""

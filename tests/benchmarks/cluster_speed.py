@@ -6,18 +6,14 @@ Run by `make bench`. Prints a line a comparison and writes results/cluster.json 
 from __future__ import annotations
 
 import dataclasses
-import json
-import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 import zarr
 from zarr.codecs import BloscCodec
 
