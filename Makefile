@@ -24,10 +24,12 @@ test: lint
 trials: $(VENV)/ready
 	$(BIN)/python -m pytest -m slow
 
-# How fast the scan is against what a user would write today; writes docs/speed.md. About four minutes.
+# How fast the scan is against what a user would write today, and over workers; writes docs/speed.md and docs/cluster.md.
+# About eight minutes.
 bench: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks.scan_speed
+	$(BIN)/python -m tests.benchmarks.cluster_speed
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

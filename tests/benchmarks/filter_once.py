@@ -1,4 +1,4 @@
-"""One scan of a store in a fresh process: seconds, and the peak of resident memory in bytes; ours, or what people do today.
+"""One scan of a store in a fresh process: seconds and the peak of resident memory; ours, or what people do today.
 
 python -m tests.benchmarks.filter_once ours IN.zarr OUT.zarr [shard] [threads]
 python -m tests.benchmarks.filter_once dask IN.zarr OUT.zarr

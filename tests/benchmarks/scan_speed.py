@@ -191,20 +191,23 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    rows = [*against_peers(), *floor(), *linear_time(), *boundaries(), *memory()]
+def publish(rows: list[dict], name: str, page: Path) -> None:
+    """Writes results/NAME and the table of a page, and tells how many limits were kept."""
     machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     results = {"machine": machine, "versions": versions, "rounds": ROUNDS, "rows": rows}
     (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "scan.json").write_text(json.dumps(results, indent=1) + "\n")
-    page = Path("docs/speed.md")
+    (HERE / "results" / name).write_text(json.dumps(results, indent=1) + "\n")
     start, end = "<!-- measured -->\n", "<!-- end -->"
-    text = page.read_text()
-    before, _, rest = text.partition(start)
+    before, _, rest = page.read_text().partition(start)
     page.write_text(before + start + table(rows) + "\n" + end + rest.partition(end)[2])
     missed = sum(one["value"] > one["limit"] for one in rows)
     print(f"{len(rows) - missed} of {len(rows)} limits kept")
+
+
+def main() -> None:
+    rows = [*against_peers(), *floor(), *linear_time(), *boundaries(), *memory()]
+    publish(rows, "scan.json", Path("docs/speed.md"))
 
 
 if __name__ == "__main__":

@@ -73,3 +73,22 @@ def fails(member, rank, how):
 def counts_for_ever(member):
     while True:
         yield os.getpid(), int(member.total(torch.ones(1)).item())
+
+
+def walks(member, folder, lengths, exchange):
+    """A walk whose messages go over torch.distributed; yields what the first worker tells."""
+    import torch.distributed as dist
+
+    from cluster.actor import Waiting, Worker
+    from cluster.torch_mail import TorchMail
+    from tests.cluster.teller import Telling
+
+    job = Telling(folder, lengths, together=True)
+    worker = Worker(job.worker(), member.time_rank)
+    mail = TorchMail(dist.group.WORLD, worker.mail)
+    for event in worker.walk(job.layout(member.time_size), exchange, mail.deliver, seconds=30):
+        if isinstance(event, Waiting):
+            worker.mail.wait(event.keys, 30, lambda: "a message")
+        else:
+            yield event
+    mail.close(30)

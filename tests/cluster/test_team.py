@@ -11,6 +11,7 @@ from cluster import LocalExecutor
 from cluster.mail import WorkerLost
 from ssm_ops import scan
 from tests.cluster import team
+from tests.cluster.teller import Telling
 from tests.ssm_ops.cases import inputs, transition
 
 
@@ -23,6 +24,16 @@ def children():
     return [
         one for one in psutil.Process().children(recursive=True) if "resource_tracker" not in " ".join(one.cmdline())
     ]
+
+
+@pytest.mark.parametrize(
+    "exchange", ["tree", *[pytest.param(e, marks=pytest.mark.slow) for e in ("chain", "all-gather")]]
+)
+def test_walking_workers_may_send_their_messages_over_torch_distributed(exchange, tmp_path):
+    job = Telling(tmp_path, (8, 3))
+    *_, tally = run(team.walks, tmp_path, job.lengths, exchange, time=3)
+    assert job.told() == job.expected()
+    assert tally.sent_bytes > 0
 
 
 def test_three_along_time():
