@@ -47,6 +47,12 @@ def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: 
     yield from across_workers(job, executor)
 
 
+def named(settings: infer.InferSettings) -> dict[tuple[str | int, ...], str]:
+    """Where an `infer` stage names its series: one, or the members of a list."""
+    one = isinstance(settings.series, str)
+    return {("series",) if one else ("series", number): name for number, name in enumerate(settings.names)}
+
+
 def kinds() -> dict[str, StageKind]:
     """All kinds of stages, by name."""
     table = (
@@ -82,7 +88,7 @@ def kinds() -> dict[str, StageKind]:
             across_time,
             infer.VERSION,
             roles={"prepared": "preprocess", "model": "train"},
-            names_series=lambda settings: {("series",): settings.series},
+            names_series=named,
             resumes=True,
             distributed=True,
         ),

@@ -38,7 +38,7 @@ class StageKind:
     version: int
     roles: Mapping[str, str]
     series: str | None = None
-    names_series: Callable[[Any], Mapping[tuple[str, ...], str]] = lambda _: {}
+    names_series: Callable[[Any], Mapping[tuple[str | int, ...], str]] = lambda _: {}
     files: tuple[str, ...] = ()
     resumes: bool = False
     distributed: bool = False
