@@ -16,7 +16,7 @@ from pipeline.carried import CarryIndex, Travelling, to_device, travelling
 from pipeline.checkpoint import Checkpoint
 from pipeline.device import own_device
 from pipeline.stream import Clock, Reader, Writer, all_done, patiently
-from pipeline.volume import DATA, Shard
+from pipeline.volume import DATA, InputError, Shard
 from ssm_ops.carry import ASK, LATER, Carry, Place, Program
 
 
@@ -43,15 +43,33 @@ class Strand:
 
 
 class ShardWorker:
-    """Forecasts shards on one device. Holds the model; what it writes is owned by it alone."""
+    """Forecasts shards on one device. Holds the model; what it writes is owned by it alone.
 
-    def __init__(self, checkpoint: Path, prepared: Path, index: Path, strands: list[Strand], threads: int):
+    Args:
+        checkpoint, prepared: What is read.
+        index: The folder of the carry index.
+        strands: All series.
+        threads: CPU threads.
+        again: Whether shards are computed again: carries that are stored already stay as they are, and others that
+            come out are refused.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        prepared: Path,
+        index: Path,
+        strands: list[Strand],
+        threads: int,
+        *,
+        again: bool = False,
+    ):
         torch.set_num_threads(threads)
         self.device = own_device()
         loaded = Checkpoint.load(checkpoint)
         self.model = loaded.best_model().to(self.device)
         self.mean, self.scale = loaded.statistics["mean"], loaded.statistics["scale"]
-        self.prepared, self.strands, self.index = prepared, strands, CarryIndex(index)
+        self.prepared, self.strands, self.index, self.again = prepared, strands, CarryIndex(index), again
         self.clock = Clock()
         self.reader = Reader(self._read, self.clock)
         longest = max(shard.stop - shard.start for strand in strands for shard in strand.shards)
@@ -95,14 +113,33 @@ class ShardWorker:
             physical = torch.cat(forecasts).cpu().numpy().astype(np.float64) * self.scale + self.mean
 
         def write() -> None:
+            stored = self.again and self._is_stored(strand, shard, leaving)
             for start, stop in shard.chunks():
                 part = physical[start - shard.start : stop - shard.start]
                 where = f"writing frames {start} to {stop - 1} of {strand.forecast}"
                 patiently(partial(store.write_frames, strand.forecast, start, part), where)
-            index = partial(self.index.write, strand.name, shard.index + 1, shard.stop, leaving)
-            patiently(index, f"writing the carries that enter shard {shard.index + 1}")
+            if not stored:
+                index = partial(self.index.write, strand.name, shard.index + 1, shard.stop, leaving)
+                patiently(index, f"writing the carries that enter shard {shard.index + 1}")
 
         return all_done([self.writer.put(write, physical.nbytes, place)], shard.stop - shard.start)
+
+    def _is_stored(self, strand: Strand, shard: Shard, leaving: list[np.ndarray]) -> bool:
+        """Whether the carries that leave a shard are in the index.
+
+        Raises:
+            InputError: Others are.
+        """
+        if not self.index.has(strand.name, shard.index + 1):
+            return False
+        known = [self.index.read(strand.name, shard.index + 1, point) for point in range(len(leaving))]
+        if [carry.tobytes() for carry in known] != [carry.tobytes() for carry in leaving]:
+            raise InputError(
+                f"{strand.describe(shard.index)}, computed again, end in another carry than the one stored in "
+                f"{self.index.folder}: a carry or frames were damaged, or another kind of machine made them; these "
+                "frames were not written. Remove the folder of the stage and run without --from and --to"
+            )
+        return True
 
     def adopt(self, summary: Travelling, point: int) -> Travelling:
         """A summary from another worker, with what was not sent: this model's own transition."""

@@ -60,8 +60,8 @@ def create_volumes(
     """Creates volumes with the shapes, coordinates and attributes of `likes`, for `write_frames` to fill: one store, a
     group each; `None` is the store itself. It appears under `path` with all of them.
 
-    Their chunks hold `chunk` frames, or all where they have fewer, of `channels` channels, by default of all, compressed
-    as those of their like if that is a Zarr store of format 3.
+    Their chunks hold `chunk` frames, or all where they have fewer, of `channels` channels, by default of all,
+    compressed as those of their like if that is a Zarr store of format 3.
     """
     aside = _aside(path)
     for group, like in likes.items():

@@ -8,7 +8,8 @@ from typing import Any
 
 from cluster import Executor
 from pipeline import evaluate, infer, ingest, preprocess, report, train
-from pipeline.progress import Steps
+from pipeline.progress import Progress, Steps
+from pipeline.span import SpanJob
 from workflows.across import across_workers
 from workflows.stage import StageKind
 
@@ -45,6 +46,19 @@ def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: 
     job = infer.InferJob(settings, inputs, output)
     job.prepare()
     yield from across_workers(job, executor)
+
+
+def across_span(
+    settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor, first: str, last: str
+) -> Steps:
+    """A span of what the stage `infer` made, again."""
+    job = SpanJob(infer.InferJob(settings, inputs, output), first, last)
+
+    def steps() -> Steps:
+        yield Progress(sum(job.ledger.done()), sum(job.lengths), line=job.told())
+        yield from across_workers(job, executor)
+
+    return steps()
 
 
 def named(settings: infer.InferSettings) -> dict[tuple[str | int, ...], str]:
@@ -90,6 +104,7 @@ def kinds() -> dict[str, StageKind]:
             roles={"prepared": "preprocess", "model": "train"},
             names_series=named,
             resumes=True,
+            again=across_span,
             distributed=True,
         ),
         StageKind(
