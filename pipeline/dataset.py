@@ -38,6 +38,22 @@ def splits_of(prepared: Path) -> dict[str, dict]:
     return store.open_volume(path, store.groups(path)[0]).attrs["splits"]  # all series carry the same
 
 
+def forecast_of(prediction: Path, series: str) -> Path:
+    """The forecast of a series in the folder of an `infer` stage: its group, if several series were forecast.
+
+    Raises:
+        InputError: Others were forecast.
+    """
+    path = prediction / "prediction.zarr"
+    names = store.groups(path)
+    if names and series not in names:
+        raise InputError(
+            f"the prediction is of the series {', '.join(names)}, the test split of series {series!r}; "
+            f"add {series!r} to the series of the infer stage"
+        )
+    return path / series if names else path
+
+
 @dataclass(frozen=True)
 class Windows:
     """Windows of `length` frames of one series, cut from the frames [start, stop)."""

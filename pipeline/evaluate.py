@@ -13,7 +13,7 @@ import xarray as xr
 
 from pipeline import store
 from pipeline.baselines import Baseline, ExponentialAverage, Persistence, TrainingMean
-from pipeline.dataset import Truth, splits_of
+from pipeline.dataset import Truth, forecast_of, splits_of
 from pipeline.metrics import frame_errors, latitude_weights, over_frames
 from pipeline.progress import Progress, Steps
 from pipeline.volume import InputError, Settings
@@ -46,9 +46,9 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
     best on the test frames themselves, chosen in hindsight: no forecast, but the strictest opponent.
     """
     yield Progress(0, 3, "baselines on the validation frames")
-    prediction = inputs["prediction"] / "prediction.zarr"
     splits = splits_of(inputs["prepared"])
     validation, test = splits["validation"], splits["test"]
+    prediction = forecast_of(inputs["prediction"], test["series"])
     truth = Truth(inputs["prepared"], test["series"])
     refuse_misfit(truth.volume, store.open_volume(prediction), test["series"])
 

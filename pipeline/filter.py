@@ -232,7 +232,7 @@ class FilterJob:
             like = self.volume.assign_attrs(self.volume.attrs | {"chronovox_scan": json.dumps(asdict(self.settings))})
             width = sequence.parts[0].stop
             chunk = sequence.shards[0].chunk
-            store.create_volume(like, sequence.data, chunk, channels=width, dtype=np.dtype(sequence.dtype))
+            store.create_volumes({None: like}, sequence.data, chunk, channels=width, dtype=np.dtype(sequence.dtype))
             length = sequence.shards[0].stop
             plan = {"identity": self.identity, "chunk": chunk, "length": length, "width": width}
             write_text(self.plan_path, json.dumps(plan))

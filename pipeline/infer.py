@@ -1,33 +1,31 @@
-"""Stage `infer`: forecasts of a whole series, shard by shard, each shard a program that exchanges one carry a layer.
+"""Stage `infer`: forecasts of whole series, shard by shard, each shard a program that exchanges one carry a layer.
 
-This file knows what a shard of volumes is, and nothing about where it runs: `workflows.catalog` hands `ShardWorker` and
+This file knows what a shard of volumes is, and nothing about where it runs: `workflows.catalog` hands the worker and
 the shards to an executor of `cluster`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import cftime
 import numpy as np
-import torch
 import xarray as xr
 
 from pipeline import store
-from pipeline.carried import CarryIndex, Travelling, to_device, travelling
-from pipeline.checkpoint import Checkpoint
-from pipeline.device import own_device
+from pipeline.carried import CarryIndex
+from pipeline.forecast import ShardWorker, Strand
 from pipeline.ledger import Ledger
 from pipeline.model import Forecaster
-from pipeline.stream import Clock, Reader, Writer, all_done, patiently
-from pipeline.volume import DATA, SPACE, InputError, Settings, Shard, cut
-from ssm_ops.carry import ASK, LATER, Carry, Place, Program
+from pipeline.volume import AXES, DATA, SPACE, InputError, Settings, cut
+from ssm_ops.carry import Place
 
 VERSION = 4
+
+ONE = "series"
+"""The strand of a series that is not in a list."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +33,13 @@ class InferSettings(Settings):
     """Settings of an `infer` stage. Its inputs are a `preprocess` and a `train` stage.
 
     Attributes:
-        series: The prepared series to forecast.
+        series: The prepared series to forecast; or a list of them, which then are groups of the prediction.
         chunk: Frames read, scanned and stored together.
         chunks_per_shard: Chunks that one worker owns in a row.
         threads: CPU threads of a worker.
     """
 
-    series: str
+    series: str | tuple[str, ...]
     chunk: int = 16
     chunks_per_shard: int = 1
     threads: int = 1
@@ -50,151 +48,88 @@ class InferSettings(Settings):
         for name in ("chunk", "chunks_per_shard", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
+        if not self.names or len(set(self.names)) < len(self.names):
+            raise ValueError(f"series is {list(self.names)}; give at least one, and each once")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The series, whether one or several are named."""
+        return (self.series,) if isinstance(self.series, str) else self.series
 
 
 class InferJob:
-    """The forecast of one series: its shards, its output store, and which shards are committed."""
+    """The forecast of some series: their shards, the output store, and which shards are committed.
 
-    strand = "series"
+    Args:
+        settings, inputs, output: Of the stage.
+
+    Raises:
+        InputError: A series was not prepared, or two have frames of different shapes.
+    """
 
     def __init__(self, settings: InferSettings, inputs: dict[str, Path], output: Path):
-        self.settings, self.output = settings, output
+        self.settings, self.output, self.threads = settings, output, settings.threads
         self.prepared, self.checkpoint = inputs["prepared"] / "prepared.zarr", inputs["model"] / "checkpoint.zarr"
+        self.prediction, self.index = output / "prediction.zarr", output / "carry"
         known = store.groups(self.prepared)
-        if settings.series not in known:
-            raise InputError(f"series {settings.series!r} was not prepared; the prepared series are {', '.join(known)}")
-        self.volume = store.open_volume(self.prepared, settings.series)
-        self.frames = self.volume.sizes["time"]
-        self.shards = cut(self.frames, settings.chunk, settings.chunks_per_shard)
-        self.lengths, self.most, self.threads = [len(self.shards)], len(self.shards), settings.threads
+        for name in settings.names:
+            if name not in known:
+                raise InputError(f"series {name!r} was not prepared; the prepared series are {', '.join(known)}")
+        self.volumes = {name: store.open_volume(self.prepared, name) for name in settings.names}
+        refuse_unlike(self.volumes)
+        self.strands = [self._strand(name) for name in settings.names]
+        self.lengths = [len(strand.shards) for strand in self.strands]
+        self.most = sum(self.lengths)
+
+    def _strand(self, name: str) -> Strand:
+        frames, settings = self.volumes[name].sizes["time"], self.settings
+        shards = cut(frames, settings.chunk, settings.chunks_per_shard)
+        group = self._group(name)
+        return Strand(ONE if group is None else name, name, self.prediction / (group or ""), shards)
+
+    def _group(self, name: str) -> str | None:
+        """The group of a series in the prediction: one that is not in a list is the store itself."""
+        return None if isinstance(self.settings.series, str) else name
 
     def prepare(self) -> None:
         """Creates `prediction.zarr`, unless an interrupted run already did."""
-        path = self.output / "prediction.zarr"
-        if not path.exists():
+        if not self.prediction.exists():
             (self.output / "committed.json").unlink(missing_ok=True)  # what it vouched for is gone
-            volume = store.open_volume(self.prepared, self.settings.series, chunked=True)
-            store.create_volume(
-                forecast_template(volume, self.settings.series), path, min(self.settings.chunk, self.frames)
-            )
-        CarryIndex(self.output / "carry").prepare([self.strand])
-        self.ledger = Ledger(self.output / "committed.json", [self.strand])
+            likes = {
+                self._group(name): forecast_template(store.open_volume(self.prepared, name, chunked=True), name)
+                for name in self.settings.names
+            }
+            store.create_volumes(likes, self.prediction, self.settings.chunk)
+        names = [strand.name for strand in self.strands]
+        CarryIndex(self.index).prepare(names)
+        self.ledger = Ledger(self.output / "committed.json", names)
 
     @property
     def states(self) -> list[int]:
         """Bytes of the carry at each exchange point."""
         description = store.read_attributes(self.checkpoint)["description"]
-        return Forecaster.from_description(description).carry_bytes(tuple(self.volume.sizes[axis] for axis in SPACE))
+        volume = self.volumes[self.settings.names[0]]
+        return Forecaster.from_description(description).carry_bytes(tuple(volume.sizes[axis] for axis in SPACE))
 
     def worker(self) -> partial[ShardWorker]:
         """A picklable call that makes a worker of this job, wherever it runs."""
-        return partial(
-            ShardWorker, self.checkpoint, self.prepared, self.settings.series, self.output, self.shards, self.threads
-        )
+        return partial(ShardWorker, self.checkpoint, self.prepared, self.index, self.strands, self.threads)
 
     def describe(self, place: Place) -> str:
         """A shard in words."""
-        return in_words(self.shards[place.index], self.settings.series)
+        return self.strands[place.strand].describe(place.index)
 
 
-class ShardWorker:
-    """Forecasts shards on one device. Holds the model; what it writes is owned by it alone."""
-
-    def __init__(self, checkpoint: Path, prepared: Path, series: str, output: Path, shards: list[Shard], threads: int):
-        torch.set_num_threads(threads)
-        self.device = own_device()
-        loaded = Checkpoint.load(checkpoint)
-        self.model = loaded.best_model().to(self.device)
-        self.mean, self.scale = loaded.statistics["mean"], loaded.statistics["scale"]
-        self.prepared, self.series, self.output, self.shards = prepared, series, output, shards
-        self.index = CarryIndex(output / "carry")
-        self.clock = Clock()
-        self.reader = Reader(self._read, self.clock)
-        frame = math.prod(store.open_volume(prepared, series)[DATA].shape[1:])
-        self.writer = Writer(self.clock, room=8 * frame * max(shard.stop - shard.start for shard in shards))
-
-    def expect(self, places: Sequence[Place]) -> None:
-        """The shards that will be asked for."""
-        self.reader.expect([place.index for place in places])
-
-    def program(self, place: Place) -> Program[Callable[[float], int]]:
-        """Reads a shard, forecasts it, writes its chunks and the carries that leave it; the result waits for the
-        writes and gives the shard's frames.
-
-        Carries are numpy arrays here: they may travel between machines.
-        """
-        shard = self.shards[place.index]
-        frames = self.reader.take(place.index)
-        chunks = [
-            torch.from_numpy(frames[a - shard.start : b - shard.start]).to(self.device) for a, b in shard.chunks()
-        ]
-        program, leaving = self.model.program(chunks), []
-        with self.clock("computing", place):
-            said = next(program)
-        while True:
-            if said is ASK:
-                carry = yield ASK
-                entering = carry if carry is LATER else to_device(carry, self.device)
-                with self.clock("computing", place):
-                    said = program.send(entering)
-            summary = travelling(said)
-            carry = yield summary
-            leaving.append(summary(carry))
-            try:
-                with self.clock("computing", place):
-                    said = program.send(to_device(carry, self.device))
-            except StopIteration as stop:
-                forecasts = stop.value
-                break
-        with self.clock("computing", place):
-            physical = torch.cat(forecasts).cpu().numpy().astype(np.float64) * self.scale + self.mean
-
-        def write() -> None:
-            for start, stop in shard.chunks():
-                part = physical[start - shard.start : stop - shard.start]
-                where = f"writing frames {start} to {stop - 1} of {self.output / 'prediction.zarr'}"
-                patiently(partial(store.write_frames, self.output / "prediction.zarr", start, part), where)
-            index = partial(self.index.write, InferJob.strand, shard.index + 1, shard.stop, leaving)
-            patiently(index, f"writing the carries that enter shard {shard.index + 1}")
-
-        return all_done([self.writer.put(write, physical.nbytes, place)], shard.stop - shard.start)
-
-    def adopt(self, summary: Travelling, point: int) -> Travelling:
-        """A summary from another worker, with what was not sent: this model's own transition."""
-        if summary.power is None:
-            power = self.model.power(point, self._grid, summary.span)
-            summary.power = power if isinstance(power, float) else power.cpu().numpy()
-        return summary
-
-    def entering_carry(self, place: Place, point: int) -> Carry:
-        """The carry that enters a shard, as the shard before it stored it; nothing enters the first."""
-        return self.index.read(InferJob.strand, place.index, point)
-
-    def describe(self, place: Place) -> str:
-        """A shard in words."""
-        return in_words(self.shards[place.index], self.series)
-
-    def report(self) -> dict[str, float]:
-        """Seconds by activity."""
-        return self.clock.seconds()
-
-    def close(self) -> None:
-        """Ends the threads that read and write."""
-        self.reader.close()
-        self.writer.close()
-
-    @cached_property
-    def _grid(self) -> tuple[int, ...]:
-        return tuple(store.open_volume(self.prepared, self.series)[DATA].shape[2:])
-
-    def _read(self, index: int) -> np.ndarray:
-        shard = self.shards[index]
-        read = partial(store.read_frames, self.prepared, self.series, shard.start, shard.stop)
-        return patiently(read, f"reading frames {shard.start} to {shard.stop - 1} of {self.prepared}")
-
-
-def in_words(shard: Shard, series: str) -> str:
-    return f"frames {shard.start} to {shard.stop - 1} of series {series}"
+def refuse_unlike(volumes: dict[str, xr.Dataset]) -> None:
+    """Refuses series whose frames have not the same shape."""
+    shapes = {name: tuple(volume.sizes[axis] for axis in AXES[1:]) for name, volume in volumes.items()}
+    first = next(iter(shapes))
+    for name, shape in shapes.items():
+        if shape != shapes[first]:
+            raise InputError(
+                f"frames of series {first!r} are {shapes[first]} ({', '.join(AXES[1:])}), those of {name!r} are "
+                f"{shape}; give each grid an infer stage of its own"
+            )
 
 
 def forecast_template(volume: xr.Dataset, series: str) -> xr.Dataset:

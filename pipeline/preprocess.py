@@ -12,6 +12,7 @@ import xarray as xr
 
 from pipeline import store
 from pipeline.grid import natural_boundary
+from pipeline.period import frames_between
 from pipeline.progress import Progress, Steps
 from pipeline.volume import DATA, InputError, Settings, default_chunk
 
@@ -113,16 +114,13 @@ def frames_of(series: dict[str, xr.Dataset], period: Period) -> tuple[int, int]:
     if period.series not in series:
         raise InputError(f"split names series {period.series!r}; the inputs are {', '.join(series)}")
     times = series[period.series].indexes["time"]
-    try:
-        chosen = times.slice_indexer(str(period.first), str(period.last))
-    except ValueError as error:
-        raise InputError(f"{period.first}..{period.last} is no period: {error}; give years or ISO dates") from error
-    if chosen.start is None or chosen.stop <= chosen.start:
+    start, stop = frames_between(times, period.first, period.last)
+    if start == stop:
         raise InputError(
             f"no frame of series {period.series!r} lies in {period.first}..{period.last}; "
             f"it runs {times[0]}..{times[-1]}"
         )
-    return int(chosen.start), int(chosen.stop)
+    return start, stop
 
 
 def refuse_gaps(series: dict[str, xr.Dataset]) -> None:

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from pipeline import store
-from pipeline.dataset import Truth, splits_of
+from pipeline.dataset import Truth, forecast_of, splits_of
 from pipeline.progress import Progress, Steps
 from pipeline.volume import Settings
 
@@ -49,7 +49,8 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
     by_time = pd.read_csv(inputs["scores"] / "scores_by_time.csv", index_col="time")
     history = [json.loads(line) for line in (inputs["model"] / "history.jsonl").read_text().splitlines()]
     splits = splits_of(inputs["prepared"])
-    truth = Truth(inputs["prepared"], splits["test"]["series"])
+    tested = splits["test"]["series"]
+    truth = Truth(inputs["prepared"], tested)
     page = {
         "title": settings.title,
         "scores": score_rows(scores),
@@ -59,7 +60,7 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
         "periods": {split: period_words(inputs["prepared"], span) for split, span in splits.items()},
         "stages": stage_rows(inputs["scores"].parent, inputs),
         "training": picture(training_curve(history, truth)),
-        "maps": picture(forecast_maps(inputs["prediction"] / "prediction.zarr", truth, by_time)),
+        "maps": picture(forecast_maps(forecast_of(inputs["prediction"], tested), truth, by_time)),
         "skill": picture(skill_curves(by_time, truth.units)),
     }
     yield Progress(1, 2, "writing")

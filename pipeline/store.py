@@ -49,28 +49,37 @@ def write_volume(volumes: dict[str | None, xr.Dataset], path: Path, chunk: dict[
     _reveal(aside, path)
 
 
-def create_volume(
-    like: xr.Dataset, path: Path, chunk: int, *, channels: int | None = None, dtype: np.dtype | type = np.float32
+def create_volumes(
+    likes: dict[str | None, xr.Dataset],
+    path: Path,
+    chunk: int,
+    *,
+    channels: int | None = None,
+    dtype: np.dtype | type = np.float32,
 ) -> None:
-    """Creates a volume with the shape, coordinates and attributes of `like`, for `write_frames` to fill.
+    """Creates volumes with the shapes, coordinates and attributes of `likes`, for `write_frames` to fill: one store, a
+    group each; `None` is the store itself. It appears under `path` with all of them.
 
-    Its chunks hold `chunk` frames of `channels` channels, by default of all, compressed as those of `like` if that is a
-    Zarr store of format 3.
+    Their chunks hold `chunk` frames, or all where they have fewer, of `channels` channels, by default of all,
+    compressed as those of their like if that is a Zarr store of format 3.
     """
-    chunks = (chunk, channels or like[DATA].shape[1], *like[DATA].shape[2:])
-    data = dask.array.zeros(like[DATA].shape, dtype=dtype, chunks=chunks)
-    coordinates = like.drop_vars(DATA).load()  # what stays lazy is not written
-    empty = _plain(coordinates.assign({DATA: (AXES, data, like[DATA].attrs)}))
-    encoding = {DATA: {"chunks": chunks, "fill_value": np.nan}}
-    if all(isinstance(codec, zarr.abc.codec.Codec) for codec in like[DATA].encoding.get("compressors", [None])):
-        encoding[DATA]["compressors"] = like[DATA].encoding["compressors"]
     aside = _aside(path)
-    empty.to_zarr(aside, compute=False, encoding=encoding, consolidated=False, zarr_format=3)
+    for group, like in likes.items():
+        shape = like[DATA].shape
+        chunks = (min(chunk, shape[0]), channels or shape[1], *shape[2:])
+        data = dask.array.zeros(shape, dtype=dtype, chunks=chunks)
+        coordinates = like.drop_vars(DATA).load()  # what stays lazy is not written
+        empty = _plain(coordinates.assign({DATA: (AXES, data, like[DATA].attrs)}))
+        encoding = {DATA: {"chunks": chunks, "fill_value": np.nan}}
+        if all(isinstance(codec, zarr.abc.codec.Codec) for codec in like[DATA].encoding.get("compressors", [None])):
+            encoding[DATA]["compressors"] = like[DATA].encoding["compressors"]
+        empty.to_zarr(aside, group=group, mode="a", compute=False, encoding=encoding, consolidated=False, zarr_format=3)
     _reveal(aside, path)
 
 
 def write_frames(path: Path, start: int, frames: np.ndarray, channel: int = 0) -> None:
-    """Writes whole chunks of the volume at `path`, from frame `start` and `channel` on, in the volume's own type."""
+    """Writes whole chunks of the volume at `path` (a store, or a group of one) from frame `start` and `channel` on, in
+    the volume's own type."""
     array = zarr.open_array(path, path=DATA, mode="r+")
     for axis, (what, first) in enumerate((("frames", start), ("channels", channel))):
         chunk, stop = array.chunks[axis], first + frames.shape[axis]

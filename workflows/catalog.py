@@ -8,7 +8,8 @@ from typing import Any
 
 from cluster import Executor
 from pipeline import evaluate, infer, ingest, preprocess, report, train
-from pipeline.progress import Steps
+from pipeline.progress import Progress, Steps
+from pipeline.span import SpanJob
 from workflows.across import across_workers
 from workflows.stage import StageKind
 
@@ -47,6 +48,25 @@ def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: 
     yield from across_workers(job, executor)
 
 
+def across_span(
+    settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor, first: str, last: str
+) -> Steps:
+    """A span of what the stage `infer` made, again."""
+    job = SpanJob(infer.InferJob(settings, inputs, output), first, last)
+
+    def steps() -> Steps:
+        yield Progress(sum(job.ledger.done()), sum(job.lengths), line=job.told())
+        yield from across_workers(job, executor)
+
+    return steps()
+
+
+def named(settings: infer.InferSettings) -> dict[tuple[str | int, ...], str]:
+    """Where an `infer` stage names its series: one, or the members of a list."""
+    one = isinstance(settings.series, str)
+    return {("series",) if one else ("series", number): name for number, name in enumerate(settings.names)}
+
+
 def kinds() -> dict[str, StageKind]:
     """All kinds of stages, by name."""
     table = (
@@ -82,8 +102,9 @@ def kinds() -> dict[str, StageKind]:
             across_time,
             infer.VERSION,
             roles={"prepared": "preprocess", "model": "train"},
-            names_series=lambda settings: {("series",): settings.series},
+            names_series=named,
             resumes=True,
+            again=across_span,
             distributed=True,
         ),
         StageKind(

@@ -92,16 +92,36 @@ def run(
         str | None,
         typer.Option(help="The Ray cluster to join; by default one is started on this machine.", show_default=False),
     ] = None,
+    first: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="YEAR|DATE",
+            help="With --to: compute what forecasts are for this span of time again, in a run that exists, from the "
+            "carry stored at its border; nothing before is read, nothing else changes.",
+            show_default=False,
+        ),
+    ] = None,
+    last: Annotated[
+        str | None,
+        typer.Option("--to", metavar="YEAR|DATE", help="The end of that span, included.", show_default=False),
+    ] = None,
     changes: Changes = None,
 ) -> None:
     """Run a recipe. Finished stages are skipped; after a kill the same command continues."""
+    if (first is None) != (last is None):
+        raise typer.BadParameter("--from and --to go together: give both years or dates, both are included")
     from workflows.display import display
     from workflows.load import load
     from workflows.run import run as run_workflow
+    from workflows.run import run_span
 
     workflow = load(recipe, changes or ())
     screen, place = display(), make_executor(executor, workers, address)
     with closing_on_signals(screen, place):
+        if first is not None:
+            run_span(workflow, runs, place, screen, first, last)
+            return
         folders = run_workflow(workflow, runs, place, screen)
     for name, folder in folders.items():
         for result in ("report.html", "scores.json"):

@@ -223,7 +223,7 @@ def _inside(body: Any, place: Sequence[Key]) -> tuple[Key, ...]:
     """The part of a validator's location that exists in the recipe (it also names members of unions)."""
     inner: list[Key] = []
     for key in place:
-        if not isinstance(body, dict | list) or (isinstance(body, dict) and key not in body):
+        if not ((isinstance(body, dict) and key in body) or (isinstance(body, list) and isinstance(key, int))):
             break
         inner.append(key)
         body = body[key]

@@ -8,6 +8,8 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +24,9 @@ from workflows.plan import SUCCESS, PlannedStage, plan
 from workflows.workflow import Workflow
 
 VERSIONS = ("chronovox", "torch", "ray", "zarr", "xarray", "dask", "numpy", "numba")
+
+
+WITHOUT_SPAN = "run the recipe first, without --from and --to"
 
 
 class RunRefused(ValueError):
@@ -52,18 +57,61 @@ def run(workflow: Workflow, runs: Path, executor: Executor, display: Display) ->
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunRefused(f"{folder} cannot be made: {error.strerror}; choose another folder with --runs") from error
-    lock = FileLock(folder / ".lock", timeout=0)
+    with _alone(folder):
+        planned = plan(workflow, folder)
+        for stage in planned:
+            if stage.finished:
+                display.skip(stage.stage.name)
+            else:
+                _run_stage(stage, executor, display)
+    return {stage.stage.name: stage.folder for stage in planned}
+
+
+def run_span(workflow: Workflow, runs: Path, executor: Executor, display: Display, first: str, last: str) -> None:
+    """Computes a span of time again in every stage of a run that can, in place; nothing else of the run changes.
+
+    Args:
+        first, last: Years or ISO dates, both included.
+
+    Raises:
+        RunRefused: No stage can, one that could was never run as the recipe is now, or another process works on the
+            run.
+        InputError: What the stage has to say against it; nothing is written then.
+    """
+    folder = (runs / workflow.name).resolve()
+    if not folder.exists():
+        raise RunRefused(f"{folder} is not there: a span is computed again in a run that exists; {WITHOUT_SPAN}")
+    with _alone(folder):
+        spanned = [stage for stage in plan(workflow, folder) if stage.stage.kind.again is not None]
+        if not spanned:
+            raise RunRefused(f"no stage of {workflow.name} can compute a span of time again; an infer stage can")
+        begun = []
+        for stage in spanned:
+            for needed in (stage.folder, *stage.inputs.values()):
+                if not needed.exists() or (needed != stage.folder and not (needed / SUCCESS).exists()):
+                    what = "is unfinished" if needed.exists() else "is not there"
+                    raise RunRefused(
+                        f"{needed} {what}: stage {stage.stage.name} was not run as the recipe is now; {WITHOUT_SPAN}"
+                    )
+            begun.append(
+                stage.stage.kind.again(stage.stage.settings, stage.inputs, stage.folder, executor, first, last)
+            )
+        for stage, steps in zip(spanned, begun, strict=True):
+            clock = time.monotonic()
+            display.start(stage.stage.name)
+            for progress in steps:
+                display.progress(progress)
+            display.finish(stage.stage.name, time.monotonic() - clock)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds the lock of a run."""
     try:
-        with lock:
-            planned = plan(workflow, folder)
-            for stage in planned:
-                if stage.finished:
-                    display.skip(stage.stage.name)
-                else:
-                    _run_stage(stage, executor, display)
+        with FileLock(folder / ".lock", timeout=0):
+            yield
     except Timeout as error:
         raise RunRefused(f"another process runs {folder}; wait for it, or choose another folder with --runs") from error
-    return {stage.stage.name: stage.folder for stage in planned}
 
 
 def _run_stage(planned: PlannedStage, executor: Executor, display: Display) -> None:

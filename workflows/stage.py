@@ -29,6 +29,8 @@ class StageKind:
         names_series: Where its settings name series of a `preprocess` stage, and which.
         files: Names of the settings that name files outside the run.
         resumes: Whether an interrupted run of it left something to continue from.
+        again: Computes again what a finished or unfinished folder holds of a span of time: settings, input folders,
+            output folder, executor, the first and the last year or date. What it refuses is raised at the call.
         distributed: Whether it runs in the executor's workers, and not in the process that runs the workflow.
     """
 
@@ -38,9 +40,10 @@ class StageKind:
     version: int
     roles: Mapping[str, str]
     series: str | None = None
-    names_series: Callable[[Any], Mapping[tuple[str, ...], str]] = lambda _: {}
+    names_series: Callable[[Any], Mapping[tuple[str | int, ...], str]] = lambda _: {}
     files: tuple[str, ...] = ()
     resumes: bool = False
+    again: Callable[[Any, dict[str, Path], Path, Executor, str, str], Iterator[Progress]] | None = None
     distributed: bool = False
 
 

@@ -53,7 +53,7 @@ def test_scores_are_recomputed_by_hand(finished_run):
 def test_a_gap_in_the_prediction_is_no_score(finished_run, tmp_path):
     inputs = {"prepared": finished_run["prepared"], "model": finished_run["model"], "prediction": tmp_path}
     like = store.open_volume(finished_run["forecast"] / "prediction.zarr", chunked=True)
-    store.create_volume(like, tmp_path / "prediction.zarr", 10)
+    store.create_volumes({None: like}, tmp_path / "prediction.zarr", 10)
     with pytest.raises(RuntimeError, match="gaps in frames 29..44; they were never written"):
         list(evaluate(EvaluateSettings(), inputs, tmp_path))
 
@@ -61,7 +61,7 @@ def test_a_gap_in_the_prediction_is_no_score(finished_run, tmp_path):
 def test_a_prediction_of_another_series(finished_run, tmp_path):
     inputs = {"prepared": finished_run["prepared"], "model": finished_run["model"], "prediction": tmp_path}
     like = store.open_volume(finished_run["forecast"] / "prediction.zarr", chunked=True).assign_attrs(series="a")
-    store.create_volume(like, tmp_path / "prediction.zarr", 10)
+    store.create_volumes({None: like}, tmp_path / "prediction.zarr", 10)
     with pytest.raises(
         InputError, match="prediction is of series 'a', the test split of series 'b'; set series to 'b'"
     ):

@@ -28,7 +28,7 @@ def test_volume_round_trip(tmp_path):
 
 def test_frames_fill_whole_chunks(tmp_path):
     path = tmp_path / "v.zarr"
-    store.create_volume(volume(), path, 2)
+    store.create_volumes({None: volume()}, path, 2)
     store.write_frames(path, 2, volume()[DATA].values[2:4])
     store.write_frames(path, 4, volume()[DATA].values[4:])
     back = store.read_frames(path, None, 0, 5)

@@ -73,6 +73,9 @@ WRONG = [
         r":11: .*test\.start: unknown key 'start'; known are series, first, last",
     ),
     ("series: b, chunk", "series: c, chunk", r":22: stages\.forecast\.series: no series 'c'; known are a, b"),
+    ("series: b, chunk", "series: [b, c], chunk", r":22: stages\.forecast\.series\.1: no series 'c'; known are a, b"),
+    ("series: b, chunk", "series: [a, a], chunk", r":22: stages\.forecast: series is \['a', 'a'\]; give at least one"),
+    ("series: b, chunk", "series: [b, 3], chunk", r":22: stages\.forecast\.series: input should be a valid string"),
     ("{series: b, first", "{series: c, first", r":11: stages\.prepared\.splits\.test\.series: no series 'c'"),
     ("name: blobs", "name: a/b", r":1: name: is 'a/b'; give a word"),
 ]

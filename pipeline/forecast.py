@@ -1,0 +1,177 @@
+"""A worker of forecasts: holds the model, computes shards of series on one device, writes their chunks and carries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline import store
+from pipeline.carried import CarryIndex, Travelling, to_device, travelling
+from pipeline.checkpoint import Checkpoint
+from pipeline.device import own_device
+from pipeline.stream import Clock, Reader, Writer, all_done, patiently
+from pipeline.volume import DATA, InputError, Shard
+from ssm_ops.carry import ASK, LATER, Carry, Place, Program
+
+
+@dataclass(frozen=True)
+class Strand:
+    """One series to be forecast.
+
+    Attributes:
+        name: In the ledger and the carry index.
+        series: Of the prepared store.
+        forecast: The volume that is written: a store or a group of one.
+        shards: All of them.
+    """
+
+    name: str
+    series: str
+    forecast: Path
+    shards: list[Shard]
+
+    def describe(self, index: int) -> str:
+        """A shard in words."""
+        shard = self.shards[index]
+        return f"frames {shard.start} to {shard.stop - 1} of series {self.series}"
+
+
+class ShardWorker:
+    """Forecasts shards on one device. Holds the model; what it writes is owned by it alone.
+
+    Args:
+        checkpoint, prepared: What is read.
+        index: The folder of the carry index.
+        strands: All series.
+        threads: CPU threads.
+        again: Whether shards are computed again: carries that are stored already stay as they are, and others that
+            come out are refused.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        prepared: Path,
+        index: Path,
+        strands: list[Strand],
+        threads: int,
+        *,
+        again: bool = False,
+    ):
+        torch.set_num_threads(threads)
+        self.device = own_device()
+        loaded = Checkpoint.load(checkpoint)
+        self.model = loaded.best_model().to(self.device)
+        self.mean, self.scale = loaded.statistics["mean"], loaded.statistics["scale"]
+        self.prepared, self.strands, self.index, self.again = prepared, strands, CarryIndex(index), again
+        self.clock = Clock()
+        self.reader = Reader(self._read, self.clock)
+        longest = max(shard.stop - shard.start for strand in strands for shard in strand.shards)
+        self.writer = Writer(self.clock, room=8 * math.prod(self._frame) * longest)
+
+    def expect(self, places: Sequence[Place]) -> None:
+        """The shards that will be asked for."""
+        self.reader.expect(places)
+
+    def program(self, place: Place) -> Program[Callable[[float], int]]:
+        """Reads a shard, forecasts it, writes its chunks and the carries that leave it; the result waits for the
+        writes and gives the shard's frames.
+
+        Carries are numpy arrays here: they may travel between machines.
+        """
+        strand = self.strands[place.strand]
+        shard = strand.shards[place.index]
+        frames = self.reader.take(place)
+        chunks = [
+            torch.from_numpy(frames[a - shard.start : b - shard.start]).to(self.device) for a, b in shard.chunks()
+        ]
+        program, leaving = self.model.program(chunks), []
+        with self.clock("computing", place):
+            said = next(program)
+        while True:
+            if said is ASK:
+                carry = yield ASK
+                entering = carry if carry is LATER else to_device(carry, self.device)
+                with self.clock("computing", place):
+                    said = program.send(entering)
+            summary = travelling(said)
+            carry = yield summary
+            leaving.append(summary(carry))
+            try:
+                with self.clock("computing", place):
+                    said = program.send(to_device(carry, self.device))
+            except StopIteration as stop:
+                forecasts = stop.value
+                break
+        with self.clock("computing", place):
+            physical = torch.cat(forecasts).cpu().numpy().astype(np.float64) * self.scale + self.mean
+
+        def write() -> None:
+            stored = self.again and self._is_stored(strand, shard, leaving)
+            for start, stop in shard.chunks():
+                part = physical[start - shard.start : stop - shard.start]
+                where = f"writing frames {start} to {stop - 1} of {strand.forecast}"
+                patiently(partial(store.write_frames, strand.forecast, start, part), where)
+            if not stored:
+                index = partial(self.index.write, strand.name, shard.index + 1, shard.stop, leaving)
+                patiently(index, f"writing the carries that enter shard {shard.index + 1}")
+
+        return all_done([self.writer.put(write, physical.nbytes, place)], shard.stop - shard.start)
+
+    def _is_stored(self, strand: Strand, shard: Shard, leaving: list[np.ndarray]) -> bool:
+        """Whether the carries that leave a shard are in the index.
+
+        Raises:
+            InputError: Others are.
+        """
+        if not self.index.has(strand.name, shard.index + 1):
+            return False
+        known = [self.index.read(strand.name, shard.index + 1, point) for point in range(len(leaving))]
+        if [carry.tobytes() for carry in known] != [carry.tobytes() for carry in leaving]:
+            raise InputError(
+                f"{strand.describe(shard.index)}, computed again, end in another carry than the one stored in "
+                f"{self.index.folder}: a carry or frames were damaged, or another kind of machine made them; these "
+                "frames were not written. Remove the folder of the stage and run without --from and --to"
+            )
+        return True
+
+    def adopt(self, summary: Travelling, point: int) -> Travelling:
+        """A summary from another worker, with what was not sent: this model's own transition."""
+        if summary.power is None:
+            power = self.model.power(point, self._frame[1:], summary.span)
+            summary.power = power if isinstance(power, float) else power.cpu().numpy()
+        return summary
+
+    def entering_carry(self, place: Place, point: int) -> Carry:
+        """The carry that enters a shard, as the shard before it stored it; nothing enters the first."""
+        return self.index.read(self.strands[place.strand].name, place.index, point)
+
+    def describe(self, place: Place) -> str:
+        """A shard in words."""
+        return self.strands[place.strand].describe(place.index)
+
+    def report(self) -> dict[str, float]:
+        """Seconds by activity."""
+        return self.clock.seconds()
+
+    def close(self) -> None:
+        """Ends the threads that read and write."""
+        self.reader.close()
+        self.writer.close()
+
+    @cached_property
+    def _frame(self) -> tuple[int, ...]:
+        """The shape of a frame, of all series the same."""
+        return tuple(store.open_volume(self.prepared, self.strands[0].series)[DATA].shape[1:])
+
+    def _read(self, place: Place) -> np.ndarray:
+        strand = self.strands[place.strand]
+        shard = strand.shards[place.index]
+        read = partial(store.read_frames, self.prepared, strand.series, shard.start, shard.stop)
+        return patiently(read, f"reading frames {shard.start} to {shard.stop - 1} of {self.prepared}")
