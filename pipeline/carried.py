@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from pipeline import store
+from pipeline.model import Forecaster
 from ssm_ops import Affine
 from ssm_ops.carry import Carry
+from ssm_ops.classes import Classes
 
 
 @dataclass
@@ -63,6 +65,52 @@ def travelling(summary: Affine) -> Travelling:
     return Travelling(
         summary.offset.cpu().numpy(), summary.span, power.cpu().numpy() if isinstance(power, torch.Tensor) else power
     )
+
+
+class Travel:
+    """What of a model's carries and summaries travels. The first exchange point's, a frame, does as it is; of those of
+    layers what the tolerance leaves.
+
+    Args:
+        model: The model, on its device.
+        shape: (depth, height, width).
+        tolerance: See `ssm_ops.classes`; 0 sends everything.
+    """
+
+    def __init__(self, model: Forecaster, shape: tuple[int, int, int], tolerance: float):
+        self._model, self._shape = model, shape
+        self._classes = [None, *model.classes(shape, tolerance)] if tolerance > 0 else None
+
+    def pack(self, summary: Affine, point: int) -> Travelling:
+        """A summary of an exchange point as it travels."""
+        classes = self._of(point)
+        if classes is None:
+            return travelling(summary)
+        offset = classes.pack(summary.offset.cpu().numpy())
+        return Travelling(offset, summary.span, classes.power(summary.span, summary.offset.dtype))
+
+    def pack_carry(self, carry: Carry, point: int) -> Carry:
+        classes = self._of(point)
+        return carry if classes is None or carry is None else classes.pack(carry)
+
+    def unpack(self, carry: Carry, point: int) -> Carry:
+        """The whole carry of what travelled."""
+        classes = self._of(point)
+        return carry if classes is None or carry is None else classes.unpack(np.asarray(carry))
+
+    def adopt(self, summary: Travelling, point: int) -> Travelling:
+        """A summary from another worker, with what was not sent: this model's own transition."""
+        if summary.power is None:
+            classes = self._of(point)
+            if classes is not None:
+                summary.power = classes.power(summary.span, torch.from_numpy(summary.offset).dtype)
+            else:
+                power = self._model.power(point, self._shape, summary.span)
+                summary.power = power if isinstance(power, float) else power.cpu().numpy()
+        return summary
+
+    def _of(self, point: int) -> Classes | None:
+        return None if self._classes is None else self._classes[point]
 
 
 class CarryIndex:

@@ -30,7 +30,7 @@ from pipeline.transitions import propagator
 from pipeline.volume import AXES, DATA, SPACE, InputError, Shard, cut
 from ssm_ops import Propagator
 from ssm_ops.carry import ASK, LATER, Carry, Place, Program
-from ssm_ops.classes import BOUND, Classes
+from ssm_ops.classes import Classes
 from ssm_ops.memory import Rooms
 from ssm_ops.stitch import Stitching
 
@@ -261,16 +261,9 @@ class FilterJob:
 
     def promise(self) -> str:
         """What the tolerance costs at most, and spares, in words; empty where it is 0."""
-        tolerance = self.settings.carry_tolerance
-        if tolerance == 0:
+        if self.settings.carry_tolerance == 0:
             return ""
-        counts = self.classes[0].counts(self.sequence.span(self.sequence.shards[0]))
-        total = sum(counts.values())
-        return (
-            f"carry tolerance {tolerance:g}: rms error of any frame at most {BOUND * tolerance:.2g} of the largest rms "
-            f"of a state at a border; of {total} frequencies {counts['far']} need the chain, {counts['near']} their "
-            f"neighbour's summary, {counts['silent']} no message"
-        )
+        return self.classes[0].promise(self.sequence.span(self.sequence.shards[0]))
 
 
 class FilterWorker:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pipeline import store
-from pipeline.carried import CarryIndex, Travelling, to_device, travelling
+from pipeline.carried import CarryIndex, Travel, Travelling, to_device
 from pipeline.checkpoint import Checkpoint
 from pipeline.device import own_device
 from pipeline.stream import Clock, Reader, Writer, all_done, patiently
@@ -52,6 +52,7 @@ class ShardWorker:
         threads: CPU threads.
         again: Whether shards are computed again: carries that are stored already stay as they are, and others that
             come out are refused.
+        tolerance: What of the layers' carries need not travel.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class ShardWorker:
         threads: int,
         *,
         again: bool = False,
+        tolerance: float = 0.0,
     ):
         torch.set_num_threads(threads)
         self.device = own_device()
@@ -70,6 +72,7 @@ class ShardWorker:
         self.model = loaded.best_model().to(self.device)
         self.mean, self.scale = loaded.statistics["mean"], loaded.statistics["scale"]
         self.prepared, self.strands, self.index, self.again = prepared, strands, CarryIndex(index), again
+        self.travel = Travel(self.model, self._frame[1:], tolerance)
         self.clock = Clock()
         self.reader = Reader(self._read, self.clock)
         longest = max(shard.stop - shard.start for strand in strands for shard in strand.shards)
@@ -92,20 +95,25 @@ class ShardWorker:
             torch.from_numpy(frames[a - shard.start : b - shard.start]).to(self.device) for a, b in shard.chunks()
         ]
         program, leaving = self.model.program(chunks), []
+
+        def unpack(carry: Carry) -> Carry:
+            return self.travel.unpack(carry, len(leaving))
+
         with self.clock("computing", place):
             said = next(program)
         while True:
             if said is ASK:
                 carry = yield ASK
-                entering = carry if carry is LATER else to_device(carry, self.device)
+                entering = carry if carry is LATER else to_device(unpack(carry), self.device)
                 with self.clock("computing", place):
                     said = program.send(entering)
-            summary = travelling(said)
+            summary = self.travel.pack(said, len(leaving))
             carry = yield summary
-            leaving.append(summary(carry))
+            entering = to_device(unpack(carry), self.device)
+            leaving.append(unpack(summary(carry)))
             try:
                 with self.clock("computing", place):
-                    said = program.send(to_device(carry, self.device))
+                    said = program.send(entering)
             except StopIteration as stop:
                 forecasts = stop.value
                 break
@@ -143,14 +151,12 @@ class ShardWorker:
 
     def adopt(self, summary: Travelling, point: int) -> Travelling:
         """A summary from another worker, with what was not sent: this model's own transition."""
-        if summary.power is None:
-            power = self.model.power(point, self._frame[1:], summary.span)
-            summary.power = power if isinstance(power, float) else power.cpu().numpy()
-        return summary
+        return self.travel.adopt(summary, point)
 
     def entering_carry(self, place: Place, point: int) -> Carry:
         """The carry that enters a shard, as the shard before it stored it; nothing enters the first."""
-        return self.index.read(self.strands[place.strand].name, place.index, point)
+        carry = self.index.read(self.strands[place.strand].name, place.index, point)
+        return self.travel.pack_carry(carry, point)
 
     def describe(self, place: Place) -> str:
         """A shard in words."""

@@ -7,7 +7,7 @@ the shards to an executor of `cluster`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import cftime
@@ -16,6 +16,7 @@ import xarray as xr
 
 from pipeline import store
 from pipeline.carried import CarryIndex
+from pipeline.checkpoint import Checkpoint
 from pipeline.forecast import ShardWorker, Strand
 from pipeline.ledger import Ledger
 from pipeline.model import Forecaster
@@ -37,14 +38,18 @@ class InferSettings(Settings):
         chunk: Frames read, scanned and stored together.
         chunks_per_shard: Chunks that one worker owns in a row.
         threads: CPU threads of a worker.
+        carry_tolerance: What of the layers' carries need not travel, see `ssm_ops.classes`; 0 is exact.
     """
 
     series: str | tuple[str, ...]
     chunk: int = 16
     chunks_per_shard: int = 1
     threads: int = 1
+    carry_tolerance: float = 0.0
 
     def __post_init__(self):
+        if not 0 <= self.carry_tolerance < 1:
+            raise ValueError(f"carry_tolerance is {self.carry_tolerance}; give 0 (exact) or a number below 1")
         for name in ("chunk", "chunks_per_shard", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
@@ -104,16 +109,47 @@ class InferJob:
         CarryIndex(self.index).prepare(names)
         self.ledger = Ledger(self.output / "committed.json", names)
 
+    @cached_property
+    def model(self) -> Forecaster:
+        """The trained model."""
+        return Checkpoint.load(self.checkpoint).best_model()
+
     @property
     def states(self) -> list[int]:
-        """Bytes of the carry at each exchange point."""
-        description = store.read_attributes(self.checkpoint)["description"]
+        """Bytes of what is sent of the carry at each exchange point."""
+        return self.model.carry_bytes(self._frame, self.settings.carry_tolerance)
+
+    @cached_property
+    def _frame(self) -> tuple[int, int, int]:
         volume = self.volumes[self.settings.names[0]]
-        return Forecaster.from_description(description).carry_bytes(tuple(volume.sizes[axis] for axis in SPACE))
+        return tuple(volume.sizes[axis] for axis in SPACE)
+
+    def promises(self) -> list[str]:
+        """What the tolerance costs each layer at most, and spares, in words; none where it is 0.
+
+        Raises:
+            InputError: The model has no fixed classes of frequencies.
+        """
+        if self.settings.carry_tolerance == 0:
+            return []
+        shard = self.strands[0].shards[0]
+        layers = self.model.classes(self._frame, self.settings.carry_tolerance)
+        return [
+            f"layer {number}, {classes.promise(shard.stop - shard.start)}"
+            for number, classes in enumerate(layers, start=1)
+        ]
 
     def worker(self) -> partial[ShardWorker]:
         """A picklable call that makes a worker of this job, wherever it runs."""
-        return partial(ShardWorker, self.checkpoint, self.prepared, self.index, self.strands, self.threads)
+        return partial(
+            ShardWorker,
+            self.checkpoint,
+            self.prepared,
+            self.index,
+            self.strands,
+            self.threads,
+            tolerance=self.settings.carry_tolerance,
+        )
 
     def describe(self, place: Place) -> str:
         """A shard in words."""

@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 from pipeline.volume import InputError, Settings
 from ssm_ops import Affine, ConvSSM, LocalExchange, SelectiveSteps, drive, learned_family
 from ssm_ops.carry import Carry, Program
+from ssm_ops.classes import Classes
 from ssm_ops.families import check_choice
 from ssm_ops.layer import mix
 
@@ -127,10 +128,24 @@ class Forecaster(nn.Module):
         summary with that span has. Of a model whose input chooses no steps."""
         return 0.0 if point == 0 else self.blocks[point - 1].ssm.power(self._grid(shape), self.boundary, span)
 
-    def carry_bytes(self, shape: tuple[int, int, int]) -> list[int]:
-        """Bytes of the carry of each exchange point, on (depth, height, width)."""
+    def classes(self, shape: tuple[int, int, int], tolerance: float) -> list[Classes]:
+        """Which frequencies of each layer's carry must travel, on (depth, height, width).
+
+        Raises:
+            InputError: The input chooses the model's steps, and what decays how fast.
+        """
+        if tolerance > 0 and self.settings.selective:
+            raise InputError(
+                f"a carry tolerance of {tolerance:g} for a selective model, whose input chooses what decays how fast; "
+                "leave carry_tolerance out"
+            )
+        return [block.ssm.classes(self._grid(shape), self.boundary, tolerance) for block in self.blocks]
+
+    def carry_bytes(self, shape: tuple[int, int, int], tolerance: float = 0.0) -> list[int]:
+        """Bytes of what is sent of the carry of each exchange point, on (depth, height, width)."""
         frame = self.volume_channels * math.prod(shape) * self.encoder.weight.dtype.itemsize
-        return [frame, *(block.ssm.carry_bytes(self._grid(shape), self.boundary) for block in self.blocks)]
+        grid = self._grid(shape)
+        return [frame, *(block.ssm.carry_bytes(grid, self.boundary, tolerance) for block in self.blocks)]
 
     def _grid(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
         return shape[1:] if self.depth == 1 else shape

@@ -70,6 +70,15 @@ class Classes:
         found = {"silent": silent, "near": near & ~silent, "far": ~(near | silent)}
         return {name: int(which.sum()) for name, which in found.items()}
 
+    def promise(self, span: Number) -> str:
+        """What the tolerance costs at most, and spares, in words."""
+        counts = self.counts(span)
+        return (
+            f"carry tolerance {self.tolerance:g}: rms error of any frame at most {BOUND * self.tolerance:.2g} of the "
+            f"largest rms of a state at a border; of {sum(counts.values())} frequencies {counts['far']} need the "
+            f"chain, {counts['near']} their neighbour's summary, {counts['silent']} no message"
+        )
+
     def pack(self, carry: np.ndarray) -> np.ndarray:
         """What is sent of a carry."""
         return carry if self._sent is None else carry.reshape(-1)[self._sent]

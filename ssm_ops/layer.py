@@ -9,6 +9,7 @@ from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor, nn
 
 from ssm_ops.carry import ASK, LATER, Program
+from ssm_ops.classes import Classes
 from ssm_ops.families import learned_family
 from ssm_ops.learned import SelectiveSteps
 from ssm_ops.memory import Rooms
@@ -126,10 +127,15 @@ class ConvSSM(nn.Module):
         grid = transition.basis(shape, tuple(boundary), len(self.B))
         return transition.power(grid, span).to(self._carry_kind(grid))
 
-    def carry_bytes(self, shape: tuple[int, ...], boundary: tuple[str, ...]) -> int:
-        """Bytes of a carry on a grid of that shape."""
-        grid = self.family().basis(shape, tuple(boundary), len(self.B))
-        return len(self.B) * math.prod(grid.spectrum_shape) * self._carry_kind(grid).itemsize
+    def classes(self, shape: tuple[int, ...], boundary: tuple[str, ...], tolerance: float) -> Classes:
+        """Which frequencies of a carry must travel, on such a grid; of a layer whose input chooses no steps."""
+        transition = self.family()
+        return Classes(transition, transition.basis(shape, tuple(boundary), len(self.B)), len(self.B), tolerance)
+
+    def carry_bytes(self, shape: tuple[int, ...], boundary: tuple[str, ...], tolerance: float = 0.0) -> int:
+        """Bytes of what is sent of a carry on a grid of that shape."""
+        classes = self.classes(shape, boundary, tolerance)
+        return classes.sent * self._carry_kind(classes.grid).itemsize
 
     def _carry_kind(self, grid: Grid | Voxels) -> torch.dtype:
         return grid.spectrum_dtype(self.B.dtype)

@@ -44,7 +44,10 @@ def on_a_mesh(settings: train.TrainSettings, inputs: dict[str, Path], output: Pa
 def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
     """The stage `infer`: shards of time over the workers, each committed when it is written."""
     job = infer.InferJob(settings, inputs, output)
+    promises = job.promises()
     job.prepare()
+    for line in promises:
+        yield Progress(sum(job.ledger.done()), sum(job.lengths), line=line)
     yield from across_workers(job, executor)
 
 

@@ -121,6 +121,39 @@ def test_the_number_of_workers_is_not_in_the_bits(inputs, tmp_path):
     assert store.read_frames(tmp_path / "broken" / "prediction.zarr", None, 0, 130).tobytes() == one.tobytes()
 
 
+def test_a_carry_tolerance_spares_messages_and_tells_its_bound(inputs, single, tmp_path, written):
+    loaded, frames, forecast = single
+    scale, mean = loaded.statistics["scale"], loaded.statistics["mean"]
+    moved, errors = [], []
+    for tolerance in (0.0, 1e-6, 0.2):
+        settings, output = InferSettings("b", chunk=7, carry_tolerance=tolerance), tmp_path / str(tolerance)
+        output.mkdir()
+        lines = [progress.line for progress in across_time(settings, inputs, output, LocalExecutor(3))]
+        assert ("layer 2, carry tolerance" in "".join(lines)) == (tolerance > 0)
+        moved.append(
+            next(float(word.split()[-2]) for line in lines for word in line.split("moved")[:1] if "moved" in line)
+        )
+        errors.append(
+            np.linalg.norm(written() - (forecast * scale + mean)) / np.linalg.norm((forecast - frames) * scale)
+        )
+    assert moved[2] < moved[1] <= moved[0]
+    assert errors[0] < 1e-5
+    assert errors[1] < 1e-5
+    assert 1e-6 < errors[2] < 0.5
+
+
+def test_a_selective_model_has_no_classes(inputs, tmp_path):
+    model = ModelSettings(channels=3, states=4, selective=True)
+    (tmp_path / "model").mkdir()
+    settings = TrainSettings(model, steps=1, window=8, burn_in=2, threads=1)
+    list(train(settings, {"prepared": inputs["prepared"]}, tmp_path / "model"))
+    (tmp_path / "out").mkdir()
+    given = InferSettings("b", carry_tolerance=1e-6)
+    with pytest.raises(InputError, match="a carry tolerance of 1e-06 for a selective model"):
+        list(across_time(given, {**inputs, "model": tmp_path / "model"}, tmp_path / "out", LocalExecutor()))
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_each_chunk_is_written_once(inputs, tmp_path, monkeypatch):
     writes = []
     original_write = store.write_frames
