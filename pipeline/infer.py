@@ -67,6 +67,7 @@ class InferJob:
         self.frames = self.volume.sizes["time"]
         self.shards = cut(self.frames, settings.chunk, settings.chunks_per_shard)
         self.lengths, self.most, self.threads = [len(self.shards)], len(self.shards), settings.threads
+        self.work = 0.0  # not known: it depends on the model
 
     def prepare(self) -> None:
         """Creates `prediction.zarr`, unless an interrupted run already did."""
