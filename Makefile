@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECIPE := workflows/recipes/climate_forecast.yaml
 
-.PHONY: demo test trials bench lint clean
+.PHONY: demo test trials bench scaling lint clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Chronovox needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -30,6 +30,10 @@ bench: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks.scan_speed
 	$(BIN)/python -m tests.benchmarks.cluster_speed
+
+# The walk over 8 to 1024 GPUs in simulated time; writes the tables of cluster/DESIGN.md. About a minute.
+scaling: $(VENV)/ready
+	$(BIN)/python -m tests.benchmarks.cluster_scaling
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -1,19 +1,23 @@
 """What an exchange costs: the bytes it moves, to the byte, and the seconds it takes, on a model with measured numbers.
 
-A message of n bytes takes `seconds + n / rate`. A wave of P shards with states of S bytes:
+A message of n bytes takes h(n) = `seconds + n / rate`; its sender is busy for b(n) = `SENDING seconds + n / rate`. A
+wave of P shards with states of S bytes:
 
-    chain        P messages in a row                             P - 1 + 1 states moved
-    all-gather   one round; a worker takes in up to P - 1        P(P - 1)/2 summaries, P - 1 states and 1
-    tree         2 log2(P) rounds of one message                 about 3 P summaries and states
+                 one wave alone            between two waves (ring)     moved
+    chain        P h(S)                    P h(S)                       P - 1 + 1 states
+    all-gather   (P - 1) b(S) + 2 h(S)     2 (P - 1) b(S) + 2 h(S)      P(P - 1)/2 summaries, P - 1 + 1 states
+    tree         (2 log2(P) + 1) h(S)      log2(P) (h(S) + b(S)) + h(S) about 3 P summaries and states
 
-The one more is the state that leaves for the next wave. What the model leaves out: that links may be shared, that a
-worker is busy with something else when a message comes.
+The one more is the state that leaves for the next wave. While carries go round, workers compute, read and write: of a
+long walk only what the ring takes longer than a wave's work is to be seen. What the model leaves out: that links may
+be shared, that a worker is busy with something else when a message comes. `tests/benchmarks/cluster_scaling.py`
+compares it with a simulation.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,6 +26,12 @@ from cluster.exchange import EXCHANGES
 from cluster.layout import Layout
 from cluster.mail import Mailbox, Post
 from ssm_ops.carry import Place
+
+SENDING = 0.2
+"""Share of a message's `seconds` that its sender is busy, and cannot send the next one (measured on Ray)."""
+
+ALIKE = 0.02
+"""Exchanges whose walks differ by no more than this share are alike: the one that moves least is chosen."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,10 @@ class Hop:
 
     def time(self, size: float) -> float:
         return self.seconds + size / self.rate
+
+    def busy(self, size: float) -> float:
+        """Of its sender."""
+        return SENDING * self.seconds + size / self.rate
 
 
 @dataclass(frozen=True)
@@ -62,21 +76,25 @@ class Choice:
         )
 
 
-def choose(layout: Layout, states: Sequence[int], hop: Hop, name: str = "auto") -> Choice:
-    """The exchange of least time (`auto`), or the one that is named; of equal ones the one that moves least.
+def choose(layout: Layout, states: Sequence[int], hop: Hop, name: str = "auto", *, work: float = 0.0) -> Choice:
+    """The exchange of the shortest walk (`auto`), or the one that is named; of those alike the one that moves least.
 
     Args:
         layout: Who owns what.
         states: Bytes of the carry of each exchange point.
         hop: Measured between two workers.
+        work: Seconds that a worker's shards of a wave take it at least, without any exchange.
     """
     members = max((len(set(team)) for team in layout.teams), default=1)
+    waves = max((-(-(stop - first) // len(team)) for (first, stop), team in _strands(layout)), default=1)
     largest = max(states, default=0)
     names = list(EXCHANGES) if name == "auto" else [name]
     choices = [
         Choice(n, moved(layout, n, states), round_time(n, members, largest, hop), members, largest) for n in names
     ]
-    return min(choices, key=lambda choice: (choice.seconds, choice.moved_bytes))
+    walks = [walk_time(choice.name, members, waves, largest, hop, work) for choice in choices]
+    alike = [choice for choice, walk in zip(choices, walks, strict=True) if walk <= (1 + ALIKE) * min(walks)]
+    return min(alike, key=lambda choice: (choice.moved_bytes, choice.seconds))
 
 
 def round_time(name: str, members: int, state: int, hop: Hop) -> float:
@@ -86,14 +104,36 @@ def round_time(name: str, members: int, state: int, hop: Hop) -> float:
     if name == "chain":
         return members * hop.time(state)
     if name == "all-gather":
-        return hop.time(state * (members - 1)) + hop.time(state)
+        return (members - 1) * hop.busy(state) + 2 * hop.time(state)
     return (2 * math.ceil(math.log2(members)) + 1) * hop.time(state)
+
+
+def ring_time(name: str, members: int, state: int, hop: Hop) -> float:
+    """Seconds from the carry that enters a wave to the one that enters the next: waves are no faster. On the model."""
+    if members == 1:
+        return 0.0
+    if name == "chain":
+        return members * hop.time(state)
+    if name == "all-gather":
+        return 2 * (members - 1) * hop.busy(state) + 2 * hop.time(state)
+    return math.floor(math.log2(members)) * (hop.time(state) + hop.busy(state)) + hop.time(state)
+
+
+def walk_time(name: str, members: int, waves: int, state: int, hop: Hop, work: float) -> float:
+    """Seconds of a walk over so many waves, on the model: the first exchange is waited for, later ones as far as they
+    take longer than the work beside them."""
+    ring = ring_time(name, members, state, hop)
+    return round_time(name, members, state, hop) + work + (waves - 1) * max(work, ring)
+
+
+def _strands(layout: Layout) -> Iterable[tuple[tuple[int, int], tuple[int, ...]]]:
+    return zip(layout.spans, layout.teams, strict=True)
 
 
 def moved(layout: Layout, name: str, states: Sequence[int]) -> int:
     """Bytes that go from one worker to another, if every strand's first carry is zero or in a store: to the byte."""
     total = 0
-    for (first, stop), team in zip(layout.spans, layout.teams, strict=True):
+    for (first, stop), team in _strands(layout):
         shards, size = stop - first, len(team)
         if size == 1 or shards <= 0:
             continue

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from cluster.layout import Layout
+from cluster.layout import Layout, Wave
 from cluster.mail import Post, Receiving
 from ssm_ops.carry import Place
 
@@ -148,7 +148,7 @@ class Tree(_Waves):
                 self._send(wave[child], (wave[child], point), start)
         return start if before is None else before(start)
 
-    def _before(self, wave: list[Place], position: int, point: int, own: Summary) -> Receiving:
+    def _before(self, wave: Wave, position: int, point: int, own: Summary) -> Receiving:
         """All shards of the wave before this one, as one summary."""
         place, members = wave[position], len(wave)
         prefix, reach, first = own, 1, None

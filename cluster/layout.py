@@ -59,10 +59,11 @@ class Layout:
     def places(self, worker: int) -> list[Place]:
         """A worker's shards in the order in which it walks them."""
         own = [
-            place
-            for strand, (first, stop) in enumerate(self.spans)
-            for place in (Place(strand, index) for index in range(first, stop))
-            if self.owner(place) == worker
+            Place(strand, index)
+            for strand, ((first, stop), team) in enumerate(zip(self.spans, self.teams, strict=True))
+            for position, member in enumerate(team)
+            if member == worker
+            for index in range(first + position, stop, len(team))
         ]
         return sorted(own, key=lambda place: (self.bundles[place.strand], place.index, place.strand))
 
@@ -74,11 +75,29 @@ class Layout:
         following = Place(place.strand, place.index + 1)
         return following if following.index < self.spans[place.strand][1] else None
 
-    def wave(self, place: Place) -> list[Place]:
+    def wave(self, place: Place) -> Wave:
         """The shards of a place's wave, in the order of time."""
         (first, stop), size = self.spans[place.strand], len(self.teams[place.strand])
         start = place.index - (place.index - first) % size
-        return [Place(place.strand, index) for index in range(start, min(start + size, stop))]
+        return Wave(place.strand, range(start, min(start + size, stop)))
+
+
+@dataclass(frozen=True)
+class Wave(Sequence[Place]):
+    """Consecutive shards of a strand; made at once, however many they are."""
+
+    strand: int
+    indices: range
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, number):
+        found = self.indices[number]
+        return Wave(self.strand, found) if isinstance(found, range) else Place(self.strand, found)
+
+    def index(self, place: Place) -> int:
+        return self.indices.index(place.index)
 
 
 def lay_out(

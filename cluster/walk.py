@@ -23,11 +23,13 @@ class Job(Protocol):
         most: Workers that it can use.
         threads: CPU threads of a worker.
         states: Bytes of the carry of each exchange point.
+        work: Seconds that one shard of all strands takes a worker at least; 0 if that is not known.
     """
 
     most: int
     threads: int
     states: Sequence[int]
+    work: float
 
     def worker(self) -> Callable[[], Owner]:
         """A picklable call that makes the owner of a worker, wherever it runs."""
@@ -70,7 +72,7 @@ def walk_all(
             with executor.group(job.worker(), threads=job.threads, most=job.most, fewer=losses > 0) as group:
                 plan = layout(group.size)
                 largest = max(job.states, default=0)
-                choice = choose(plan, job.states, group.hop(largest), exchange)
+                choice = choose(plan, job.states, group.hop(largest), exchange, work=job.work)
                 yield Started(group.size, plan, choice)
                 for event in group.walk(plan, choice.name):
                     losses = 0

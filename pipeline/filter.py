@@ -40,6 +40,9 @@ SHARDS_HELD = 9
 """Shards that a worker's memory must hold: two read and one ahead, two kept spectra of a fifth more, two results and
 one on its way to the store, rounded up."""
 
+MOST_RATE = 5e9
+"""Bytes of frames a second that no worker gets through: read, scanned and written."""
+
 BASE_BYTES = 500e6
 """What a worker takes before it holds any frame: Python, torch, zarr."""
 
@@ -203,6 +206,7 @@ class FilterJob:
         )
         self.lengths = [len(self.sequence.shards)] * len(self.sequence.parts)
         self.most = max(len(self.sequence.shards), len(self.sequence.parts))
+        self.work = plan["length"] * frame_bytes / MOST_RATE
         try:
             self.classes = [self.sequence.classes(part) for part in self.sequence.parts]
         except ValueError as error:

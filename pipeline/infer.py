@@ -84,7 +84,7 @@ class InferJob:
         refuse_unlike(self.volumes)
         self.strands = [self._strand(name) for name in settings.names]
         self.lengths = [len(strand.shards) for strand in self.strands]
-        self.most = sum(self.lengths)
+        self.most, self.work = sum(self.lengths), 0.0  # not known: it depends on the model
 
     def _strand(self, name: str) -> Strand:
         frames, settings = self.volumes[name].sizes["time"], self.settings

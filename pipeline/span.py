@@ -46,7 +46,7 @@ class SpanJob:
     """
 
     def __init__(self, whole: InferJob, first: int | str, last: int | str):
-        self.whole, self.threads, self.states = whole, whole.threads, whole.states
+        self.whole, self.threads, self.states, self.work = whole, whole.threads, whole.states, whole.work
         if not store.is_store(whole.prediction):
             raise InputError(f"{whole.prediction} is not there; run the recipe first, without --from and --to")
         spans, known = [], []

@@ -101,6 +101,7 @@ class Telling:
     most: int = 9
     threads: int = 1
     states: tuple[int, ...] = (10, 10)
+    work: float = 0.0
 
     def worker(self):
         return lambda: Teller(self.folder, self.asks, self.fault)
