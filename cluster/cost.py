@@ -49,6 +49,10 @@ class Hop:
         return SENDING * self.seconds + size / self.rate
 
 
+MANY = 8
+"""Shards of a wave from which on `auto` takes the tree where it is faster."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """An exchange, and what it will cost.
@@ -79,6 +83,9 @@ class Choice:
 def choose(layout: Layout, states: Sequence[int], hop: Hop, name: str = "auto", *, work: float = 0.0) -> Choice:
     """The exchange of the shortest walk (`auto`), or the one that is named; of those alike the one that moves least.
 
+    For fewer than `MANY` shards a wave it is one with the chain's bits: what a message costs here and now must not be
+    seen in the answer where it hardly matters.
+
     Args:
         layout: Who owns what.
         states: Bytes of the carry of each exchange point.
@@ -88,7 +95,8 @@ def choose(layout: Layout, states: Sequence[int], hop: Hop, name: str = "auto", 
     members = max((len(set(team)) for team in layout.teams), default=1)
     waves = max((-(-(stop - first) // len(team)) for (first, stop), team in _strands(layout)), default=1)
     largest = max(states, default=0)
-    names = list(EXCHANGES) if name == "auto" else [name]
+    alike_in_bits = [name for name, kind in EXCHANGES.items() if not kind.regroups]
+    names = [name] if name != "auto" else list(EXCHANGES) if members >= MANY else alike_in_bits
     choices = [
         Choice(n, moved(layout, n, states), round_time(n, members, largest, hop), members, largest) for n in names
     ]

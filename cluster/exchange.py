@@ -16,7 +16,7 @@ workers that are run one after the other in one process find them there.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from cluster.layout import Layout, Wave
 from cluster.mail import Post, Receiving
@@ -40,7 +40,13 @@ class Summary(Protocol):
 
 
 class Exchange(Protocol):
-    """See the module."""
+    """See the module.
+
+    Attributes:
+        regroups: Whether summaries are composed in another order than time's, which changes the bits by round-off.
+    """
+
+    regroups: ClassVar[bool]
 
     def known(self, place: Place, point: int) -> bool: ...
     def offer(self, place: Place, point: int, summary: Summary) -> None: ...
@@ -50,6 +56,8 @@ class Exchange(Protocol):
 
 class Chain:
     """Each shard's carry to the next one. As many hops in a row as shards, and the fewest bytes."""
+
+    regroups = False
 
     def __init__(self, layout: Layout, post: Post):
         self._layout, self._post = layout, post
@@ -96,6 +104,8 @@ class _Waves:
 class AllGather(_Waves):
     """Every summary of a wave to all that follow in it."""
 
+    regroups = False
+
     def known(self, place: Place, point: int) -> bool:
         *earlier, start = self._awaited(place, point)
         return all(self._post.mail.here(key) for key in (*earlier, start))
@@ -126,6 +136,8 @@ class AllGather(_Waves):
 
 class Tree(_Waves):
     """Prefixes of a wave's summaries in rounds: upwards pairs are composed, downwards what came before is handed on."""
+
+    regroups = True
 
     def known(self, place: Place, point: int) -> bool:
         return place == self._layout.wave(place)[0] and self._post.mail.here((place, point))

@@ -23,6 +23,16 @@ class Ledger:
             self._done |= json.loads(path.read_text())
         self._early: set[tuple[str, int]] = set()
 
+    @property
+    def exchange(self) -> str | None:
+        """How carries passed when this work began: some ways differ in the last bits, so it stays."""
+        path = self.path.with_name("exchange.txt")
+        return path.read_text().strip() if path.exists() else None
+
+    def keep_exchange(self, name: str) -> None:
+        """Records it."""
+        write_text(self.path.with_name("exchange.txt"), name + "\n")
+
     def done(self) -> list[int]:
         """Leading finished shards of each strand."""
         return [self._done[strand] for strand in self.strands]

@@ -25,6 +25,11 @@ class SpanLedger:
         self._done: list[int] = list(done)
         self._early: set[tuple[int, int]] = set()
 
+    exchange = None
+
+    def keep_exchange(self, name: str) -> None:
+        del name
+
     def done(self) -> list[int]:
         return list(self._done)
 

@@ -27,9 +27,9 @@ def ray_executor():
     executor.close()
 
 
-@pytest.fixture(params=["local", "ray"])
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])
 def executor(request):
-    """The same test on both executors, three workers each."""
+    """The same test on both executors, three workers each; on Ray among the slow ones."""
     from cluster import LocalExecutor
 
     return LocalExecutor(3) if request.param == "local" else request.getfixturevalue("ray_executor")

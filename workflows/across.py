@@ -39,6 +39,8 @@ def across_workers(
         return lay_out(job.lengths, workers, done=job.ledger.done())
 
     layout = layout or strands_first
+    if exchange == "auto":
+        exchange = job.ledger.exchange or "auto"
     done, total = sum(job.ledger.done()), sum(job.lengths)
     yield Progress(done, total, f"{total} shards")
     if done == total:
@@ -49,6 +51,8 @@ def across_workers(
         for event in walk_all(executor, job, layout, exchange):
             if isinstance(event, Started):
                 predicted, moved, seconds = event.choice.moved_bytes, 0, Counter()
+                if event.choice.members > 1:
+                    job.ledger.keep_exchange(event.choice.name)
                 workers = f"{event.workers} worker{'s' if event.workers > 1 else ''}"
                 told = "; ".join(filter(None, (workers, event.layout.why, str(event.choice))))
                 yield Progress(done, total, workers, line=told)

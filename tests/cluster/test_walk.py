@@ -134,6 +134,7 @@ def test_stream(executor):
         list(executor.stream(count, 3, threads=1))
 
 
+@pytest.mark.slow
 def test_ray_workers_are_processes_of_their_own_and_end_with_the_group(ray_executor, tmp_path):
     import psutil
 
