@@ -95,12 +95,16 @@ def test_any_plan_agrees_with_one_process_and_with_float64(runs, exact, written,
 
 @pytest.mark.timeout(400)
 def test_ray_gives_the_bits_of_the_same_plan_without_it(runs, tmp_path):
-    (tmp_path / "16").mkdir(), (tmp_path / "7").mkdir()
+    on_ray = store.read_frames(only(runs, "forecast") / "prediction.zarr", None, 0, 240)
+    assert on_ray.tobytes() == predict(runs, tmp_path, chunk=16, workers=2).tobytes()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_and_of_another_plan(runs, tmp_path):
     first = only(runs, "forecast")
-    on_ray = store.read_frames(first / "prediction.zarr", None, 0, 240)
-    assert on_ray.tobytes() == predict(runs, tmp_path / "16", chunk=16, workers=2).tobytes()
     out = chronovox_run(runs, "--set", "forecast.chunk=7", "--workers", 3)
     assert "model: finished before, skipped" in out
     (other,) = set(runs.glob("climate_forecast/forecast-*")) - {first}
     on_ray = store.read_frames(other / "prediction.zarr", None, 0, 240)
-    assert on_ray.tobytes() == predict(runs, tmp_path / "7", chunk=7, workers=3).tobytes()
+    assert on_ray.tobytes() == predict(runs, tmp_path, chunk=7, workers=3).tobytes()
