@@ -205,8 +205,11 @@ class FilterJob:
                 f"{self.destination} holds all {held} frames of {self.sequence.source} already; nothing is to be done"
             )
         start = self.sequence.shards[held // self.plan["length"]].start
+        begin = (
+            f"going on from the carry at frame {start}" if start else "they are less than a shard, which is begun anew"
+        )
         return (
-            f"{self.destination} holds the first {held} of {given} frames; going on from the carry at frame {start}, "
+            f"{self.destination} holds the first {held} of {given} frames; {begin}, "
             "to the bits of a scan of all of them in shards of the same length"
         )
 

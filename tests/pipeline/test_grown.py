@@ -54,7 +54,8 @@ def test_the_bits_of_a_scan_of_all_frames(frames, workers, whole, tmp_path):
     before = files(out)
     found, lines = run(write(tmp_path / "in.zarr", FRAMES), out, workers=workers, cut="time", shard=99)
     assert found.tobytes() == whole.tobytes()
-    assert f"holds the first {frames} of 45 frames; going on from the carry at frame {frames // 8 * 8}" in lines[0]
+    begin = f"going on from the carry at frame {frames // 8 * 8}" if frames >= 8 else "they are less than a shard"
+    assert f"holds the first {frames} of 45 frames; {begin}" in lines[0]
     after = files(out)
     kept = {path for path in before if path.parts[:2] == ("data", "c") and int(path.parts[2]) < frames // CHUNK}
     kept |= {p for p in before if p.parts[0] == "carry" and "entering" in str(p) and number(p) <= frames // SHARD}
