@@ -61,7 +61,7 @@ def across_span(
 
     def steps() -> Steps:
         yield Progress(sum(job.ledger.done()), sum(job.lengths), line=job.told())
-        yield from across_workers(job, executor)
+        yield from across_workers(job, executor, exchange="chain")  # the bits of one worker
 
     return steps()
 
