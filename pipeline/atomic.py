@@ -1,8 +1,10 @@
-"""Small files that are either as they were or as they shall be, whenever the writer is killed."""
+"""Files and folders that are either as they were or as they shall be, whenever the writer is killed."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
 from pathlib import Path
 
 
@@ -14,3 +16,40 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
+
+
+def link(source: Path, path: Path) -> None:
+    """Gives a file that will not be written again a second name, or makes a copy where the file system cannot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copy2(source, path)
+
+
+def link_tree(source: Path, path: Path) -> None:
+    """The same for all files of a folder."""
+    for file in sorted(source.rglob("*")):
+        if file.is_file():
+            link(file, path / file.relative_to(source))
+
+
+def replace_folder(new: Path, path: Path, aside: Path) -> None:
+    """Puts the folder `new` in the place of the folder `path`; what stood there is then at `new` or `aside`.
+
+    At once where the system can exchange two names (Linux, most file systems). Elsewhere in two steps: who is killed
+    between them leaves the old folder at `aside` and none at `path`.
+    """
+    if not _exchange(new, path):
+        os.replace(path, aside)
+        os.replace(new, path)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchanges two names by the system call renameat2 with RENAME_EXCHANGE; whether it could."""
+    here, exchange = -100, 2
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return call(here, os.fsencode(one), here, os.fsencode(other), ctypes.c_uint(exchange)) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from pipeline import store
+from pipeline.atomic import link_tree
 from pipeline.model import Forecaster
 from ssm_ops import Affine
 from ssm_ops.carry import Carry
@@ -128,10 +130,19 @@ class CarryIndex:
         """Makes the groups, unless they are there."""
         store.make_groups(self.folder, list(strands))
 
-    def write(self, strand: str, index: int, frame: int, carries: Sequence[np.ndarray]) -> None:
-        """The carries that enter a shard, whose first frame is `frame`."""
+    def write(self, strand: str, index: int, frame: int, carries: Sequence[np.ndarray], **beside: str) -> None:
+        """The carries that enter a shard, whose first frame is `frame`, and what else is to be known of them."""
         arrays = {f"point_{point}": carry for point, carry in enumerate(carries)}
-        store.write_arrays(self._path(strand, index), arrays, {"frame": frame})
+        store.write_arrays(self._path(strand, index), arrays, {"frame": frame, **beside})
+
+    def beside(self, strand: str, index: int) -> dict:
+        """What was written with the carries that enter a shard."""
+        return store.read_attributes(self._path(strand, index))
+
+    def take_over(self, earlier: CarryIndex, strand: str, stop: int) -> None:
+        """The carries that enter the shards before `stop` as another index has them."""
+        for index in range(1, stop):
+            link_tree(earlier._path(strand, index), self._path(strand, index))
 
     def read(self, strand: str, index: int, point: int) -> Carry:
         """The carry that enters a shard at an exchange point; nothing enters the first."""
@@ -142,6 +153,11 @@ class CarryIndex:
 
     def _path(self, strand: str, index: int) -> Path:
         return self.folder / strand / f"entering-shard-{index:06d}.zarr"
+
+
+def digest(frame: np.ndarray) -> str:
+    """By which a frame is known again."""
+    return hashlib.sha256(np.ascontiguousarray(frame).tobytes()).hexdigest()
 
 
 def to_device(carry: Carry, device: torch.device) -> Carry:

@@ -149,8 +149,9 @@ class ShardWorker:
         ):
             raise InputError(
                 f"{strand.describe(shard.index)}, computed again, end in another carry than the one stored in "
-                f"{self.index.folder}: a carry or frames were damaged, or another kind of machine made them; these "
-                "frames were not written. Remove the folder of the stage and run without --from and --to"
+                f"{self.index.folder}: a carry or frames were damaged, or they came from another kind of machine or "
+                "an exchange by tree, which round otherwise; these frames were not written. Remove the folder of the "
+                "stage and run without --from and --to"
             )
         return True
 

@@ -96,15 +96,22 @@ class InferJob:
         """The group of a series in the prediction: one that is not in a list is the store itself."""
         return None if isinstance(self.settings.series, str) else name
 
+    def create(self, encodings: list[dict] | None = None) -> None:
+        """Creates `prediction.zarr` and the carry index, empty; compressed as the series, or as `encodings` say."""
+        (self.output / "committed.json").unlink(missing_ok=True)  # what it vouched for is gone
+        likes = {}
+        for number, name in enumerate(self.settings.names):
+            like = forecast_template(store.open_volume(self.prepared, name, chunked=True), name)
+            if encodings:
+                like[DATA].encoding = encodings[number]
+            likes[self._group(name)] = like
+        store.create_volumes(likes, self.prediction, self.settings.chunk)
+        CarryIndex(self.index).prepare([strand.name for strand in self.strands])
+
     def prepare(self) -> None:
-        """Creates `prediction.zarr`, unless an interrupted run already did."""
+        """Creates what is written to, unless an interrupted run already did."""
         if not self.prediction.exists():
-            (self.output / "committed.json").unlink(missing_ok=True)  # what it vouched for is gone
-            likes = {
-                self._group(name): forecast_template(store.open_volume(self.prepared, name, chunked=True), name)
-                for name in self.settings.names
-            }
-            store.create_volumes(likes, self.prediction, self.settings.chunk)
+            self.create()
         names = [strand.name for strand in self.strands]
         CarryIndex(self.index).prepare(names)
         self.ledger = Ledger(self.output / "committed.json", names)

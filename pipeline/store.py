@@ -6,6 +6,7 @@ chunks, each by one writer; zarr writes a chunk aside and renames it, so a kille
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from pipeline.atomic import link
 from pipeline.volume import AXES, DATA
 
 DECODE = {"decode_times": xr.coders.CFDatetimeCoder(use_cftime=True), "decode_timedelta": False}
@@ -89,6 +91,16 @@ def write_frames(path: Path, start: int, frames: np.ndarray, channel: int = 0) -
                 f"a chunk has one writer, cut shards at multiples of {chunk}"
             )
     array[start : start + len(frames), channel : channel + frames.shape[1]] = frames.astype(array.dtype, copy=False)
+
+
+def link_chunks(earlier: Path, path: Path, frames: int) -> None:
+    """Gives the volume at `path` the whole chunks that hold the first `frames` frames of the volume `earlier`, whose
+    chunks are as large: the same files under second names, or copies."""
+    array = zarr.open_array(earlier, path=DATA, mode="r")
+    across = [range(-(-size // chunk)) for size, chunk in zip(array.shape[1:], array.chunks[1:], strict=True)]
+    for place in itertools.product(range(frames // array.chunks[0]), *across):
+        key = array.metadata.encode_chunk_key(place)
+        link(earlier / DATA / key, path / DATA / key)
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], attributes: dict) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from cluster import Executor
 from pipeline import evaluate, infer, ingest, preprocess, report, train
+from pipeline.longer import take_over
 from pipeline.progress import Progress, Steps
 from pipeline.span import SpanJob
 from workflows.across import across_workers
@@ -44,9 +45,10 @@ def on_a_mesh(settings: train.TrainSettings, inputs: dict[str, Path], output: Pa
 def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
     """The stage `infer`: shards of time over the workers, each committed when it is written."""
     job = infer.InferJob(settings, inputs, output)
-    promises = job.promises()
+    told = job.promises()
+    told += filter(None, [take_over(job)])
     job.prepare()
-    for line in promises:
+    for line in told:
         yield Progress(sum(job.ledger.done()), sum(job.lengths), line=line)
     yield from across_workers(job, executor)
 
@@ -59,7 +61,7 @@ def across_span(
 
     def steps() -> Steps:
         yield Progress(sum(job.ledger.done()), sum(job.lengths), line=job.told())
-        yield from across_workers(job, executor)
+        yield from across_workers(job, executor, exchange="chain")  # the bits of one worker
 
     return steps()
 

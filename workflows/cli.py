@@ -312,7 +312,7 @@ def scan(
     exchange: Annotated[Way, typer.Option(help="How carries pass between workers.")] = Way.auto,
 ) -> None:
     """Scan an archive: h_t = A * h_(t-1) + x_t with A decay, diffusion and drift; no training. Started again after a
-    kill, the same command continues."""
+    kill, the same command continues; started again when IN has more frames, it scans those and adds them to OUT."""
     from pipeline.filter import FilterJob, FilterSettings
     from workflows.display import display
     from workflows.filtering import run_filter

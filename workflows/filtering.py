@@ -25,12 +25,18 @@ STITCHED = 1.15
 def run_filter(
     job: FilterJob, executor: Executor, display: Display, *, cut: str = "auto", exchange: str = "auto"
 ) -> None:
-    """Runs a job to its end and gives the result its name."""
-    job.prepare()
+    """Runs a job to its end and gives the result its name; tells it where nothing is to be done."""
     begun = time.monotonic()
+    if not job.complete:
+        job.prepare()
     display.start("scan")
-    if job.promise():
-        display.progress(Progress(sum(job.ledger.done()), sum(job.lengths), line=job.promise()))
+    done = sum(job.lengths) if job.complete else sum(job.ledger.done())
+    for line in filter(None, (job.beginning(), job.promise())):
+        display.progress(Progress(done, sum(job.lengths), line=line))
+    if job.complete:
+        job.clear()
+        display.finish("scan", time.monotonic() - begun)
+        return
     for progress in across_workers(job, executor, lambda workers: choose_cut(job, workers, cut), exchange):
         display.progress(progress)
     job.finish()

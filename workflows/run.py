@@ -133,6 +133,7 @@ def _run_stage(planned: PlannedStage, executor: Executor, display: Display) -> N
     manifest = {
         "stage": name,
         "kind": kind.name,
+        "version": kind.version,
         "fingerprint": planned.fingerprint,
         "settings": asdict(planned.stage.settings),
         "inputs": {role: path.name for role, path in planned.inputs.items()},
