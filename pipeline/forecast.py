@@ -144,14 +144,12 @@ class ShardWorker:
         if not self.index.has(strand.name, shard.index + 1):
             return False
         known = [self.index.read(strand.name, shard.index + 1, point) for point in range(len(leaving))]
-        if any(
-            np.linalg.norm(one - other) > SAME * np.linalg.norm(one) for one, other in zip(known, leaving, strict=True)
-        ):
+        pairs = zip(known, leaving, strict=True)
+        if not all(np.linalg.norm(one - other) <= SAME * np.linalg.norm(one) for one, other in pairs):  # nor if NaN
             raise InputError(
                 f"{strand.describe(shard.index)}, computed again, end in another carry than the one stored in "
-                f"{self.index.folder}: a carry or frames were damaged, or they came from another kind of machine or "
-                "an exchange by tree, which round otherwise; these frames were not written. Remove the folder of the "
-                "stage and run without --from and --to"
+                f"{self.index.folder}: a carry, the model or frames were damaged; these frames were not written. "
+                "Remove the folder of the stage and run without --from and --to"
             )
         return True
 

@@ -16,6 +16,7 @@ from pipeline import infer, store
 from pipeline.atomic import write_text
 from pipeline.carried import CarryIndex
 from pipeline.infer import InferJob
+from pipeline.ledger import Ledger
 from pipeline.volume import DATA
 
 
@@ -81,4 +82,7 @@ def _link(job: InferJob, folder: Path, shards: list[int]) -> None:
             store.link_chunks(path, strand.forecast, strand.shards[count - 1].stop)
             CarryIndex(job.index).take_over(CarryIndex(folder / "carry"), strand.name, count + 1)
     names = [strand.name for strand in job.strands]
+    kept = Ledger(folder / "committed.json", names).exchange
+    if kept is not None:  # what is new is exchanged in the same way
+        Ledger(job.output / "committed.json", names).keep_exchange(kept)
     write_text(job.output / "committed.json", json.dumps(dict(zip(names, shards, strict=True))) + "\n")
