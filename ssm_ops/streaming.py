@@ -157,25 +157,29 @@ class Changes:
 class Frames:
     """The frames of a tensor (batch, time, channel, *grid) as compiled code takes them: a flat array, start and step.
 
-    A tensor that is not contiguous is copied span by span.
+    Each frame lies in one piece and they may lie apart, as those of some of the channels of an array do. Others are
+    copied span by span.
     """
 
     def __init__(self, tensor: Tensor | None, kind: np.dtype):
         self.tensor, self.kind = tensor, kind
-        self.contiguous = tensor is None or tensor.is_contiguous()
-        self.flat = tensor.detach().reshape(-1).numpy() if tensor is not None and self.contiguous else None
+        self.whole = tensor is None or tensor[0, 0].is_contiguous()
+        self.flat = None
+        if tensor is not None and self.whole:
+            own = tensor.detach()
+            reach = 1 + sum((size - 1) * stride for size, stride in zip(own.shape, own.stride(), strict=True))
+            self.flat = own.as_strided((reach,), (1,)).numpy()
 
     def __call__(self, job: Job, span: slice) -> tuple[np.ndarray, int, int]:
         """The array, the index of the span's first frame, and the distance of frames."""
         if self.tensor is None:
             return zeros(0, self.kind), 0, 0
-        _, time, channels = self.tensor.shape[:3]
         size = math.prod(self.tensor.shape[3:])
-        if not self.contiguous:
+        if not self.whole:
             own = self.tensor.detach()[job.sample, span, job.channels].contiguous()
             return own.reshape(-1).numpy(), 0, size * own.shape[1]
-        start = ((job.sample * time + span.start) * channels + job.channels.start) * size
-        return self.flat, start, channels * size
+        sample, frame = self.tensor.stride()[:2]
+        return self.flat, job.sample * sample + span.start * frame + job.channels.start * size, frame
 
 
 def jobs(x: Tensor, grid: Grid, threads: int, *, alone: bool = False) -> list[Job]:
@@ -237,7 +241,7 @@ def forward(
         changes, nothing = Changes(call, job), zeros(0, job.kind)
         state, scratch = job.entering(carry), job.scratch()
         beside = nothing if apart is None else job.entering(apart)
-        for span in job.spans(x.shape[1], changes.once and inputs.contiguous):
+        for span in job.spans(x.shape[1], changes.once and inputs.whole):
             given, out, into = inputs(job, span), outputs(job, span), nothing if kept is None else kept.of(number, span)
             count = span.stop - span.start
             frames.forward(count, given, out, state, beside, *changes(span), into, job.geometry, *scratch)
@@ -301,7 +305,7 @@ def backward(
         changes = Changes(call, job, each=towards_dt)
         state = job.entering(leaving)
         room, room_past = job.scratch(), job.scratch()
-        spans = job.spans(x.shape[1], changes.once and towards.contiguous and (sums is None or held))
+        spans = job.spans(x.shape[1], changes.once and towards.whole and (sums is None or held))
         past, total = None, zeros(len(changes.table) if changes.once else 0, job.kind)
         if sums is not None and held:
             spans = [slice(0, 1), *([slice(1, spans[0].stop)] if spans[0].stop > 1 else []), *spans[1:]]

@@ -9,11 +9,13 @@ import dataclasses
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 import zarr
 from zarr.codecs import BloscCodec
 
@@ -33,11 +35,11 @@ from workflows.filtering import run_filter
 
 HERE = Path(__file__).parent
 ROUNDS = 7
-CHANNELS, GRID, SHARD, SHARDS = 16, (64, 64), 512, 8
+CHANNELS, GRID, SHARD, SHARDS = 16, (64, 64), 1024, 8
 
 
 def volume(parts: int) -> Sequence4D:
-    """A volume of 8 shards of 134 MB."""
+    """A volume of 8 shards of 268 MB."""
     width = CHANNELS // parts
     return Sequence4D(
         source=Path(),
@@ -96,7 +98,7 @@ def stitched(parts: int, limits: dict[str, float]) -> list[dict]:
     executor.close()
     middle = {name: sorted(values)[ROUNDS // 2] for name, values in times.items()}
     milliseconds = {name: 1e3 * seconds for name, seconds in middle.items()}
-    case = f"{SHARDS} shards of 134 MB, {parts} part{'s' * (parts > 1)}"
+    case = f"{SHARDS} shards of 268 MB, {parts} part{'s' * (parts > 1)}"
     rows = [
         row(case, f"two workers / one, {name} cut", middle[name] / middle["one"], limit, milliseconds)
         for name, limit in limits.items()

@@ -36,6 +36,7 @@ def test_walking_workers_may_send_their_messages_over_torch_distributed(exchange
     assert tally.sent_bytes > 0
 
 
+@pytest.mark.slow
 def test_three_along_time():
     place, total, *rest = run(team.everything, time=3)
     assert place == (0, 1, 0, 3)
@@ -69,6 +70,7 @@ def test_what_fails_is_told_at_once_and_nobody_is_left(how, error, words):
     assert children() == before
 
 
+@pytest.mark.slow
 def test_waiting_has_a_limit():
     words = "rank 1 of 2 along time waited for the carry of rank 0: nothing came within 1 s"
     with pytest.raises(WorkerLost, match=words):

@@ -32,7 +32,13 @@ def arrays_of(folder):
     return {(g, n): a for g in ("weights", "optimiser", "best") for n, a in getattr(loaded, g).items()}
 
 
-@pytest.mark.parametrize(("taken", "checkpointed"), [([3], 0), ([5], 5), ([7, 3], 5), ([7, 7], 10), ([14], 10)])
+SOME = [
+    ([7, 3], 5),
+    *[pytest.param(*one, marks=pytest.mark.slow) for one in (([3], 0), ([5], 5), ([7, 7], 10), ([14], 10))],
+]
+
+
+@pytest.mark.parametrize(("taken", "checkpointed"), SOME)
 def test_stopped_and_continued_is_the_same_to_the_bit(prepared, tmp_path, taken, checkpointed):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir(), broken.mkdir()
