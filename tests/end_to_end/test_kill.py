@@ -65,6 +65,7 @@ def results(run):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_in_train_and_in_infer_and_run_again(tmp_path):
     recipe = write_recipe(tmp_path, steps=160, chunk=3, frames=240, checkpoint_every=20)
