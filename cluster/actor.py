@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from cluster.exchange import EXCHANGES, Exchange
 from cluster.layout import Layout
-from cluster.mail import Key, Mailbox, Post, WorkerLost
+from cluster.mail import CONTINUE, Key, Mailbox, Post, WorkerLost
 from ssm_ops.carry import ASK, LATER, Place, Program
 
 AHEAD = 2
@@ -126,7 +126,7 @@ class Worker:
         for shard in unsafe:
             done = self._safe(shard, seconds)
             if done is None:
-                raise WorkerLost(f"{self.owner.describe(shard.place)} were not written within {seconds:.0f} s")
+                raise WorkerLost(f"{self.owner.describe(shard.place)} not written within {seconds:.0f} s; {CONTINUE}")
             yield done
         yield Tally(self.rank, post.sent, post.sent_bytes, time.monotonic() - begun, waited, self.owner.report())
 

@@ -48,7 +48,7 @@ class Mailbox:
         with self._news:
             while not any(key in self._here for key in keys):
                 if not self._news.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
-                    raise WorkerLost(f"waited {seconds:.0f} s for {what()}")
+                    raise WorkerLost(f"waited {seconds:.0f} s for {what()}; {CONTINUE}")
 
 
 class Post:

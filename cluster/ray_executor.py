@@ -225,10 +225,6 @@ class RayWorker:
         slower = max(seconds[1] - seconds[0], 1e-9)
         return Hop(seconds[0], max(size, 8) / slower)
 
-    def end(self) -> None:
-        """Ends what the owner started."""
-        self._worker.owner.close()
-
 
 def _in_words(keys: tuple[Key, ...], layout: Layout) -> str:
     """What messages are about and who should send them."""

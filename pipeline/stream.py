@@ -20,6 +20,12 @@ TRIALS = 4
 """How often a store is tried before it counts as broken: once, and after 0.2, 0.4 and 0.8 seconds."""
 
 
+AGAIN = "what was committed stands: when the store answers again, the same command continues"
+
+PATIENCE = 3600.0
+"""Seconds that reading or writing one thing may take."""
+
+
 class StoreError(OSError):
     """A store failed again and again."""
 
@@ -62,8 +68,7 @@ def patiently(call: Callable[[], Any], what: str) -> Any:
         return trials(call)
     except OSError as error:
         raise StoreError(
-            f"{what} failed {TRIALS} times, at last with {type(error).__name__}: {error}; "
-            "what was committed stands: when the store answers again, the same command continues"
+            f"{what} failed {TRIALS} times, at last with {type(error).__name__}: {error}; {AGAIN}"
         ) from error
 
 
@@ -94,7 +99,10 @@ class Reader:
             if one not in self._begun:
                 self._begun[one] = self._pool.submit(self._timed, one)
         with self._clock("waiting for reads", key):
-            found = self._begun[key].result()
+            try:
+                found = self._begun[key].result(timeout=PATIENCE)
+            except TimeoutError as error:
+                raise StoreError(f"a store gave nothing for {PATIENCE:.0f} s; {AGAIN}") from error
         self._uses[key] -= 1
         if self._uses[key] == 0:
             self._order.remove(key)
@@ -125,7 +133,8 @@ class Writer:
     def put(self, write: Callable[[], None], size: int, what: Any = None) -> Future:
         """Writes later; the future tells when it is done, or how it failed."""
         with self._clock("waiting for writes", what), self._news:
-            self._news.wait_for(lambda: self._held == 0 or self._held + size <= self._room)
+            if not self._news.wait_for(lambda: self._held == 0 or self._held + size <= self._room, timeout=PATIENCE):
+                raise StoreError(f"a store took nothing for {PATIENCE:.0f} s; {AGAIN}")
             self._held += size
         return self._pool.submit(self._timed, write, size, what)
 
