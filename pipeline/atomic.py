@@ -27,13 +27,6 @@ def link(source: Path, path: Path) -> None:
         shutil.copy2(source, path)
 
 
-def link_tree(source: Path, path: Path) -> None:
-    """The same for all files of a folder."""
-    for file in sorted(source.rglob("*")):
-        if file.is_file():
-            link(file, path / file.relative_to(source))
-
-
 def replace_folder(new: Path, path: Path, aside: Path) -> None:
     """Puts the folder `new` in the place of the folder `path`; what stood there is then at `new` or `aside`.
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from pipeline import store
-from pipeline.atomic import link_tree
 from pipeline.model import Forecaster
 from ssm_ops import Affine
 from ssm_ops.carry import Carry
@@ -116,8 +115,8 @@ class Travel:
 
 
 class CarryIndex:
-    """The carry that enters each shard at each exchange point: a Zarr group a strand, in it one a shard, written when
-    the shard before it is done. A run continues from it, and any span can be computed alone.
+    """The carry that enters each shard at each exchange point: a Zarr group a strand, in it an array a point with a row
+    a shard, written when the shard before it is done. A run continues from it, and any span can be computed alone.
 
     Args:
         folder: Where the groups lie; one itself.
@@ -125,39 +124,52 @@ class CarryIndex:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._rows: dict[tuple[str, str], store.Rows] = {}
 
     def prepare(self, strands: Sequence[str]) -> None:
         """Makes the groups, unless they are there."""
         store.make_groups(self.folder, list(strands))
 
-    def write(self, strand: str, index: int, frame: int, carries: Sequence[np.ndarray], **beside: str) -> None:
-        """The carries that enter a shard, whose first frame is `frame`, and what else is to be known of them."""
-        arrays = {f"point_{point}": carry for point, carry in enumerate(carries)}
-        store.write_arrays(self._path(strand, index), arrays, {"frame": frame, **beside})
+    def write(
+        self, strand: str, index: int, shards: int, carries: Sequence[np.ndarray], *, last_frame: bytes | None = None
+    ) -> None:
+        """The carries that enter the shard `index` of a strand of `shards` shards, or leave the last (`index` is
+        `shards`), and the digest of the frame before it."""
+        if last_frame is not None:
+            self._of(strand, LAST_FRAME).write(index, shards + 1, np.frombuffer(last_frame, np.uint8))
+        for point in reversed(range(len(carries))):  # the first comes last: where it is, all are
+            self._of(strand, _point(point)).write(index, shards + 1, carries[point])
 
-    def beside(self, strand: str, index: int) -> dict:
-        """What was written with the carries that enter a shard."""
-        return store.read_attributes(self._path(strand, index))
+    def last_frame(self, strand: str, index: int) -> bytes:
+        """The digest of the frame before a shard."""
+        return self._of(strand, LAST_FRAME).read(index).tobytes()
 
-    def take_over(self, earlier: CarryIndex, strand: str, stop: int) -> None:
+    def take_over(self, earlier: CarryIndex, strand: str, stop: int, shards: int) -> None:
         """The carries that enter the shards before `stop` as another index has them."""
-        for index in range(1, stop):
-            link_tree(earlier._path(strand, index), self._path(strand, index))
+        for path in store.rows_in(earlier.folder / strand):
+            self._of(strand, path.name).take_over(earlier._of(strand, path.name), stop, shards + 1)
 
     def read(self, strand: str, index: int, point: int) -> Carry:
         """The carry that enters a shard at an exchange point; nothing enters the first."""
-        return None if index == 0 else store.read_array(self._path(strand, index), f"point_{point}")
+        return None if index == 0 else self._of(strand, _point(point)).read(index)
 
     def has(self, strand: str, index: int) -> bool:
-        return index == 0 or store.is_store(self._path(strand, index))
+        return index == 0 or self._of(strand, _point(0)).has(index)
 
-    def _path(self, strand: str, index: int) -> Path:
-        return self.folder / strand / f"entering-shard-{index:06d}.zarr"
+    def _of(self, strand: str, name: str) -> store.Rows:
+        return self._rows.setdefault((strand, name), store.Rows(self.folder / strand / name))
 
 
-def digest(frame: np.ndarray) -> str:
-    """By which a frame is known again."""
-    return hashlib.sha256(np.ascontiguousarray(frame).tobytes()).hexdigest()
+LAST_FRAME = "last_frame"
+
+
+def _point(point: int) -> str:
+    return f"point_{point}"
+
+
+def digest(frame: np.ndarray) -> bytes:
+    """By which a frame is known again: 32 bytes."""
+    return hashlib.sha256(np.ascontiguousarray(frame).tobytes()).digest()
 
 
 def to_device(carry: Carry, device: torch.device) -> Carry:

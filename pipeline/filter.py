@@ -28,7 +28,7 @@ from pipeline.sequence import FilterSettings, Sequence4D, boundaries, open_input
 from pipeline.volume import AXES, DATA, InputError, cut
 from ssm_ops.carry import Place
 
-VERSION = 2
+VERSION = 3
 
 SHARDS_HELD = 9
 """Shards that a worker's memory must hold: two read and one ahead, two kept spectra of a fifth more, two results and
@@ -120,10 +120,13 @@ class FilterJob:
     def _new_plan(self, shape: tuple[int, ...], frame_bytes: int, memory: float, shard: int | None) -> dict:
         """How time and channels are cut; kept in the result, whose bits depend on it."""
         chunk = min(self.settings.chunk or self.volume[DATA].encoding["chunks"][0], shape[0])
-        chunks = shard // chunk if shard else chunks_that_fit(memory, chunk * frame_bytes, chunk)
-        length = chunk * max(1, chunks)
-        parts = min(MOST_PARTS, shape[1], max(1, min(length, shape[0]) * frame_bytes // PART_BYTES))
-        return {"chunk": chunk, "length": length, "width": -(-shape[1] // parts)}
+        chunks = max(1, shard // chunk if shard else chunks_that_fit(memory, chunk * frame_bytes, chunk))
+        parts = min(MOST_PARTS, shape[1], max(1, min(chunk * chunks, shape[0]) * frame_bytes // PART_BYTES))
+        width = -(-shape[1] // parts)
+        if self.settings.chunk is None:  # a part's chunk has more frames instead of the other channels
+            together = max(1, min(shape[1] // width, chunks, shape[0] // chunk))
+            chunk, chunks = chunk * together, chunks // together
+        return {"chunk": chunk, "length": chunk * chunks, "width": width}
 
     def _continued(self, source: Path, plan: dict) -> dict:
         """The plan of an unfinished result of the same settings, or this one."""

@@ -36,7 +36,7 @@ class FilterWorker:
         longest = max(shard.stop - shard.start for shard in sequence.shards)
         self.writer = Writer(self.clock, room=longest * math.prod(sequence.shape[1:]) * self.kind.itemsize)
         self.channels = slice(0, sequence.shape[1])
-        self.borders: dict[Place, str] = {}
+        self.borders: dict[Place, bytes] = {}
 
     def expect(self, places: Sequence[Place]) -> None:
         """The shards that will be asked for; channels of others are not read."""
@@ -139,5 +139,6 @@ class FilterWorker:
         write = partial(store.write_frames, path, start, states, part.start)
         patiently(write, f"writing frames {start} to {shard.stop - 1} of {path}")
         name, border = sequence.name(place.strand), self.borders.pop(place)
-        index = partial(self.index.write, name, place.index + 1, shard.stop, [leaving], last_frame=border)
+        shards = len(sequence.shards)
+        index = partial(self.index.write, name, place.index + 1, shards, [leaving], last_frame=border)
         patiently(index, f"writing the carry that enters shard {place.index + 1} of {name}")

@@ -130,7 +130,7 @@ class ShardWorker:
                 where = f"writing frames {start} to {stop - 1} of {strand.forecast}"
                 patiently(partial(store.write_frames, strand.forecast, start, part), where)
             if not stored:
-                index = partial(self.index.write, strand.name, shard.index + 1, shard.stop, leaving)
+                index = partial(self.index.write, strand.name, shard.index + 1, len(strand.shards), leaving)
                 patiently(index, f"writing the carries that enter shard {shard.index + 1}")
 
         return all_done([self.writer.put(write, physical.nbytes, place)], shard.stop - shard.start)

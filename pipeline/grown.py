@@ -80,12 +80,13 @@ class Earlier:
         last = -(-self.frames // self.plan["length"])
         for strand, part in enumerate(sequence.parts):
             frame = store.read_frames(sequence.source, None, self.frames - 1, self.frames, part)
-            known = CarryIndex(self.path / "carry").beside(sequence.name(strand), last)["last_frame"]
+            known = CarryIndex(self.path / "carry").last_frame(sequence.name(strand), last)
             found = digest(sequence.as_scanned(frame)[0])
             if known != found:
                 raise InputError(
                     f"frame {self.frames - 1} of {sequence.source} is not the one that {self.path} ends with: its "
-                    f"digest is {found[:12]}, scanned was {known[:12]}; give the input that it was made from, or {ANEW}"
+                    f"digest is {found.hex()[:12]}, scanned was {known.hex()[:12]}; give the input that it was made "
+                    f"from, or {ANEW}"
                 )
 
     def _refuse_other_times(self, volume: xr.Dataset) -> None:
@@ -109,7 +110,7 @@ class Earlier:
         whole = self.frames // self.plan["length"]
         earlier, index = CarryIndex(self.path / "carry"), CarryIndex(sequence.data / "carry")
         for name in names:
-            index.take_over(earlier, name, whole + 1)
+            index.take_over(earlier, name, whole + 1, len(sequence.shards))
         write_text(ledger, json.dumps(dict.fromkeys(names, whole)) + "\n")
 
 

@@ -23,7 +23,7 @@ from pipeline.model import Forecaster
 from pipeline.volume import AXES, DATA, SPACE, InputError, Settings, cut
 from ssm_ops.carry import Place
 
-VERSION = 4
+VERSION = 5
 
 ONE = "series"
 """The strand of a series that is not in a list."""

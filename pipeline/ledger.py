@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 from pipeline.atomic import write_text
+
+PAUSE = 0.5
+"""Seconds between writes: a write waits for the disk, and who is killed does the shards since the last one again."""
 
 
 class Ledger:
@@ -22,6 +26,7 @@ class Ledger:
         if path.exists():
             self._done |= json.loads(path.read_text())
         self._early: set[tuple[str, int]] = set()
+        self._written, self._next = dict(self._done), 0.0
 
     @property
     def exchange(self) -> str | None:
@@ -38,12 +43,17 @@ class Ledger:
         return [self._done[strand] for strand in self.strands]
 
     def commit(self, strand: int, index: int) -> None:
-        """Records that a shard is written, and the carries that leave it."""
+        """Records that a shard is written, and the carries that leave it; on the disk at once, or soon."""
         name = self.strands[strand]
         self._early.add((name, index))
-        before = self._done[name]
         while (name, self._done[name]) in self._early:
             self._early.remove((name, self._done[name]))
             self._done[name] += 1
-        if self._done[name] > before:
+        if time.monotonic() >= self._next:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what was recorded."""
+        if self._done != self._written:
             write_text(self.path, json.dumps(self._done) + "\n")
+            self._written, self._next = dict(self._done), time.monotonic() + PAUSE

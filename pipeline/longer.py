@@ -80,7 +80,7 @@ def _link(job: InferJob, folder: Path, shards: list[int]) -> None:
     for strand, path, count in zip(job.strands, earlier, shards, strict=True):
         if count:
             store.link_chunks(path, strand.forecast, strand.shards[count - 1].stop)
-            CarryIndex(job.index).take_over(CarryIndex(folder / "carry"), strand.name, count + 1)
+            CarryIndex(job.index).take_over(CarryIndex(folder / "carry"), strand.name, count + 1, len(strand.shards))
     names = [strand.name for strand in job.strands]
     kept = Ledger(folder / "committed.json", names).exchange
     if kept is not None:  # what is new is exchanged in the same way

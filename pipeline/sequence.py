@@ -26,7 +26,7 @@ class FilterSettings:
         boundary: For (depth, height, width), or (height, width) of images; `None` for what the data call for.
         dt: The time between frames.
         dt_from_time: Instead: the differences of the time coordinate over their median.
-        chunk: Frames read, scanned and stored together; by default the input's.
+        chunk: Frames of a stored chunk; by default so many that it has about the bytes of the input's.
         carry_tolerance: See `ssm_ops.classes`; 0 is exact.
     """
 

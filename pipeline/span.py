@@ -33,6 +33,9 @@ class SpanLedger:
     def done(self) -> list[int]:
         return list(self._done)
 
+    def flush(self) -> None:
+        pass
+
     def commit(self, strand: int, index: int) -> None:
         self._early.add((strand, index))
         while (strand, self._done[strand]) in self._early:

@@ -47,24 +47,27 @@ def across_workers(
         return
     seconds: Counter[str] = Counter()
     predicted = moved = 0
-    with threads_kept():
-        for event in walk_all(executor, job, layout, exchange):
-            if isinstance(event, Started):
-                predicted, moved, seconds = event.choice.moved_bytes, 0, Counter()
-                if event.choice.members > 1:
-                    job.ledger.keep_exchange(event.choice.name)
-                workers = f"{event.workers} worker{'s' if event.workers > 1 else ''}"
-                told = "; ".join(filter(None, (workers, event.layout.why, str(event.choice))))
-                yield Progress(done, total, workers, line=told)
-            elif isinstance(event, Lost):
-                yield Progress(done, total, "starting anew", line=f"{event.why}; going on from what is committed")
-            elif isinstance(event, Done):
-                job.ledger.commit(event.place.strand, event.place.index)
-                done += 1
-                yield Progress(done, total, job.describe(event.place))
-            elif isinstance(event, Tally):
-                moved += event.sent_bytes
-                seconds.update(event.report | {"waiting for carries": event.waited, "all": event.seconds})
+    try:
+        with threads_kept():
+            for event in walk_all(executor, job, layout, exchange):
+                if isinstance(event, Started):
+                    predicted, moved, seconds = event.choice.moved_bytes, 0, Counter()
+                    if event.choice.members > 1:
+                        job.ledger.keep_exchange(event.choice.name)
+                    workers = f"{event.workers} worker{'s' if event.workers > 1 else ''}"
+                    told = "; ".join(filter(None, (workers, event.layout.why, str(event.choice))))
+                    yield Progress(done, total, workers, line=told)
+                elif isinstance(event, Lost):
+                    yield Progress(done, total, "starting anew", line=f"{event.why}; going on from what is committed")
+                elif isinstance(event, Done):
+                    job.ledger.commit(event.place.strand, event.place.index)
+                    done += 1
+                    yield Progress(done, total, job.describe(event.place))
+                elif isinstance(event, Tally):
+                    moved += event.sent_bytes
+                    seconds.update(event.report | {"waiting for carries": event.waited, "all": event.seconds})
+    finally:
+        job.ledger.flush()
     told = f"; {readable(moved)} moved between workers, {readable(predicted)} were predicted" if predicted else ""
     yield Progress(done, total, "done", line=shares(seconds) + told)
 

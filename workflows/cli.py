@@ -292,7 +292,11 @@ def scan(
     ] = False,
     chunk: Annotated[
         int | None,
-        typer.Option(min=1, help="Frames stored together; by default the input's chunks.", show_default=False),
+        typer.Option(
+            min=1,
+            help="Frames of a stored chunk; by default such that it is as large as the input's.",
+            show_default=False,
+        ),
     ] = None,
     carry_tolerance: Annotated[
         float, typer.Option(help="Leave out of the carries what matters less than this; 0 is exact.")

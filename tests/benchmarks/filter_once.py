@@ -12,6 +12,7 @@ import dask
 import dask.array
 import numpy as np
 import torch
+import zarr
 
 from cluster import LocalExecutor
 from pipeline.filter import FilterJob, FilterSettings
@@ -55,7 +56,15 @@ def with_dask(source: Path, output: Path) -> None:
     series = frames.rechunk({0: -1, 1: 1})
     states = series.map_blocks(spectral_loop, dtype=np.float32, meta=np.empty((0,) * 5, np.float32))
     with dask.config.set(scheduler="threads", num_workers=2):
-        dask.array.to_zarr(states.rechunk(frames.chunks), str(output), component="data")
+        dask.array.to_zarr(states.rechunk(frames.chunks), like(source, output))
+
+
+def like(source: Path, output: Path) -> zarr.Array:
+    """An empty array of the same shape, chunks and compressors."""
+    found = zarr.open_array(source, path="data", mode="r")
+    return zarr.create_array(
+        output, name="data", shape=found.shape, chunks=found.chunks, dtype=found.dtype, compressors=found.compressors
+    )
 
 
 def main() -> None:

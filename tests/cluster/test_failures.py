@@ -1,6 +1,7 @@
 """Everything that can break does, by a table of (phase, shard, attempt): the same bits, or a message and then the same
 bits; and nothing of ours is left."""
 
+import operator
 import os
 import signal
 import subprocess
@@ -135,12 +136,13 @@ class Failing:
         return self.function(*arguments)
 
 
-@pytest.mark.parametrize("what", ["read_frames", "write_frames", "write_arrays"])
+@pytest.mark.parametrize("what", ["read_frames", "write_frames", "Rows.write"])
 def test_a_store_that_fails_twice_and_then_works(what, whole, tmp_path, monkeypatch):
     monkeypatch.setattr(stream.Retrying, "sleep", lambda *_: None, raising=False)
     job = filter_job(tmp_path)
     job.prepare()
-    monkeypatch.setattr(store, what, Failing(getattr(store, what), 2))
+    failing = Failing(operator.attrgetter(what)(store), 2)
+    monkeypatch.setattr(f"pipeline.store.{what}", lambda *given: failing(*given))
     assert run(job, LocalExecutor(2)) == whole
 
 
