@@ -1,11 +1,17 @@
-"""The device that a stage computes on, and the CPU threads it may use."""
+"""The device that a stage computes on, the CPU threads it may use, and the memory that they share."""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
+
+from pipeline import store
+
+_M_ARENA_MAX = -8
+"""Of mallopt(3), glibc's."""
 
 
 def own_device() -> torch.device:
@@ -23,3 +29,16 @@ def threads_kept(threads: int | None = None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def own_resources(threads: int) -> torch.device:
+    """What a worker does when it starts: takes its device, computes and compresses on `threads` threads, and
+    has one heap for all of them.
+
+    Each thread would else keep, in a heap of its own, what it once freed (glibc): memory that grows for hours.
+    """
+    torch.set_num_threads(threads)
+    store.limit_threads(threads)
+    with suppress(OSError, AttributeError, TypeError):  # another system, another allocator
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+    return own_device()

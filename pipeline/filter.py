@@ -40,7 +40,7 @@ MOST_RATE = 5e9
 BASE_BYTES = 500e6
 """What a worker takes before it holds any frame: Python, torch, zarr."""
 
-PART_BYTES = 2**22
+PART_BYTES = 2**24
 """Channels are divided into strands as long as a shard of one has at least these bytes, and there are at most
 `MOST_PARTS`."""
 MOST_PARTS = 8

@@ -11,7 +11,7 @@ import torch
 
 from pipeline import store
 from pipeline.carried import CarryIndex, Travelling, digest, to_device
-from pipeline.device import own_device
+from pipeline.device import own_resources
 from pipeline.sequence import Sequence4D
 from pipeline.stream import Clock, Reader, Writer, all_done, patiently
 from pipeline.volume import InputError
@@ -25,8 +25,8 @@ class FilterWorker:
     """Scans shards on one device; what it writes is owned by it alone."""
 
     def __init__(self, sequence: Sequence4D, clock: Clock | None = None):
-        torch.set_num_threads(sequence.threads)
-        self.sequence, self.device, self.clock, rooms = sequence, own_device(), clock or Clock(), Rooms()
+        self.sequence, self.device = sequence, own_resources(sequence.threads)
+        self.clock, rooms = clock or Clock(), Rooms()
         self.index = CarryIndex(sequence.data / "carry")
         self.stitching = [Stitching(sequence.transition, sequence.boundary, rooms=rooms) for _ in sequence.parts]
         self.classes = [sequence.classes(part) for part in sequence.parts]
@@ -51,7 +51,8 @@ class FilterWorker:
         shard, part = sequence.shards[place.index], sequence.parts[place.strand]
         frames = self.reader.take(place.index)
         own = frames[:, part.start - self.channels.start : part.stop - self.channels.start]
-        self.borders[place] = digest(own[-1])
+        if shard.index == len(sequence.shards) - 1:  # by which an input that has grown is known again
+            self.borders[place] = digest(own[-1])
         x = torch.from_numpy(own).to(self.device)
         steps = None if sequence.steps is None else torch.from_numpy(sequence.steps[shard.start : shard.stop])
         stitch = self.stitching[place.strand].shard(x, dt=steps)
@@ -138,7 +139,7 @@ class FilterWorker:
             states[: sequence.kept - start] = patiently(read, where)
         write = partial(store.write_frames, path, start, states, part.start)
         patiently(write, f"writing frames {start} to {shard.stop - 1} of {path}")
-        name, border = sequence.name(place.strand), self.borders.pop(place)
+        name, border = sequence.name(place.strand), self.borders.pop(place, None)
         shards = len(sequence.shards)
         index = partial(self.index.write, name, place.index + 1, shards, [leaving], last_frame=border)
         patiently(index, f"writing the carry that enters shard {place.index + 1} of {name}")

@@ -14,7 +14,7 @@ import torch
 from pipeline import store
 from pipeline.carried import CarryIndex, Travel, Travelling, to_device
 from pipeline.checkpoint import Checkpoint
-from pipeline.device import own_device
+from pipeline.device import own_resources
 from pipeline.stream import Clock, Reader, Writer, all_done, patiently
 from pipeline.volume import DATA, InputError, Shard
 from ssm_ops.carry import ASK, LATER, Carry, Place, Program
@@ -69,8 +69,7 @@ class ShardWorker:
         again: bool = False,
         tolerance: float = 0.0,
     ):
-        torch.set_num_threads(threads)
-        self.device = own_device()
+        self.device = own_resources(threads)
         loaded = Checkpoint.load(checkpoint)
         self.model = loaded.best_model().to(self.device)
         self.mean, self.scale = loaded.statistics["mean"], loaded.statistics["scale"]

@@ -127,7 +127,7 @@ class Writer:
 
     def __init__(self, clock: Clock, *, room: int):
         self._clock, self._room, self._held = clock, room, 0
-        self._pool = ThreadPoolExecutor(1, "writer")
+        self._pool = ThreadPoolExecutor(2, "writer")
         self._news = threading.Condition()
 
     def put(self, write: Callable[[], None], size: int, what: Any = None) -> Future:

@@ -6,6 +6,7 @@ milliseconds this is a third of its time, and one call after the other wants a r
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 
 import numpy as np
@@ -13,11 +14,18 @@ import torch
 
 LINE = 64
 """Bytes of a cache line."""
-KEPT_BYTES = 2**27
-"""What a process keeps at most, in all."""
+KEPT_BYTES = 2**29
+"""What a process keeps at most, in all; nor does it keep more than it once had lent at a time, less what it lends now:
+to keep rooms does not raise the most memory that a process takes."""
 
 _kept: dict[int, np.ndarray] = {}
 """Rooms that nobody looks at, by identity. Whoever pops one has it alone, on any thread, without a lock."""
+
+_lent: dict[int, int] = {}
+"""The bytes of rooms that somebody looks at."""
+
+_most: dict[str, int] = {"lent": 0}
+"""The most bytes that were lent at a time."""
 
 
 class _Loan:
@@ -25,10 +33,14 @@ class _Loan:
 
     def __init__(self, room: np.ndarray):
         self.room, self.__array_interface__ = room, room.__array_interface__
+        _lent[id(room)] = len(room)
+        _most["lent"] = max(_most["lent"], sum(list(_lent.values())))
 
-    def __del__(self, kept: dict[int, np.ndarray] = _kept):
+    def __del__(self, kept: dict[int, np.ndarray] = _kept, lent: dict[int, int] = _lent, most: dict = _most):
+        lent.pop(id(self.room), None)
         kept[id(self.room)] = self.room
-        while sum(len(room) for room in list(kept.values())) > KEPT_BYTES:
+        bound = min(KEPT_BYTES, most["lent"] - sum(list(lent.values())))
+        while sum(len(room) for room in list(kept.values())) > bound:
             with suppress(StopIteration, RuntimeError):  # another thread was here
                 kept.pop(next(iter(kept)), None)
 
@@ -45,6 +57,12 @@ def lend(size: int) -> tuple[np.ndarray, bool]:
     room = room if used else np.empty(wanted, np.uint8)
     start = -room.ctypes.data % LINE
     return np.asarray(_Loan(room))[start : start + size], used
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An uninitialised array in memory that is lent."""
+    room, _ = lend(math.prod(shape) * dtype.itemsize)
+    return room.view(dtype).reshape(shape)
 
 
 class Rooms:

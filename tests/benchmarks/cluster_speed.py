@@ -6,6 +6,7 @@ Run by `make bench`. Prints a line a comparison and writes results/cluster.json 
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 import tempfile
@@ -156,7 +157,8 @@ def touch() -> None:
     than memory is written; a file system may look long for names that were removed a moment ago. So each call that is
     timed writes to a place of its own, into memory that was just used.
     """
-    np.empty(2**30, np.uint8)[:: 2**12] = 1
+    os.sync()
+    np.empty(2**32, np.uint8)[:: 2**12] = 1
 
 
 def once(who: str, source: Path, output: Path, *rest: str) -> tuple[float, float]:

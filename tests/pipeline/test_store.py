@@ -1,8 +1,12 @@
 """The store: exact round trips, coordinates kept, whole chunks only, nothing half-made in sight."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from pipeline import store
 from pipeline.volume import AXES, DATA
@@ -36,6 +40,61 @@ def test_frames_fill_whole_chunks(tmp_path):
     np.testing.assert_array_equal(back[2:], volume()[DATA].values[2:])
     with pytest.raises(ValueError, match="frames 1..3 do not fill whole chunks of 2 frames"):
         store.write_frames(path, 1, volume()[DATA].values[1:3])
+
+
+@pytest.mark.parametrize("codec", [None, BloscCodec(cname="lz4"), BloscCodec(cname="zstd"), ZstdCodec(), GzipCodec()])
+@pytest.mark.parametrize("shards", [None, (4, 2, 1, 3, 4)])
+def test_what_zarrs_reads_is_what_zarr_reads(codec, shards, tmp_path, monkeypatch):
+    assert store.FAST
+    frames = np.random.default_rng(0).standard_normal((9, 3, 1, 3, 4)).astype(np.float32)
+    frames[2, 1] = np.nan
+    shape, chunks = frames.shape, (2, 1, 1, 3, 4)
+    array = zarr.create_array(
+        tmp_path / "data", shape=shape, chunks=chunks, shards=shards, dtype="f4", compressors=codec
+    )
+    array[:7] = frames[:7]  # the rest is not there
+    for span in ((0, 9), (1, 4), (3, 8)):
+        for channels in (slice(None), slice(1, 2), slice(1, 3)):
+            fast, plain = [], []
+            for found, has in ((fast, True), (plain, False)):
+                monkeypatch.setattr(store, "FAST", has)
+                found.append(store.read_frames(tmp_path, None, *span, channels).tobytes())
+            assert fast == plain == [array[slice(*span), channels].tobytes()]
+
+
+def test_who_writes_never_has_zarrs(tmp_path):
+    """It writes a chunk in its place; opened side by side with what is read, too."""
+    store.create_volumes({None: volume()}, tmp_path / "v.zarr", 2)
+    fast = zarr.open_array(tmp_path / "v.zarr", path=DATA)
+
+    def pipelines(number):
+        array = store._open_array(tmp_path / "v.zarr", DATA, fast=number % 2 == 0)
+        return number % 2, type(array._async_array.codec_pipeline).__name__
+
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(pipelines, range(200)))
+    assert found == {(0, "ZarrsCodecPipeline"), (1, "BatchedCodecPipeline")}
+    assert type(fast._async_array.codec_pipeline).__name__ == "BatchedCodecPipeline"
+    assert zarr.config.get("codec_pipeline.path") == store.DEFAULT_PIPELINE
+
+
+def test_rows_are_there_or_not(tmp_path):
+    values = np.arange(12.0).reshape(3, 4)
+    rows = store.Rows(tmp_path / "rows")
+    assert not rows.has(1)
+    rows.write(1, 3, values[1])
+    store.Rows(tmp_path / "rows").write(0, 3, 0 * values[0])  # another worker, and nothing but zeros
+    again = store.Rows(tmp_path / "rows")
+    assert [again.has(row) for row in range(3)] == [True, True, False]
+    assert again.read(1).tolist() == values[1].tolist()
+    with pytest.raises(FileNotFoundError, match="rows has no row 2"):
+        again.read(2)
+    longer = store.Rows(tmp_path / "longer")
+    longer.take_over(again, 3, 7)
+    longer.write(6, 7, values[2])
+    assert [longer.has(row) for row in range(7)] == [True, True, False, False, False, False, True]
+    assert longer.read(1).tolist() == values[1].tolist()
+    assert store.rows_in(tmp_path) == [tmp_path / "longer", tmp_path / "rows"]
 
 
 def test_arrays_round_trip_to_the_bit(tmp_path):

@@ -13,7 +13,9 @@ from ssm_ops.parallel import granted
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
+    gc.collect()
     memory._kept.clear()
+    memory._most["lent"] = sum(memory._lent.values())
     yield
     memory._kept.clear()
 
@@ -27,8 +29,9 @@ def test_it_comes_back_when_the_last_view_has_gone():
     other, used = memory.lend(1000)
     assert not used
     assert other.ctypes.data != address
-    del view
-    assert not memory.lend(999)[1]
+    third = memory.lend(999)
+    del view, third
+    assert not memory.lend(998)[1]
     again, used = memory.lend(1000)
     assert used
     assert again.ctypes.data == address
@@ -40,6 +43,18 @@ def test_it_keeps_no_more_than_it_says(monkeypatch):
     del rooms
     gc.collect()
     assert 0 < sum(len(room) for room in memory._kept.values()) <= 5000
+
+
+def test_it_keeps_no_more_than_was_ever_lent():
+    before, first = memory._most["lent"], memory.lend(1000)[0]
+    second = memory.lend(1000)[0]
+    most = memory._most["lent"]
+    assert most >= before + 2000
+    del first, second
+    for size in (500, 1500, 700):
+        memory.lend(size)
+        assert sum(len(room) for room in memory._kept.values()) <= most
+    assert memory._most["lent"] == most
 
 
 def test_no_two_threads_share_it():
