@@ -36,6 +36,9 @@ REACH_SECONDS = 10.0
 END_SECONDS = 10.0
 """How long we wait to see that workers are gone."""
 
+TELL_SECONDS = 0.1
+"""How often a worker tells what is done: a message costs it and the driver a millisecond."""
+
 HOP_TRIALS, HOP_BYTES = 5, 2**22
 """How often a message is timed, and the size of the largest."""
 
@@ -202,15 +205,28 @@ class RayWorker:
         """Takes a message; a carry lies in the object store until it is here, never with the driver."""
         self._worker.mail.put(key, value)
 
-    def walk(self, peers: list, layout: Layout, exchange: str) -> Iterator[Done | Tally]:
-        def deliver(to: int, key: Key, value: Any) -> None:
-            peers[to].deliver.remote(key, value)
+    def walk(self, peers: list, layout: Layout, exchange: str) -> Iterator[list[Done | Tally]]:
+        """What is done, told every now and then, and before this worker waits or fails."""
 
-        for event in self._worker.walk(layout, exchange, deliver, seconds=self._silence):
-            if isinstance(event, Waiting):
-                self._worker.mail.wait(event.keys, self._silence, lambda keys=event.keys: _in_words(keys, layout))
-            else:
-                yield event
+        def deliver(to: int, key: Key, value: Any) -> None:
+            peers[to].deliver.options(num_returns=0).remote(key, value)
+
+        news, told = [], time.monotonic()
+        try:
+            for event in self._worker.walk(layout, exchange, deliver, seconds=self._silence):
+                waits = isinstance(event, Waiting)
+                if not waits:
+                    news.append(event)
+                if news and (waits or time.monotonic() >= told + TELL_SECONDS):
+                    yield news
+                    news, told = [], time.monotonic()
+                if waits:
+                    self._worker.mail.wait(event.keys, self._silence, lambda keys=event.keys: _in_words(keys, layout))
+        except Exception:
+            if news:
+                yield news
+            raise
+        yield news
 
     def hop(self, peer: Any, size: int) -> Hop:
         """Times messages of few bytes and of `size` to another worker and back."""
@@ -264,7 +280,7 @@ class RayGroup:
                 except StopIteration:
                     walks.remove(one)
                     continue
-                yield _get(reference)
+                yield from _get(reference)
 
 
 def _await_end(actors: list) -> None:

@@ -32,8 +32,8 @@ def threads_kept(threads: int | None = None) -> Iterator[None]:
 
 
 def own_resources(threads: int) -> torch.device:
-    """What a worker does when it starts: takes its device, computes and compresses on `threads` threads, and
-    has one heap for all of them.
+    """What a worker does when it starts: takes its device, computes on `threads` threads, compresses on as many
+    beside them, and has one heap for all.
 
     Each thread would else keep, in a heap of its own, what it once freed (glibc): memory that grows for hours.
     """

@@ -88,18 +88,19 @@ def walk(
     apart: Spectra | None = None,
     with_states: bool = True,
     rooms: Rooms | None = None,
+    calls: streaming.Calls | None = None,
 ) -> tuple[Fields | None, Spectra, Kept | None]:
     """As `forward`, in two ways that the halves of a stitched scan need (see `stitch.py`).
 
     `apart` is a second carry, walked without inputs beside the first and added to the states; the carry that leaves
-    knows nothing of it. With `rooms` the spectra of the first are kept there, for `finish`.
+    knows nothing of it. With `rooms` the spectra of the first are kept there, for `finish`. What calls share, they
+    remember in `calls`.
     """
     with torch.no_grad(), granted(x.device) as threads:
         if compiles(x.device, grid):
             room = None if rooms is None else rooms.take(streaming.kept_size(x, grid, threads.count), x.dtype)
-            return streaming.forward(
-                threads, x, transition, grid, dt=dt, carry=carry, with_states=with_states, apart=apart, room=room
-            )
+            ways = {"with_states": with_states, "apart": apart, "room": room, "calls": calls}
+            return streaming.forward(threads, x, transition, grid, dt=dt, carry=carry, **ways)
         kind = grid.spectrum_dtype(x.real.dtype)
         states = _states(threads, x, grid) if with_states else None
         left = torch.zeros((x.shape[0], x.shape[2], *grid.spectrum_shape), dtype=kind, device=x.device)
@@ -134,6 +135,7 @@ def finish(
     *,
     dt: Steps | None = None,
     apart: Spectra | None = None,
+    calls: streaming.Calls | None = None,
 ) -> Fields:
     """The states of the `walk` that kept its spectra, bit for bit as if it had known `apart`.
 
@@ -141,7 +143,7 @@ def finish(
     """
     with torch.no_grad(), granted(x.device) as threads:
         if isinstance(kept, streaming.Kept):
-            return streaming.finish(threads, x, transition, grid, kept, dt=dt, apart=apart)
+            return streaming.finish(threads, x, transition, grid, kept, dt=dt, apart=apart, calls=calls)
         kind = grid.spectrum_dtype(x.real.dtype)
         states, uniform = _states(threads, x, grid), change_of_all(transition, grid, dt, x.shape[2], kind)
 

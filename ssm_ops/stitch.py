@@ -37,6 +37,7 @@ class Stitching:
         self.transition, self.boundary = transition, tuple(boundary)
         self.rooms = Rooms() if rooms is None else rooms
         self._powers: dict[object, Tensor] = {}
+        self._calls: streaming.Calls = {}
 
     def shard(
         self,
@@ -46,7 +47,7 @@ class Stitching:
         mask: Bool[Tensor, "*mask"] | None = None,
     ) -> Stitch:
         """One shard of the sequence; arguments and errors are those of `scan`."""
-        return Stitch(Call.of(x, self.transition, self.boundary, None, dt, mask), self.rooms)
+        return Stitch(Call.of(x, self.transition, self.boundary, None, dt, mask), self.rooms, self._calls)
 
     def summary(self, shards: Sequence[Stitch], final: Shaped[Tensor, "*spectrum"]) -> Affine:
         """What consecutive shards do to a carry, given their `final` state from zero."""
@@ -65,8 +66,8 @@ class Stitching:
 class Stitch:
     """The scan of one shard. Not differentiable."""
 
-    def __init__(self, call: Call, rooms: Rooms):
-        self._call, self._rooms, self._kept = call, rooms, None
+    def __init__(self, call: Call, rooms: Rooms, calls: streaming.Calls):
+        self._call, self._rooms, self._calls, self._kept = call, rooms, calls, None
         self._like = call.x.new_empty(()).expand(call.x.shape)
         self.grid = call.grid
 
@@ -82,9 +83,8 @@ class Stitch:
     def keep(self) -> Shaped[Tensor, "*spectrum"]:
         """The first half: the final state of the scan from zero. The inputs are not needed after it."""
         call = self._call
-        _, left, self._kept = spectral.walk(
-            call.x, call.transition, call.grid, dt=call.dt, with_states=False, rooms=self._rooms
-        )
+        ways = {"with_states": False, "rooms": self._rooms, "calls": self._calls}
+        _, left, self._kept = spectral.walk(call.x, call.transition, call.grid, dt=call.dt, **ways)
         self._call = dataclasses.replace(call, x=self._like)
         return self._whole(left)
 
@@ -92,7 +92,8 @@ class Stitch:
         """The second half: the states, with the carry that enters the shard (`None`: zero)."""
         call, kept, self._kept = self._call, self._kept, None
         apart = self._entering(carry)
-        states = spectral.finish(self._like, call.transition, call.grid, kept, dt=call.dt, apart=apart)
+        ways = {"apart": apart, "calls": self._calls}
+        states = spectral.finish(self._like, call.transition, call.grid, kept, dt=call.dt, **ways)
         if isinstance(kept, streaming.Kept):
             self._rooms.give(kept.room)
         return self._whole(states)
@@ -102,7 +103,8 @@ class Stitch:
     ) -> tuple[Inexact[Tensor, "*frames"], Shaped[Tensor, "*spectrum"]]:
         """Both halves in one pass: the states, and the final state of the scan from zero."""
         call, apart = self._call, self._entering(carry)
-        states, left, _ = spectral.walk(call.x, call.transition, call.grid, dt=call.dt, apart=apart)
+        ways = {"apart": apart, "calls": self._calls}
+        states, left, _ = spectral.walk(call.x, call.transition, call.grid, dt=call.dt, **ways)
         return self._whole(states), self._whole(left)
 
     def _entering(self, carry: Tensor | None) -> Tensor | None:

@@ -107,10 +107,34 @@ class Call:
         self.uniform = dt is None or dt.shape[1] == 1
         small = channels * math.prod(grid.spectrum_shape) * self.kind.itemsize <= SPAN_BYTES
         self.of_all = change_of_all(transition, grid, dt, channels, self.kind) if self.uniform and small else None
+        self._changes: dict[tuple[int, int, int], Changes] = {}
+
+    @classmethod
+    def shared(cls, calls: Calls | None, x: Tensor, transition: Transition, grid: Grid, dt: Tensor | None) -> Call:
+        """A call, or one of `calls` that is the same in all but its frames."""
+        if calls is None or dt is not None:
+            return cls(x, transition, grid, dt)
+        key = x.shape[2:], x.dtype
+        if key not in calls:
+            calls[key] = cls(x, transition, grid, dt)
+        return calls[key]
+
+    def changes(self, job: Job, *, each: bool = False) -> Changes:
+        """Those of a job; they are small where `of_all` is, and then made once."""
+        if self.of_all is None:
+            return Changes(self, job, each=each)
+        key = job.sample, job.channels.start, job.channels.stop
+        if key not in self._changes:
+            self._changes[key] = Changes(self, job)
+        return self._changes[key]
 
     def spectra(self, x: Tensor) -> Tensor:
         """Zeros for the carries of all channels."""
         return torch.zeros((x.shape[0], x.shape[2], *self.grid.spectrum_shape), dtype=self.kind)
+
+
+Calls = dict[tuple[torch.Size, torch.dtype], Call]
+"""Calls by the shape and the type of their frames, of one transition, boundary, and steps of 1."""
 
 
 class Changes:
@@ -229,16 +253,17 @@ def forward(
     with_states: bool,
     apart: Tensor | None = None,
     room: np.ndarray | None = None,
+    calls: Calls | None = None,
 ) -> tuple[Tensor | None, Tensor, Kept | None]:
     """As `spectral.forward`; the spectra are kept in `room`, of `kept_size`, if there is one."""
-    call, every = Call(x, transition, grid, dt), jobs(x, grid, threads.count)
+    call, every = Call.shared(calls, x, transition, grid, dt), jobs(x, grid, threads.count)
     states, left = threads.empty(x.shape, x.dtype) if with_states else None, call.spectra(x)
     kept = None if room is None else Kept(every, x.shape[1], room)
+    inputs, outputs = Frames(x, every[0].kind), Frames(states, every[0].kind)
 
     def walk(numbered: tuple[int, Job]) -> None:
         number, job = numbered
-        inputs, outputs = Frames(x, job.kind), Frames(states, job.kind)
-        changes, nothing = Changes(call, job), zeros(0, job.kind)
+        changes, nothing = call.changes(job), zeros(0, job.kind)
         state, scratch = job.entering(carry), job.scratch()
         beside = nothing if apart is None else job.entering(apart)
         for span in job.spans(x.shape[1], changes.once and inputs.whole):
@@ -260,13 +285,15 @@ def finish(
     *,
     dt: Tensor | None,
     apart: Tensor | None,
+    calls: Calls | None = None,
 ) -> Tensor:
     """The states of the call that kept its spectra; `x` tells its shape and type only."""
-    call, states = Call(x, transition, grid, dt), threads.empty(x.shape, x.dtype)
+    call, states = Call.shared(calls, x, transition, grid, dt), threads.empty(x.shape, x.dtype)
+    outputs = Frames(states, kept.jobs[0].kind)
 
     def walk(numbered: tuple[int, Job]) -> None:
         number, job = numbered
-        outputs, changes, scratch = Frames(states, job.kind), Changes(call, job), job.scratch()
+        changes, scratch = call.changes(job), job.scratch()
         beside = zeros(0, job.kind) if apart is None else job.entering(apart)
         for span in job.spans(x.shape[1], changes.once):
             out, count = outputs(job, span), span.stop - span.start
@@ -302,7 +329,7 @@ def backward(
 
     def walk(job: Job) -> None:
         towards, outputs = Frames(gradient, job.kind), Frames(to_x, job.kind)
-        changes = Changes(call, job, each=towards_dt)
+        changes = call.changes(job, each=towards_dt)
         state = job.entering(leaving)
         room, room_past = job.scratch(), job.scratch()
         spans = job.spans(x.shape[1], changes.once and towards.whole and (sums is None or held))

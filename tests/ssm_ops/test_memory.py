@@ -29,9 +29,9 @@ def test_it_comes_back_when_the_last_view_has_gone():
     other, used = memory.lend(1000)
     assert not used
     assert other.ctypes.data != address
-    third = memory.lend(999)
-    del view, third
-    assert not memory.lend(998)[1]
+    memory._most["lent"] += 2000
+    del view
+    assert not memory.lend(999)[1]
     again, used = memory.lend(1000)
     assert used
     assert again.ctypes.data == address
