@@ -5,7 +5,31 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import uuid
 from pathlib import Path
+
+import numpy as np
+
+
+def write_bytes(path: Path, content: bytes | np.ndarray) -> None:
+    """Writes a file aside and then renames it to `path`, making its folder where it is missing.
+
+    Two may write the same file at a time. It is not waited for the disk: what a system that lost its power had not
+    written yet may be missing.
+    """
+    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        file = aside.open("wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = aside.open("wb")
+    try:
+        with file:
+            file.write(content)
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -34,7 +34,8 @@ class FilterWorker:
         self.kind = getattr(torch, sequence.dtype)
         self.reader = Reader(self._read, self.clock)
         longest = max(shard.stop - shard.start for shard in sequence.shards)
-        self.writer = Writer(self.clock, room=longest * math.prod(sequence.shape[1:]) * self.kind.itemsize)
+        room = longest * math.prod(sequence.shape[1:]) * self.kind.itemsize
+        self.writer = Writer(self.clock, room=room, threads=sequence.threads)
         self.channels = slice(0, sequence.shape[1])
         self.borders: dict[Place, bytes] = {}
 

@@ -78,7 +78,7 @@ class ShardWorker:
         self.clock = Clock()
         self.reader = Reader(self._read, self.clock)
         longest = max(shard.stop - shard.start for strand in strands for shard in strand.shards)
-        self.writer = Writer(self.clock, room=8 * math.prod(self._frame) * longest)
+        self.writer = Writer(self.clock, room=8 * math.prod(self._frame) * longest, threads=threads)
 
     def expect(self, places: Sequence[Place]) -> None:
         """The shards that will be asked for."""

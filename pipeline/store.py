@@ -1,7 +1,7 @@
 """Zarr, which nothing else of Chronovox touches: volumes, named arrays, and writes that a kill cannot tear.
 
 Whatever is created here appears whole: it is written aside and renamed. Frames are then written into a volume in whole
-chunks, each by one writer; zarr writes a chunk aside and renames it, so a killed writer leaves the old or the new one.
+chunks, each by one writer, which writes it aside and renames it: if it is killed it leaves the old or the new one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import zarr
 from zarr.core.buffer.cpu import NDBuffer
 from zarr.errors import ContainsArrayError
 
+from pipeline import chunk_files
 from pipeline.atomic import link
 from pipeline.volume import AXES, DATA
 from ssm_ops import memory
@@ -91,11 +92,11 @@ def create_volumes(
     aside = _aside(path)
     for group, like in likes.items():
         shape = like[DATA].shape
-        chunks = (min(chunk, shape[0]), channels or shape[1], *shape[2:])
-        data = dask.array.zeros(shape, dtype=dtype, chunks=chunks)
+        blocks = (min(chunk, shape[0]), channels or shape[1], *shape[2:])
+        data = dask.array.zeros(shape, dtype=dtype, chunks=blocks)
         coordinates = like.drop_vars(DATA).load()  # what stays lazy is not written
         empty = _plain(coordinates.assign({DATA: (AXES, data, like[DATA].attrs)}))
-        encoding = {DATA: {"chunks": chunks, "fill_value": np.nan}}
+        encoding = {DATA: {"chunks": blocks, "fill_value": np.nan}}
         if all(isinstance(codec, zarr.abc.codec.Codec) for codec in like[DATA].encoding.get("compressors", [None])):
             encoding[DATA]["compressors"] = like[DATA].encoding["compressors"]
         empty.to_zarr(aside, group=group, mode="a", compute=False, encoding=encoding, consolidated=False, zarr_format=3)
@@ -113,7 +114,11 @@ def write_frames(path: Path, start: int, frames: np.ndarray, channel: int = 0) -
                 f"{what} {first}..{stop} do not fill whole chunks of {chunk} {what} of {path}; "
                 f"a chunk has one writer, cut shards at multiples of {chunk}"
             )
-    array[start : start + len(frames), channel : channel + frames.shape[1]] = frames.astype(array.dtype, copy=False)
+    compressors = chunk_files.own_compressors(array)
+    if compressors is None:
+        array[start : start + len(frames), channel : channel + frames.shape[1]] = frames.astype(array.dtype, copy=False)
+    else:
+        chunk_files.write(path / DATA, array, compressors, (start, channel, 0, 0, 0), frames)
 
 
 def link_chunks(earlier: Path, path: Path, frames: int) -> None:
@@ -161,7 +166,7 @@ class Rows:
         """One of `rows` rows."""
         if self._found is None:
             self._create(rows, values.shape, values.dtype)
-        self._array[row] = values
+        chunk_files.write(self.path, self._array, [], (row, *[0] * values.ndim), values[None])
 
     def read(self, row: int) -> np.ndarray:
         """A row that was written.
@@ -232,7 +237,7 @@ def groups(path: Path) -> list[str]:
 def _open_array(path: Path, name: str = "", *, fast: bool = False) -> zarr.Array:
     """An array to be read and written; one that is only read may be `fast`: by zarrs, where that is installed.
 
-    Zarrs writes a chunk in its place, where a kill tears it, so what is written is left to zarr-python. A chunk
+    Zarrs writes a chunk in its place, where a kill tears it, so it never writes (see `pipeline.chunk_files`). A chunk
     is written whatever it holds: to look whether all of it is fill value costs more.
     """
     mode, pipeline = ("r", "zarrs.ZarrsCodecPipeline") if fast and FAST else ("r+", DEFAULT_PIPELINE)

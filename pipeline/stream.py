@@ -118,16 +118,17 @@ class Reader:
 
 
 class Writer:
-    """Writes on a thread of its own; whoever hands over more than `room` bytes waits until there is room again.
+    """Writes on threads of its own; whoever hands over more than `room` bytes waits until there is room again.
 
     Args:
         clock: Counts `writing`, and `waiting for writes`, the time that `put` waits.
         room: Bytes that may wait to be written; one thing is taken whatever its size.
+        threads: How many things are written at a time; each is encoded by the thread that writes it.
     """
 
-    def __init__(self, clock: Clock, *, room: int):
+    def __init__(self, clock: Clock, *, room: int, threads: int = 1):
         self._clock, self._room, self._held = clock, room, 0
-        self._pool = ThreadPoolExecutor(2, "writer")
+        self._pool = ThreadPoolExecutor(threads, "writer")
         self._news = threading.Condition()
 
     def put(self, write: Callable[[], None], size: int, what: Any = None) -> Future:

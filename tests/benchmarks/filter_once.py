@@ -32,9 +32,10 @@ class Silent:
         return lambda *_: None
 
 
-def ours(source: Path, output: Path, shard: str = "64", threads: str = "2") -> None:
+def ours(source: Path, output: Path, shard: str = "", threads: str = "2") -> None:
+    """By default in shards as long as the command `scan` makes them."""
     settings = FilterSettings(0.1, 0.2, boundary=BOUNDARY)
-    job = FilterJob(settings, source, output, threads=int(threads), shard=int(shard))
+    job = FilterJob(settings, source, output, threads=int(threads), shard=int(shard) if shard else None)
     run_filter(job, LocalExecutor(1), Silent())
 
 

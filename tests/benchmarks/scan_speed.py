@@ -187,15 +187,15 @@ def table(rows: list[dict]) -> str:
     lines = ["| case | ratio | measured | limit |", "| --- | --- | --- | --- |"]
     for one in rows:
         mark = "" if one["value"] <= one["limit"] else " (missed)"
-        lines.append(f"| {one['case']} | {one['ratio']} | {one['value']:.2f}{mark} | {one['limit']:.2f} |")
+        lines.append(f"| {one['case']} | {one['ratio']} | {one['value']:.2f}{mark} | {one['limit']:.3g} |")
     return "\n".join(lines)
 
 
-def publish(rows: list[dict], name: str, page: Path) -> None:
+def publish(rows: list[dict], name: str, page: Path, rounds: int = ROUNDS) -> None:
     """Writes results/NAME and the table of a page, and tells how many limits were kept."""
     machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
     versions = {"python": platform.python_version(), "torch": torch.__version__}
-    results = {"machine": machine, "versions": versions, "rounds": ROUNDS, "rows": rows}
+    results = {"machine": machine, "versions": versions, "rounds": rounds, "rows": rows}
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / name).write_text(json.dumps(results, indent=1) + "\n")
     start, end = "<!-- measured -->\n", "<!-- end -->"
