@@ -1,0 +1,84 @@
+"""The format of a file, by what is in it; the ending decides only between formats that begin alike."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+from pipeline.volume import InputError
+
+HEAD_BYTES = 1024
+
+NETCDF, GRIB, ZARR, NIFTI, DICOM, VIDEO, TIFF, NPY = (
+    "NetCDF", "GRIB", "Zarr", "NIfTI", "DICOM", "video", "TIFF", "npy",
+)  # fmt: skip
+
+
+def kind_of(path: Path) -> str:
+    """The format of a file, or of a folder: a Zarr store, or one of files of one format.
+
+    Raises:
+        InputError: It is empty, cannot be read, or is nothing that is known.
+    """
+    if path.is_dir():
+        return _kind_of_folder(path)
+    try:
+        head = _head(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if not head:
+        raise InputError(f"{path} is empty (0 bytes); fetch it again, or leave it out")
+    found = _by_head(head)
+    if found is None:
+        raise InputError(
+            f"{path} begins with {head[:8]!r}, which is none of {', '.join(KNOWN)}; convert it to one of them"
+        )
+    return found
+
+
+KNOWN = (NETCDF, GRIB, ZARR, NIFTI, DICOM, VIDEO, TIFF, NPY)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files below a folder in the order of their names, without hidden ones."""
+    inside = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return [path for path in inside if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def _kind_of_folder(folder: Path) -> str:
+    if any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray")):
+        return ZARR
+    files = files_in(folder)
+    if not files:
+        raise InputError(f"{folder} is an empty folder; name a file, a Zarr store or a folder with files")
+    return kind_of(files[0])
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if head[:2] != b"\x1f\x8b":
+        return head
+    try:
+        with gzip.open(path) as file:
+            return file.read(HEAD_BYTES)
+    except EOFError:
+        raise InputError(f"{path} ends in the middle of its gzip stream; fetch it again") from None
+
+
+def _by_head(head: bytes) -> str | None:
+    if head[:3] == b"CDF" or head[:8] == b"\x89HDF\r\n\x1a\n":
+        return NETCDF
+    if head[:4] == b"GRIB":
+        return GRIB
+    if head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] == b"n+2\0":
+        return NIFTI
+    if head[128:132] == b"DICM":
+        return DICOM
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return TIFF
+    if head[:6] == b"\x93NUMPY":
+        return NPY
+    if head[4:8] == b"ftyp" or (head[:4] == b"RIFF" and head[8:12] == b"AVI ") or head[:4] == b"\x1aE\xdf\xa3":
+        return VIDEO
+    return None
