@@ -1,22 +1,19 @@
-"""Stage `ingest`: one variable of an archive into `raw.zarr`, axes (T, C, D, H, W), coordinates kept."""
+"""Stage and command `ingest`: an archive into one store, axes (T, C, D, H, W), coordinates kept."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
 from pipeline import store
-from pipeline.archive import open_netcdf
+from pipeline.archive import Ask, open_archive
 from pipeline.progress import Progress, Steps
 from pipeline.volume import AXES, DATA, InputError, Settings, default_chunk
 
-VERSION = 1
-
-LATITUDES = ("degrees_north", "degree_north", "degree_N", "degrees_N")
-LONGITUDES = ("degrees_east", "degree_east", "degree_E", "degrees_E")
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -24,67 +21,72 @@ class IngestSettings(Settings):
     """Settings of an `ingest` stage.
 
     Attributes:
-        source: The file: a path (relative ones start at the recipe's folder) or `package://NAME/PATH`.
-        variable: The variable to read.
+        source: A file, a folder of files or a store: a path (relative ones start at the recipe's folder) or
+            `package://NAME/PATH`; or several of them.
+        variable: The variable to read, or several, which become channels; none where the archive has only one.
+        select: For axes by name what is taken of them: a value, or `FIRST:LAST`, both included.
+        channels: What is stacked as channels: `variables`, `files`, or the name of an axis.
+        time: The axis that is time, where the archive does not say it.
+        skip_bad: Whether frames that cannot be read are recorded as missing.
         chunk: Frames a chunk; by default as many whole frames as fit 4 MB.
     """
 
-    source: str
-    variable: str
+    source: str | tuple[str, ...]
+    variable: str | tuple[str, ...] | None = None
+    select: dict[str, str] = field(default_factory=dict)
+    channels: str = ""
+    time: str = ""
+    skip_bad: bool = False
     chunk: int | None = None
 
     def __post_init__(self):
         if self.chunk is not None and self.chunk < 1:
             raise ValueError(f"chunk is {self.chunk}; give at least 1 frame")
 
+    @property
+    def sources(self) -> list[Path]:
+        return [Path(source) for source in ((self.source,) if isinstance(self.source, str) else self.source)]
+
+    @property
+    def ask(self) -> Ask:
+        variables = (self.variable,) if isinstance(self.variable, str) else self.variable or ()
+        return Ask(variables, tuple(self.select.items()), self.channels, self.time, self.skip_bad)
+
 
 def ingest(settings: IngestSettings, inputs: dict[str, Path], output: Path) -> Steps:
     """Writes `raw.zarr` into the folder `output`."""
     del inputs
-    yield Progress(0, 1, f"reading {Path(settings.source).name}")
-    volume = as_volume(open_netcdf(Path(settings.source), settings.variable))
-    frame = volume[DATA].isel(time=0)
-    chunk = min(settings.chunk or default_chunk(frame.nbytes), volume.sizes["time"])
-    store.write_volume({None: volume}, output / "raw.zarr", {None: chunk})
+    yield Progress(0, 1, f"reading {settings.sources[0].name}")
+    volume = write(settings.sources, output / "raw.zarr", settings.ask, settings.chunk)
     yield Progress(1, 1, " x ".join(str(volume.sizes[axis]) for axis in AXES))
 
 
-def as_volume(array: xr.DataArray) -> xr.Dataset:
-    """A (time, latitude, longitude) array as a volume of one channel and one depth.
-
-    Latitude and longitude, found by their units, stay as coordinates of height and width. Scalar coordinates whose
-    name is also an axis of a volume get the suffix `_value`. The time's units and calendar are kept for the store.
+def write(sources: Sequence[Path], destination: Path, ask: Ask, chunk: int | None = None) -> xr.Dataset:
+    """Writes an archive to a store, which appears when all of it is there; what was written, lazily.
 
     Raises:
-        InputError: The array has other axes, no times that decode, or times that do not increase.
+        InputError: As for `open_archive`; or something is at the destination.
     """
-    name = array.name
-    if array.ndim != 3 or "time" not in array.dims:
-        raise InputError(
-            f"variable {name!r} has axes {array.dims}; expected three of them: time, latitude and longitude"
-        )
-    times = array.indexes.get("time")
-    if times is None or not isinstance(times, xr.CFTimeIndex):
-        raise InputError(f"variable {name!r} has no time coordinate with units such as 'days since 2000-01-01'")
-    if not (times.is_monotonic_increasing and times.is_unique):
-        raise InputError(f"the times of variable {name!r} do not increase; sort them and drop repeated ones")
-
-    array = array.rename({c: f"{c}_value" for c in array.coords if c in AXES and c not in array.dims})
-    height, width = _axis(array, LATITUDES, "latitude"), _axis(array, LONGITUDES, "longitude")
-    array = array.transpose("time", height, width).rename({height: "latitude", width: "longitude"})
-    array = array.reset_index(["latitude", "longitude"]).swap_dims(latitude="height", longitude="width")
-    array = array.expand_dims(channel=[str(name)], depth=1).transpose(*AXES).astype(np.float32)
-
-    volume = array.rename(DATA).to_dataset()
-    volume["time"].attrs.pop("bounds", None)
-    volume.attrs["source_variable"] = str(name)
+    if destination.exists():
+        raise InputError(f"{destination} is there already; remove it, or choose another name")
+    volume = open_archive(sources, ask)
+    frame = volume[DATA].isel(time=0)
+    chunk = min(chunk or default_chunk(frame.nbytes), volume.sizes["time"])
+    store.write_volume({None: volume}, destination, {None: chunk})
     return volume
 
 
-def _axis(array: xr.DataArray, units: tuple[str, ...], name: str) -> str:
-    for dim in array.dims:
-        if dim in array.coords and array[dim].attrs.get("units") in units:
-            return str(dim)
-    raise InputError(
-        f"variable {array.name!r} has no axis with units of {name} ({units[0]}); its axes are {array.dims}"
-    )
+def told(volume: xr.Dataset, destination: Path) -> list[str]:
+    """What was written, in words: sizes, the span of time, channels."""
+    sizes = ", ".join(f"{axis} {volume.sizes[axis]}" for axis in AXES)
+    lines = [f"{destination}: {sizes}; {volume[DATA].dtype}, {volume[DATA].nbytes / 1e6:.1f} MB before compression"]
+    if "time" in volume.coords:
+        times = volume["time"].values
+        unit = volume["time"].attrs.get("units", "")
+        lines.append(f"time from {times[0]} to {times[-1]} {unit}".rstrip())
+    lines.append(f"channels {', '.join(map(str, volume['channel'].values))}")
+    if "missing" in volume.coords and volume["missing"].values.any():
+        frames = [str(frame) for frame in volume["missing"].values.nonzero()[0]]
+        shown = ", ".join(frames[:20]) + (", ..." if len(frames) > 20 else "")
+        lines.append(f"{len(frames)} of {volume.sizes['time']} frames could not be read and are missing: {shown}")
+    return lines

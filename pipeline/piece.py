@@ -12,9 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline import store
-from pipeline.archive import open_netcdf
+from pipeline.archive import Ask, open_archive
 from pipeline.grid import natural_boundary
-from pipeline.ingest import as_volume
 from pipeline.volume import AXES, DATA, SPACE, InputError
 
 FRAMES = 36
@@ -133,8 +132,8 @@ def _open(path: Path, series: str | None, variable: str | None) -> tuple[xr.Data
     if path.is_file():
         if series is not None:
             raise InputError(f"series {series!r} of the file {path}: a file has variables; name one of those instead")
-        array = open_netcdf(path, variable)
-        return as_volume(array), f"{path}, {array.name}"
+        volume = open_archive([path], Ask((variable,) if variable else ()))
+        return volume, f"{path}, {volume.attrs.get('source_variable', volume.attrs['source_format'])}"
     found = find_store(path, "prepared.zarr", "raw.zarr", "prediction.zarr")
     if variable is not None:
         raise InputError(f"variable {variable!r} of the store {found}: a store has series; leave the variable out")

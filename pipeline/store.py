@@ -67,11 +67,15 @@ def write_volume(volumes: dict[str | None, xr.Dataset], path: Path, chunk: dict[
     The store appears under `path` once everything is in it.
     """
     aside = _aside(path)
-    for group, volume in volumes.items():
-        frames = chunk[group]
-        volume = _plain(volume).chunk({"time": frames, **dict.fromkeys(AXES[1:], -1)})
-        encoding = {DATA: {"chunks": (frames, *volume[DATA].shape[1:])}}
-        volume.to_zarr(aside, group=group, mode="a", encoding=encoding, consolidated=False, zarr_format=3)
+    try:
+        for group, volume in volumes.items():
+            frames = chunk[group]
+            volume = _plain(volume).chunk({"time": frames, **dict.fromkeys(AXES[1:], -1)})
+            encoding = {DATA: {"chunks": (frames, *volume[DATA].shape[1:])}}
+            volume.to_zarr(aside, group=group, mode="a", encoding=encoding, consolidated=False, zarr_format=3)
+    except BaseException:  # of what was lazy and cannot be read, nothing is left
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     _reveal(aside, path)
 
 
@@ -250,6 +254,8 @@ def _plain(volume: xr.Dataset) -> xr.Dataset:
     times = volume.coords["time"].encoding if "time" in volume.coords else {}
     kept = {key: value for key, value in times.items() if key in ("units", "calendar")}
     volume = volume.drop_encoding()
+    texts = [name for name, coordinate in volume.coords.items() if coordinate.dtype.kind == "U"]
+    volume = volume.assign_coords({name: volume[name].astype(object) for name in texts})  # of no fixed length in Zarr
     if kept:
         volume["time"].encoding.update(kept)
     return volume

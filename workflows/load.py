@@ -124,7 +124,9 @@ class _Recipe:
         found = {}
         for key in kind.files:
             try:
-                found[key] = str(locate(getattr(settings, key), self.path.parent))
+                given = getattr(settings, key)
+                paths = [str(locate(one, self.path.parent)) for one in ((given,) if isinstance(given, str) else given)]
+                found[key] = paths[0] if isinstance(given, str) else tuple(paths)
             except InputError as error:
                 self._fail((*place, key), str(error))
         return dataclasses.replace(settings, **found)

@@ -27,7 +27,7 @@ class StageKind:
         roles: The inputs it needs, each with the kind of stage it must come from.
         series: The kind of stage its freely named inputs must come from, if it takes such inputs.
         names_series: Where its settings name series of a `preprocess` stage, and which.
-        files: Names of the settings that name files outside the run.
+        files: Names of the settings that name files or folders outside the run, each one or several.
         resumes: Whether an interrupted run of it left something to continue from.
         again: Computes again what a finished or unfinished folder holds of a span of time: settings, input folders,
             output folder, executor, the first and the last year or date. What it refuses is raised at the call.
@@ -63,7 +63,9 @@ class Stage:
         """
         settings = asdict(self.settings)
         for key in self.kind.files:
-            settings[key] = content_digest(Path(settings[key]))
+            given = settings[key]
+            digests = [content_digest(Path(path)) for path in ((given,) if isinstance(given, str) else given)]
+            settings[key] = digests[0] if isinstance(given, str) else digests
         identity = {
             "name": self.name,
             "kind": self.kind.name,
@@ -75,5 +77,10 @@ class Stage:
 
 
 def content_digest(path: Path) -> str:
+    """Of a file's bytes; of a folder's files and their names in it."""
+    if path.is_dir():
+        inside = sorted(file for file in path.rglob("*") if file.is_file())
+        told = [(str(file.relative_to(path)), content_digest(file)) for file in inside]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

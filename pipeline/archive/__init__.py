@@ -1,6 +1,7 @@
-"""Archives as people have them, opened lazily as one array of named axes. So far: NetCDF and HDF5 files."""
+"""Archives as people have them, opened lazily as volumes: `open_archive` finds the format by content and its reader."""
 
+from pipeline.archive.ask import Ask
 from pipeline.archive.locate import locate
-from pipeline.archive.netcdf import open_netcdf
+from pipeline.archive.open import open_archive
 
-__all__ = ["locate", "open_netcdf"]
+__all__ = ["Ask", "locate", "open_archive"]

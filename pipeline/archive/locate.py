@@ -11,7 +11,8 @@ PACKAGE = "package://"
 
 
 def locate(source: str, folder: Path) -> Path:
-    """The file that `source` names: relative paths start at `folder`; `package://NAME/PATH` lies in a Python package.
+    """The file or folder that `source` names: relative paths start at `folder`; `package://NAME/PATH` lies in a Python
+    package.
 
     Raises:
         InputError: There is no such file or package; the message names what was looked for.
@@ -24,6 +25,6 @@ def locate(source: str, folder: Path) -> Path:
         path = Path(spec.submodule_search_locations[0]) / inside
     else:
         path = folder / Path(source).expanduser()
-    if not path.is_file():
-        raise InputError(f"{source}: no file {path.resolve()}")
+    if not path.exists():
+        raise InputError(f"{source}: no file or folder {path.resolve()}")
     return path.resolve()

@@ -1,39 +1,29 @@
-"""NetCDF and HDF5: one variable, lazily, with its coordinates and calendar."""
+"""NetCDF and HDF5 files of variables on grids, lazily."""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 import xarray as xr
 
-from pipeline.store import DECODE
+from pipeline.archive.ask import Ask
+from pipeline.archive.grids import as_volume
+from pipeline.archive.join import join
 from pipeline.volume import InputError
 
 
-def open_netcdf(path: Path, variable: str | None) -> xr.DataArray:
-    """The variable of a NetCDF file as a lazy array; times are cftime, packed integers and fill values decoded.
-
-    Args:
-        variable: Its name; `None` will do where only one variable has three axes or more.
+def open_netcdf(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
+    """The volume in NetCDF files, which follow each other in time or are stacked as channels; see `as_volume`, `join`.
 
     Raises:
-        InputError: The file is not NetCDF, or has no such variable, or none is named where there is a choice.
+        InputError: A file is not NetCDF, or what `as_volume` and `join` raise.
     """
+    return join([as_volume(_open(path), ask, str(path)) for path in paths], paths, ask)
+
+
+def _open(path: Path) -> xr.Dataset:
     try:
-        dataset = xr.open_dataset(path, engine="netcdf4", chunks={}, **DECODE)
-    except (OSError, ValueError) as error:
+        return xr.open_dataset(path, engine="netcdf4", chunks={}, decode_times=False, decode_timedelta=False)
+    except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} cannot be read as NetCDF: {error}") from error
-    if variable is None:
-        fields = [str(name) for name, array in dataset.data_vars.items() if array.ndim >= 3]
-        if len(fields) != 1:
-            known = ", ".join(fields or map(str, dataset.data_vars))
-            raise InputError(
-                f"{path} has {len(fields)} variables of three axes or more, and none is named; name one of {known}"
-            )
-        variable = fields[0]
-    if variable not in dataset.data_vars:
-        near = difflib.get_close_matches(variable, map(str, dataset.data_vars), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(str, dataset.data_vars))}"
-        raise InputError(f"{path} has no variable {variable!r}; {hint}")
-    return dataset[variable]

@@ -40,10 +40,17 @@ def test_the_climate_archive_reads_back_with_a_right_time_axis(tmp_path):
     assert list(back["channel"].values) == ["air_temperature"]
 
 
-@pytest.mark.parametrize("content", [b"", b"this is no archive", b"CDF\x01"])
-def test_a_broken_file_is_named(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"is empty \(0 bytes\)"),
+        (b"this is no archive", "begins with b'this is ', which is none of NetCDF"),
+        (b"CDF\x01", "cannot be read as NetCDF"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, content, message):
     (tmp_path / "broken.nc").write_bytes(content)
-    with pytest.raises(InputError, match=r"broken\.nc cannot be read as NetCDF"):
+    with pytest.raises(InputError, match=rf"broken\.nc {message}"):
         run(tmp_path / "broken.nc", tmp_path / "raw")
     assert not (tmp_path / "raw" / "raw.zarr").exists()
 
@@ -59,8 +66,8 @@ def test_axes_and_times_that_are_not_understood(tmp_path):
     cases = {
         "do not increase": data.isel(time=[0, 2, 1, 3]),
         "no time coordinate": data.drop_vars("time"),
-        "expected three of them": data.isel(lon=0),
-        "no axis with units of latitude": data.assign_coords(lat=("lat", data["lat"].values)),
+        "expected time, latitude and longitude, and none of them is known as longitude": data.isel(lon=0),
+        "none of them is known as latitude": data.drop_vars("lat").rename(lat="rows"),
     }
     for number, (message, dataset) in enumerate(cases.items()):
         dataset.to_netcdf(tmp_path / f"{number}.nc")

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from pipeline import store
-from pipeline.archive import open_netcdf
+from pipeline.archive import Ask, open_archive
 from pipeline.piece import FRAMES, find_store, read_piece
 from pipeline.volume import InputError
 from tests.synthetic import blobs, write_untrained
@@ -104,9 +104,9 @@ def test_a_variable_is_named_where_there_is_a_choice(tmp_path):
     with pytest.raises(
         InputError, match="2 variables of three axes or more, and none is named; name one of warmth, cold"
     ):
-        open_netcdf(tmp_path / "a.nc", None)
+        open_archive([tmp_path / "a.nc"], Ask())
     both.drop_vars("cold").to_netcdf(tmp_path / "b.nc")
-    assert open_netcdf(tmp_path / "b.nc", None).name == "warmth"
+    assert open_archive([tmp_path / "b.nc"], Ask())["channel"].values.tolist() == ["warmth"]
 
 
 def test_one_store_or_none(run, tmp_path):

@@ -55,7 +55,7 @@ def test_a_broken_archive_is_a_mistake_too(tmp_path):
     (tmp_path / "a.nc").write_bytes(b"broken")
     done = chronovox("run", recipe, "--executor", "local", cwd=tmp_path)
     assert done.returncode == 2
-    assert "a.nc cannot be read as NetCDF" in done.stderr
+    assert "a.nc begins with b'broken', which is none of NetCDF" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -66,7 +66,7 @@ def test_finished_stages_are_skipped_and_changed_ones_get_new_folders(recipe, tm
 
 def test_a_failed_ingest_leaves_nothing(recipe, tmp_path):
     (tmp_path / "b.nc").write_bytes(b"broken")
-    with pytest.raises(InputError, match=r"b\.nc cannot be read as NetCDF"):
+    with pytest.raises(InputError, match=r"b\.nc begins with b'broken', which is none of NetCDF"):
         run(load(recipe), tmp_path / "runs", LocalExecutor(), Silent())
     left = {path.name.split("-")[0] for path in (tmp_path / "runs" / "blobs").iterdir()}
     assert left == {".lock", "raw_a"}
