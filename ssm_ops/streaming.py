@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssm_ops import frames
+from ssm_ops import frames, planes
 from ssm_ops.gradients import Gradients, Sums, change_of_all, steps_of
 from ssm_ops.lanes import zeros
 from ssm_ops.parallel import Threads
@@ -37,13 +37,13 @@ class Job:
     kind: np.dtype
 
     @cached_property
-    def geometry(self) -> frames.Geometry:
+    def geometry(self) -> planes.Geometry:
         count = self.channels.stop - self.channels.start
-        return frames.geometry(self.grid.shape, self.grid.ring, self.grid.kinds, count, self.kind.name)
+        return planes.geometry(self.grid.shape, self.grid.ring, self.grid.kinds, count, self.kind.name)
 
     @cached_property
     def size(self) -> int:
-        return frames.lanes_size(self.geometry)
+        return planes.lanes_size(self.geometry)
 
     @property
     def place(self) -> tuple[int, slice]:
@@ -59,13 +59,13 @@ class Job:
         return [slice(time * i // count, time * (i + 1) // count) for i in range(count)]
 
     def scratch(self) -> tuple[np.ndarray, np.ndarray]:
-        return frames.scratch(self.geometry, self.kind)
+        return planes.scratch(self.geometry, self.kind)
 
     def enter(self, spectra: Tensor) -> np.ndarray:
         """Spectra (time, channel, *spectrum) in lanes, one behind the other."""
         found = zeros(len(spectra) * self.size, self.kind)
         for t, spectrum in enumerate(self._parts(spectra)):
-            frames.enter(spectrum, self.half_axis, self.geometry, found[t * self.size : (t + 1) * self.size])
+            planes.enter(spectrum, self.half_axis, self.geometry, found[t * self.size : (t + 1) * self.size])
         return found
 
     def entering(self, spectra: Tensor | None) -> np.ndarray:
@@ -82,7 +82,7 @@ class Job:
     def leave(self, lanes: np.ndarray, spectra: Tensor) -> None:
         """Adds lanes to spectra (time, channel, *spectrum)."""
         for t, spectrum in enumerate(self._parts(spectra)):
-            frames.leave(lanes[t * self.size : (t + 1) * self.size], self.geometry, spectrum)
+            planes.leave(lanes[t * self.size : (t + 1) * self.size], self.geometry, spectrum)
 
     def _parts(self, spectra: Tensor) -> Iterator[np.ndarray]:
         """Views (channel, plane, row, column, real or imaginary)."""
@@ -211,7 +211,7 @@ def jobs(x: Tensor, grid: Grid, threads: int, *, alone: bool = False) -> list[Jo
     batch, _, channels = x.shape[:3]
     kind = np.dtype(str(x.dtype).removeprefix("torch."))
     most = 1 if alone else min(channels, batch * channels // (2 * threads))
-    width = frames.grouped(grid.shape, grid.ring, grid.kinds, most, kind)
+    width = planes.grouped(grid.shape, grid.ring, grid.kinds, most, kind)
     parts = [slice(c, min(c + width, channels)) for c in range(0, channels, width)]
     return [Job(grid, n, part, kind) for n in range(batch) for part in parts]
 
