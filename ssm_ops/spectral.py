@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor
 
-from ssm_ops import compiled, streaming
+from ssm_ops import compiled, jobs, streaming
 from ssm_ops.gradients import Change, Gradients, Sums, change_of_all
 from ssm_ops.memory import Rooms
 from ssm_ops.parallel import Threads, granted
@@ -39,7 +39,7 @@ OTHER_TILE_BYTES = 2**26
 Fields = Inexact[Tensor, "batch time channel *grid"]
 Spectra = Shaped[Tensor, "batch channel *spectrum"]
 Steps = Float[Tensor, "batch_or_one time_or_one channel_or_one"]
-Kept = streaming.Kept | dict[tuple[int, int, int], Tensor]
+Kept = jobs.Kept | dict[tuple[int, int, int], Tensor]
 """Spectra of states: in lanes, or those of each tile by sample, first channel and first frame."""
 
 
@@ -88,7 +88,7 @@ def walk(
     apart: Spectra | None = None,
     with_states: bool = True,
     rooms: Rooms | None = None,
-    calls: streaming.Calls | None = None,
+    calls: jobs.Calls | None = None,
 ) -> tuple[Fields | None, Spectra, Kept | None]:
     """As `forward`, in two ways that the halves of a stitched scan need (see `stitch.py`).
 
@@ -98,7 +98,7 @@ def walk(
     """
     with torch.no_grad(), granted(x.device) as threads:
         if compiles(x.device, grid):
-            room = None if rooms is None else rooms.take(streaming.kept_size(x, grid, threads.count), x.dtype)
+            room = None if rooms is None else rooms.take(jobs.kept_size(x, grid, threads.count), x.dtype)
             ways = {"with_states": with_states, "apart": apart, "room": room, "calls": calls}
             return streaming.forward(threads, x, transition, grid, dt=dt, carry=carry, **ways)
         kind = grid.spectrum_dtype(x.real.dtype)
@@ -135,14 +135,14 @@ def finish(
     *,
     dt: Steps | None = None,
     apart: Spectra | None = None,
-    calls: streaming.Calls | None = None,
+    calls: jobs.Calls | None = None,
 ) -> Fields:
     """The states of the `walk` that kept its spectra, bit for bit as if it had known `apart`.
 
     Of `x` the shape, the type and the device matter.
     """
     with torch.no_grad(), granted(x.device) as threads:
-        if isinstance(kept, streaming.Kept):
+        if isinstance(kept, jobs.Kept):
             return streaming.finish(threads, x, transition, grid, kept, dt=dt, apart=apart, calls=calls)
         kind = grid.spectrum_dtype(x.real.dtype)
         states, uniform = _states(threads, x, grid), change_of_all(transition, grid, dt, x.shape[2], kind)

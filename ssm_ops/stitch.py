@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from jaxtyping import Bool, Float, Inexact, Shaped
 from torch import Tensor
 
-from ssm_ops import spectral, streaming
+from ssm_ops import jobs, spectral
 from ssm_ops.affine import Affine
 from ssm_ops.memory import Rooms
 from ssm_ops.scan import Call
@@ -37,7 +37,7 @@ class Stitching:
         self.transition, self.boundary = transition, tuple(boundary)
         self.rooms = Rooms() if rooms is None else rooms
         self._powers: dict[object, Tensor] = {}
-        self._calls: streaming.Calls = {}
+        self._calls: jobs.Calls = {}
 
     def shard(
         self,
@@ -66,7 +66,7 @@ class Stitching:
 class Stitch:
     """The scan of one shard. Not differentiable."""
 
-    def __init__(self, call: Call, rooms: Rooms, calls: streaming.Calls):
+    def __init__(self, call: Call, rooms: Rooms, calls: jobs.Calls):
         self._call, self._rooms, self._calls, self._kept = call, rooms, calls, None
         self._like = call.x.new_empty(()).expand(call.x.shape)
         self.grid = call.grid
@@ -94,7 +94,7 @@ class Stitch:
         apart = self._entering(carry)
         ways = {"apart": apart, "calls": self._calls}
         states = spectral.finish(self._like, call.transition, call.grid, kept, dt=call.dt, **ways)
-        if isinstance(kept, streaming.Kept):
+        if isinstance(kept, jobs.Kept):
             self._rooms.give(kept.room)
         return self._whole(states)
 

@@ -6,11 +6,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from workflows.options import Changes, Cut, Precision, Recipe, Way, Where, counts, numbers, size, words
 
 if TYPE_CHECKING:
     from cluster import Executor
@@ -22,54 +23,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Recipe = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Replace a setting of the recipe.", show_default=False),
-]
-
-
-class Where(StrEnum):
-    ray = "ray"
-    local = "local"
-
-
-class Cut(StrEnum):
-    auto = "auto"
-    time = "time"
-    channels = "channels"
-
-
-class Way(StrEnum):
-    auto = "auto"
-    chain = "chain"
-    tree = "tree"
-    all_gather = "all-gather"
-
-
-class Precision(StrEnum):
-    float32 = "float32"
-    float64 = "float64"
-
-
-def words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(","))
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    return _each(float, text, "numbers, as in 0,0.5")
-
-
-def counts(text: str) -> tuple[int, ...]:
-    return _each(int, text, "whole numbers, as in 64 or 48,64")
-
-
-def _each(kind: type, text: str, what: str) -> tuple:
-    try:
-        return tuple(kind(word) for word in words(text))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r}; give {what}") from None
 
 
 @app.callback()
@@ -335,17 +288,6 @@ def scan(
     screen, place = display(), make_executor(executor, workers, address)
     with closing_on_signals(screen, place):
         run_filter(job, place, screen, cut=cut, exchange=exchange)
-
-
-def size(text: str) -> float:
-    """Bytes from 800MB or 2GB."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if text.upper().endswith(unit):
-            try:
-                return float(text[: -len(unit)]) * factor
-            except ValueError:
-                break
-    raise typer.BadParameter(f"a memory of {text!r}; give it as in 800MB or 2GB")
 
 
 def describe(decay: float, diffusivity: float | None, velocity: tuple | None) -> str:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssm_ops import Grid, Kernel, Propagator, scan, spectral, streaming
+from ssm_ops import Grid, Kernel, Propagator, jobs, scan, spectral
 from ssm_ops.transition import tensors
 from tests.ssm_ops.cases import CHANNELS, FAMILIES, GRIDS, field_of, inputs, relative, transition, truth
 
@@ -19,7 +19,7 @@ PRECISIONS = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
 def small_tiles(monkeypatch):
     """Spans and tiles of a few frames, so that every scan of a test has several of them, and several strips."""
     monkeypatch.setattr(spectral, "TILE_BYTES", 256)
-    monkeypatch.setattr(streaming, "SPAN_BYTES", 8192)
+    monkeypatch.setattr(jobs, "SPAN_BYTES", 8192)
 
 
 def backends(family):
@@ -104,7 +104,7 @@ def test_any_cut_of_time_and_any_tile_gives_the_same(data, case, tile):
     carry, pieces = None, []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spectral, "TILE_BYTES", tile)
-        patch.setattr(streaming, "SPAN_BYTES", 16 * tile)
+        patch.setattr(jobs, "SPAN_BYTES", 16 * tile)
         for start, stop in itertools.pairwise([0, *borders, 16]):
             states, carry = scan(x[start:stop], transition_, boundary=boundary, carry=carry, backend=backend)
             pieces.append(states)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssm_ops import Grid, Kernel, Propagator, final_carry, scan, spectral, streaming
-from ssm_ops.streaming import jobs
+from ssm_ops import Grid, Kernel, Propagator, final_carry, jobs, scan, spectral
 from tests.ssm_ops.cases import inputs, relative
 
 KINDS = ("periodic", "reflect", "dirichlet", "padded:3")
@@ -59,7 +58,7 @@ def test_it_is_what_torch_computes(shape, boundary, uneven, monkeypatch):
 def test_spectra_come_back_from_lanes(shape, boundary):
     grid = Grid(shape, boundary)
     spectrum = Grid.to_spectrum(grid.uncropped, inputs(grid.ring, 2, channels=3))
-    for job in jobs(inputs(shape, 1, channels=3)[None], grid, 1):
+    for job in jobs.jobs(inputs(shape, 1, channels=3)[None], grid, 1):
         own = spectrum[:, job.channels]
         back = torch.zeros_like(own)
         job.leave(job.enter(own), back)
@@ -70,7 +69,7 @@ def test_a_spectrum_enters_as_that_of_a_real_field():
     """A gradient to a spectrum may differ at a frequency and its opposite; real fields see the mean."""
     grid = Grid((6, 4), ("periodic", "periodic"))
     noise = torch.view_as_complex(torch.randn(1, 1, *grid.spectrum_shape, 2, dtype=torch.float64))
-    (job,) = jobs(inputs((6, 4), 1, channels=1)[None], grid, 1)
+    (job,) = jobs.jobs(inputs((6, 4), 1, channels=1)[None], grid, 1)
     back = torch.zeros_like(noise)
     job.leave(job.enter(noise), back)
     torch.testing.assert_close(back, grid.to_spectrum(grid.to_field(noise.clone())))
@@ -106,7 +105,7 @@ def test_few_different_steps_are_taken_once(family, monkeypatch):
     decay = torch.tensor([0.01, 0.02, 0.03], dtype=torch.float64, requires_grad=True)
     results = []
     for bytes_held in (2**20, 1):
-        monkeypatch.setattr(streaming, "SPAN_BYTES", bytes_held)
+        monkeypatch.setattr(jobs, "SPAN_BYTES", bytes_held)
         given = Kernel(taps) if family == "kernel" else Propagator(decay, 0.01)
         taken.append(set())
         with monkeypatch.context() as patch:
@@ -129,7 +128,8 @@ def test_how_channels_are_grouped_changes_no_bit():
     """Rows of several channels share the lanes where there are channels enough for the threads."""
     x, given = inputs((16, 12), 5, channels=16, dtype=torch.float32), Propagator(torch.linspace(0.1, 0.5, 16), 0.2)
     grid, results = Grid((16, 12), ("periodic", "reflect")), []
-    widths = [{job.channels.stop - job.channels.start for job in jobs(x[None], grid, threads)} for threads in (1, 8)]
+    cuts = [jobs.jobs(x[None], grid, threads) for threads in (1, 8)]
+    widths = [{job.channels.stop - job.channels.start for job in cut} for cut in cuts]
     assert widths[0] != widths[1] == {1}
     granted = torch.get_num_threads()
     for threads in (1, 8):

@@ -1,0 +1,68 @@
+"""The arguments and options of the command line: their types, and how their text is read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Recipe = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Replace a setting of the recipe.", show_default=False),
+]
+
+
+class Where(StrEnum):
+    ray = "ray"
+    local = "local"
+
+
+class Cut(StrEnum):
+    auto = "auto"
+    time = "time"
+    channels = "channels"
+
+
+class Way(StrEnum):
+    auto = "auto"
+    chain = "chain"
+    tree = "tree"
+    all_gather = "all-gather"
+
+
+class Precision(StrEnum):
+    float32 = "float32"
+    float64 = "float64"
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(","))
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    return _each(float, text, "numbers, as in 0,0.5")
+
+
+def counts(text: str) -> tuple[int, ...]:
+    return _each(int, text, "whole numbers, as in 64 or 48,64")
+
+
+def _each(kind: type, text: str, what: str) -> tuple:
+    try:
+        return tuple(kind(word) for word in words(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}; give {what}") from None
+
+
+def size(text: str) -> float:
+    """Bytes from 800MB or 2GB."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if text.upper().endswith(unit):
+            try:
+                return float(text[: -len(unit)]) * factor
+            except ValueError:
+                break
+    raise typer.BadParameter(f"a memory of {text!r}; give it as in 800MB or 2GB")
