@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workflows.archives import ingest
 from workflows.options import Changes, Cut, Precision, Recipe, Way, Where, counts, numbers, size, words
 
 if TYPE_CHECKING:
@@ -206,6 +207,9 @@ def verify_scan(
     )
     if not verdict(certify(scans, trials=trials, seed=seed)):
         raise typer.Exit(1)
+
+
+app.command()(ingest)
 
 
 @app.command()

@@ -57,6 +57,14 @@ def _each(kind: type, text: str, what: str) -> tuple:
         raise typer.BadParameter(f"{text!r}; give {what}") from None
 
 
+def pairs(text: str) -> tuple[tuple[str, str], ...]:
+    """Names and values of `time=1990:1999,level=500`."""
+    found = tuple(tuple(part.strip() for part in word.split("=", 1)) for word in words(text))
+    if not all(len(pair) == 2 and all(pair) for pair in found):
+        raise typer.BadParameter(f"{text!r}; give AXIS=VALUE, as in time=1990:1999,level=500")
+    return found
+
+
 def size(text: str) -> float:
     """Bytes from 800MB or 2GB."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6)):

@@ -104,7 +104,8 @@ def _as_channels(array: xr.DataArray, ask: Ask, *, only: bool) -> xr.DataArray:
     array = _with_dates(array, roles["time"])
     array = _missing_as_nan(array)
     for axis, wanted in ask.select:
-        array = selected(array, axis, wanted)
+        named = axis in array.dims or axis in array.coords
+        array = selected(array, axis if named else roles.get(axis, axis), wanted)
     stacked = ask.channels if ask.channels in array.dims and ask.channels not in roles.values() else None
     if ask.channels and ask.channels in (roles.get("level"), "level") and "level" in roles:
         stacked = roles.pop("level")

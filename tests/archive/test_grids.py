@@ -143,6 +143,8 @@ def test_levels_are_depth_or_channels_or_selected(tmp_path):
         assert found["channel"].values.tolist() == [f"{name}=1000", f"{name}=500"]
     found = open_archive([path], Ask(select=(("lev", "500"), ("time", "2001-01-02:2001-01-03"))))
     assert np.array_equal(found[DATA].values, values[1:3, None, 1:])
+    alike = open_archive([path], Ask(select=(("level", "500"), ("latitude", "30:70"))))
+    assert np.array_equal(alike[DATA].values, values[:, None, 1:, :2])
     with pytest.raises(InputError, match="lev has no 600; the nearest are 500, 1000"):
         open_archive([path], Ask(select=(("lev", "600"),)))
     with pytest.raises(InputError, match="there is no axis 'plev' to select from; there are time, lev, lat, lon"):

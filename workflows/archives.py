@@ -1,0 +1,72 @@
+"""The commands that bring archives in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workflows.options import pairs, words
+
+
+def ingest(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE... DEST.zarr",
+            help="Files, folders of files, or a store; and last the store to be made.",
+            show_default=False,
+        ),
+    ],
+    variable: Annotated[
+        tuple | None,
+        typer.Option(
+            parser=words,
+            metavar="NAME,...",
+            help="The variable to read, or several, which become channels; not needed where there is only one.",
+            show_default=False,
+        ),
+    ] = None,
+    select: Annotated[
+        tuple | None,
+        typer.Option(
+            parser=pairs,
+            metavar="AXIS=VALUE,...",
+            help="What is taken of an axis: a value, or FIRST:LAST, both included, as in time=1990:1999,level=500.",
+            show_default=False,
+        ),
+    ] = None,
+    channels: Annotated[
+        str, typer.Option(help="What is stacked as channels: variables, files, or the name of an axis.")
+    ] = "",
+    time: Annotated[
+        str, typer.Option(metavar="AXIS", help="The axis that is time, where the archive does not say it.")
+    ] = "",
+    chunk: Annotated[
+        int | None,
+        typer.Option(min=1, help="Frames of a stored chunk; by default as many as fit 4 MB.", show_default=False),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Record frames that cannot be read as missing, and list them.")
+    ] = False,
+) -> None:
+    """Bring an archive into a Zarr store with the axes time, channel, depth, height, width. The format is found by
+    content; what cannot be read leaves nothing behind."""
+    import warnings
+
+    from pipeline.archive import Ask, locate
+    from pipeline.ingest import told, write
+
+    if len(sources) < 2:
+        raise typer.BadParameter("give what is to be read, and last the store to be made: SOURCE... DEST.zarr")
+    *given, destination = sources
+    ask = Ask(variable or (), select or (), channels, time, skip_bad)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        paths = [locate(str(path).replace("package:/", "package://", 1), Path.cwd()) for path in given]
+        volume = write(paths, destination, ask, chunk)
+    for message in dict.fromkeys(str(one.message) for one in caught if one.category is UserWarning):
+        typer.echo(f"chronovox: {message}", err=True)
+    for line in told(volume, destination):
+        typer.echo(line)
