@@ -21,8 +21,8 @@ class IngestSettings(Settings):
     """Settings of an `ingest` stage.
 
     Attributes:
-        source: A file, a folder of files or a store: a path (relative ones start at the recipe's folder) or
-            `package://NAME/PATH`; or several of them.
+        source: A file, a folder of files or a store: a path (relative ones start at the recipe's folder),
+            `package://NAME/PATH`, or the URL of a store; or several of them.
         variable: The variable to read, or several, which become channels; none where the archive has only one.
         select: For axes by name what is taken of them: a value, or `FIRST:LAST`, both included.
         channels: What is stacked as channels: `variables`, `files`, or the name of an axis.
@@ -44,8 +44,9 @@ class IngestSettings(Settings):
             raise ValueError(f"chunk is {self.chunk}; give at least 1 frame")
 
     @property
-    def sources(self) -> list[Path]:
-        return [Path(source) for source in ((self.source,) if isinstance(self.source, str) else self.source)]
+    def sources(self) -> list[Path | str]:
+        given = (self.source,) if isinstance(self.source, str) else self.source
+        return [source if "://" in source else Path(source) for source in given]
 
     @property
     def ask(self) -> Ask:
@@ -56,12 +57,12 @@ class IngestSettings(Settings):
 def ingest(settings: IngestSettings, inputs: dict[str, Path], output: Path) -> Steps:
     """Writes `raw.zarr` into the folder `output`."""
     del inputs
-    yield Progress(0, 1, f"reading {settings.sources[0].name}")
+    yield Progress(0, 1, f"reading {Path(str(settings.sources[0])).name}")
     volume = write(settings.sources, output / "raw.zarr", settings.ask, settings.chunk)
     yield Progress(1, 1, " x ".join(str(volume.sizes[axis]) for axis in AXES))
 
 
-def write(sources: Sequence[Path], destination: Path, ask: Ask, chunk: int | None = None) -> xr.Dataset:
+def write(sources: Sequence[Path | str], destination: Path, ask: Ask, chunk: int | None = None) -> xr.Dataset:
     """Writes an archive to a store, which appears when all of it is there; what was written, lazily.
 
     Raises:

@@ -12,10 +12,10 @@ from workflows.options import pairs, words
 
 def ingest(
     sources: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="SOURCE... DEST.zarr",
-            help="Files, folders of files, or a store; and last the store to be made.",
+            help="Files, folders of files, or a store or its URL; and last the store to be made.",
             show_default=False,
         ),
     ],
@@ -60,11 +60,12 @@ def ingest(
 
     if len(sources) < 2:
         raise typer.BadParameter("give what is to be read, and last the store to be made: SOURCE... DEST.zarr")
-    *given, destination = sources
+    *given, last = sources
+    destination = Path(last)
     ask = Ask(variable or (), select or (), channels, time, skip_bad)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        paths = [locate(str(path).replace("package:/", "package://", 1), Path.cwd()) for path in given]
+        paths = [locate(source, Path.cwd()) for source in given]
         volume = write(paths, destination, ask, chunk)
     for message in dict.fromkeys(str(one.message) for one in caught if one.category is UserWarning):
         typer.echo(f"chronovox: {message}", err=True)

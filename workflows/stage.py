@@ -59,12 +59,15 @@ class Stage:
     def fingerprint(self, upstream: Mapping[str, str]) -> str:
         """The hash of name, kind, version, settings and the fingerprints of the inputs.
 
-        Files count by content, not by path: the same archive in another place is the same archive.
+        Files count by content, not by path: the same archive in another place is the same archive. URLs count as such.
         """
         settings = asdict(self.settings)
         for key in self.kind.files:
             given = settings[key]
-            digests = [content_digest(Path(path)) for path in ((given,) if isinstance(given, str) else given)]
+            digests = [
+                path if "://" in path else content_digest(Path(path))
+                for path in ((given,) if isinstance(given, str) else given)
+            ]
             settings[key] = digests[0] if isinstance(given, str) else digests
         identity = {
             "name": self.name,

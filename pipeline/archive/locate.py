@@ -1,4 +1,4 @@
-"""Where a source named in a recipe lies: a path, or a file inside an installed package."""
+"""Where a source lies: a path, a URL, or a file inside an installed package."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pipeline.volume import InputError
 PACKAGE = "package://"
 
 
-def locate(source: str, folder: Path) -> Path:
+def locate(source: str, folder: Path) -> Path | str:
     """The file or folder that `source` names: relative paths start at `folder`; `package://NAME/PATH` lies in a Python
-    package.
+    package. Other URLs stay as they are.
 
     Raises:
         InputError: There is no such file or package; the message names what was looked for.
@@ -23,6 +23,8 @@ def locate(source: str, folder: Path) -> Path:
         if spec is None or not spec.submodule_search_locations:
             raise InputError(f"{source}: no Python package {name!r} is installed; pip install 'chronovox[examples]'")
         path = Path(spec.submodule_search_locations[0]) / inside
+    elif "://" in source:
+        return source
     else:
         path = folder / Path(source).expanduser()
     if not path.exists():

@@ -1,29 +1,36 @@
-"""Any archive as one volume: the format is found by content, the reader is imported when it is needed."""
+"""Any archive as one volume: the format is found by content, its reader is imported when it is needed."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import xarray as xr
 
 from pipeline.archive import kinds
 from pipeline.archive.ask import Ask
+from pipeline.archive.grids import as_volume
+from pipeline.archive.join import join
 from pipeline.archive.kinds import files_in, kind_of
 from pipeline.archive.select import selected
-from pipeline.volume import InputError
+from pipeline.volume import AXES, DATA, InputError
 
-READERS = {
-    kinds.NETCDF: ("netcdf", "open_netcdf", ""),
+EXTRAS = {
+    kinds.GRIB: "grib",
+    kinds.NIFTI: "medical",
+    kinds.DICOM: "medical",
+    kinds.VIDEO: "video",
+    kinds.TIFF: "microscopy",
 }
-"""For each format its module here, the function in it, and the extra that brings what it needs."""
+"""What brings the libraries that formats need."""
 
-GRIDDED = {kinds.NETCDF, kinds.GRIB}
-"""Formats whose reader selects by itself, by the names of the file's own axes."""
+Source = Path | str
+"""A file, a folder, or the URL of a Zarr store."""
 
 
-def open_archive(sources: Sequence[Path], ask: Ask) -> xr.Dataset:
+def open_archive(sources: Sequence[Source], ask: Ask) -> xr.Dataset:
     """The volume that files, folders of files, or a store hold, lazily; see `pipeline.archive.assemble`.
 
     Raises:
@@ -31,30 +38,85 @@ def open_archive(sources: Sequence[Path], ask: Ask) -> xr.Dataset:
             a library is missing, then the message names the extra that brings it.
     """
     paths = [path for source in sources for path in _files(source)]
-    found = {path: kind_of(path) for path in paths}
+    found = {path: kinds.ZARR if isinstance(path, str) else kind_of(path) for path in paths}
     kind = found[paths[0]]
     other = next((path for path in paths if found[path] != kind), None)
     if other is not None:
         raise InputError(f"{paths[0]} is {kind} and {other} is {found[other]}; give files of one format")
-    if kind not in READERS:
-        raise InputError(f"{paths[0]} is {kind}, which cannot be read yet; convert it to {', '.join(READERS)}")
-    module, function, extra = READERS[kind]
     try:
-        reader = getattr(importlib.import_module(f"pipeline.archive.{module}"), function)
+        volume = READERS[kind](paths, ask)
     except ImportError as error:
         raise InputError(
-            f"{paths[0]} is {kind}, to read it {error.name} is missing; pip install 'chronovox[{extra}]'"
+            f"{paths[0]} is {kind}, and to read it {error.name} is missing; "
+            f"pip install 'chronovox[{EXTRAS.get(kind, 'remote')}]'"
         ) from error
-    volume = reader(paths, ask)
-    for axis, wanted in () if kind in GRIDDED else ask.select:
-        volume = selected(volume, axis, wanted)
     volume.attrs.setdefault("source_format", kind)
     return volume
 
 
-def _files(source: Path) -> list[Path]:
+def _files(source: Source) -> list[Source]:
+    if isinstance(source, str):
+        return [source]
     if not source.exists():
         raise InputError(f"no file or folder {source.resolve()}")
-    if not source.is_dir() or kind_of(source) == kinds.ZARR:
-        return [source]
-    return files_in(source)
+    return files_in(source) if source.is_dir() and kind_of(source) != kinds.ZARR else [source]
+
+
+def _netcdf(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
+    from pipeline.archive.netcdf import open_netcdf
+
+    return join([as_volume(open_netcdf(path), ask, str(path)) for path in paths], paths, ask)
+
+
+def _grib(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
+    """Keys of GRIB that choose fields are selected by the reader, axes of what it found afterwards."""
+    from pipeline.archive.grib import KEYS, open_grib
+
+    keys = {name: wanted for name, wanted in ask.select if name in KEYS}
+    rest = tuple(pair for pair in ask.select if pair[0] not in KEYS)
+    dataset = open_grib(paths, keys=keys, variables=ask.variables, skip_bad=ask.skip_bad)
+    names = tuple(map(str, dataset.data_vars)) if ask.variables else ()
+    volume = as_volume(dataset, replace(ask, variables=names, select=rest), str(paths[0]))
+    volume.attrs |= {"skipped": dataset.attrs["skipped"]} if "skipped" in dataset.attrs else {}
+    return volume
+
+
+def _zarr(paths: Sequence[Source], ask: Ask) -> xr.Dataset:
+    from pipeline.archive.zarr_store import is_ome_zarr, open_ome_zarr, open_zarr
+
+    volumes = []
+    for path in paths:
+        found = open_ome_zarr(path, ask) if is_ome_zarr(path) else open_zarr(path)
+        if DATA in found and found[DATA].dims == AXES:
+            volumes.append(_selected(found, ask))
+        else:
+            volumes.append(as_volume(found, ask, str(path)))
+    return join(volumes, [Path(str(path)) for path in paths], ask)
+
+
+def _by(module: str, function: str) -> Callable[[Sequence[Path], Ask], xr.Dataset]:
+    """A reader that gives a volume, of which is selected afterwards."""
+
+    def read(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
+        reader = getattr(importlib.import_module(f"pipeline.archive.{module}"), function)
+        return _selected(reader(paths, ask), ask)
+
+    return read
+
+
+def _selected(volume: xr.Dataset, ask: Ask) -> xr.Dataset:
+    for axis, wanted in ask.select:
+        volume = selected(volume, axis, wanted)
+    return volume
+
+
+READERS: dict[str, Callable[[Sequence, Ask], xr.Dataset]] = {
+    kinds.NETCDF: _netcdf,
+    kinds.GRIB: _grib,
+    kinds.ZARR: _zarr,
+    kinds.NIFTI: _by("nifti", "open_nifti"),
+    kinds.DICOM: _by("dicom", "open_dicom"),
+    kinds.VIDEO: _by("video", "open_video"),
+    kinds.TIFF: _by("tiff", "open_tiff"),
+    kinds.NPY: _by("npy", "open_npy"),
+}
