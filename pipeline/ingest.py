@@ -86,6 +86,7 @@ def told(volume: xr.Dataset, destination: Path) -> list[str]:
         unit = volume["time"].attrs.get("units", "")
         lines.append(f"time from {times[0]} to {times[-1]} {unit}".rstrip())
     lines.append(f"channels {', '.join(map(str, volume['channel'].values))}")
+    lines += [f"left out: {one}" for one in volume.attrs.get("skipped", ())]
     if "missing" in volume.coords and volume["missing"].values.any():
         frames = [str(frame) for frame in volume["missing"].values.nonzero()[0]]
         shown = ", ".join(frames[:20]) + (", ..." if len(frames) > 20 else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 from pathlib import Path
 
 from pipeline.volume import InputError
@@ -15,13 +16,15 @@ NETCDF, GRIB, ZARR, NIFTI, DICOM, VIDEO, TIFF, NPY = (
 
 
 def kind_of(path: Path) -> str:
-    """The format of a file, or of a folder: a Zarr store, or one of files of one format.
+    """The format of a file, or of a folder that is a Zarr store.
 
     Raises:
         InputError: It is empty, cannot be read, or is nothing that is known.
     """
     if path.is_dir():
-        return _kind_of_folder(path)
+        if is_zarr(path):
+            return ZARR
+        raise InputError(f"{path} is a folder and no Zarr store; name the files in it")
     try:
         head = _head(path)
     except OSError as error:
@@ -40,18 +43,34 @@ KNOWN = (NETCDF, GRIB, ZARR, NIFTI, DICOM, VIDEO, TIFF, NPY)
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files below a folder in the order of their names, without hidden ones."""
-    inside = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return [path for path in inside if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    """The files below a folder in the order of their names, without hidden ones and those of no known format; a
+    warning names the latter.
+
+    Raises:
+        InputError: There are none.
+    """
+    inside = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    inside = [path for path in inside if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    known, odd = [], []
+    for path in inside:
+        try:
+            (known if _by_head(_head(path)) else odd).append(path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error}; allow it, or name the other files alone") from error
+    if not known:
+        raise InputError(
+            f"{folder} has {len(inside)} files and none of them is one of {', '.join(KNOWN)}; name a file, a Zarr "
+            "store or a folder with files"
+        )
+    if odd:
+        names = ", ".join(str(path.relative_to(folder)) for path in odd[:5]) + (", ..." if len(odd) > 5 else "")
+        warnings.warn(f"{len(odd)} files in {folder} are of no known format and left out: {names}", stacklevel=2)
+    return known
 
 
-def _kind_of_folder(folder: Path) -> str:
-    if any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray")):
-        return ZARR
-    files = files_in(folder)
-    if not files:
-        raise InputError(f"{folder} is an empty folder; name a file, a Zarr store or a folder with files")
-    return kind_of(files[0])
+def is_zarr(folder: Path) -> bool:
+    """Whether a folder is a Zarr store, of format 2 or 3."""
+    return any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def _head(path: Path) -> bytes:

@@ -59,7 +59,7 @@ def _files(source: Source) -> list[Source]:
         return [source]
     if not source.exists():
         raise InputError(f"no file or folder {source.resolve()}")
-    return files_in(source) if source.is_dir() and kind_of(source) != kinds.ZARR else [source]
+    return files_in(source) if source.is_dir() and not kinds.is_zarr(source) else [source]
 
 
 def _netcdf(paths: Sequence[Path], ask: Ask) -> xr.Dataset:

@@ -244,8 +244,12 @@ def test_files_of_other_kinds_are_told_apart_by_content(tmp_path):
     with pytest.raises(InputError, match=r"empty\.nc is empty \(0 bytes\)"):
         open_archive([tmp_path / "empty.nc"], Ask())
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="is an empty folder"):
+    with pytest.raises(InputError, match="folder has 0 files and none of them is one of NetCDF, GRIB"):
         open_archive([tmp_path / "folder"], Ask())
+    (tmp_path / "folder" / "notes.txt").write_text("two of them are bad")
+    (tmp_path / "folder" / "b.dat").write_bytes(path.read_bytes())
+    with pytest.warns(UserWarning, match=r"1 files in .*folder are of no known format and left out: notes\.txt"):
+        assert open_archive([tmp_path / "folder"], Ask())[DATA].shape == (5, 1, 1, 3, 4)
     np.save(tmp_path / "a.npy", VALUES)
     with pytest.raises(InputError, match=r"a\.dat is NetCDF and .*a\.npy is npy; give files of one format"):
         open_archive([path, tmp_path / "a.npy"], Ask())
