@@ -42,7 +42,8 @@ def assemble(
 ) -> xr.Dataset:
     """A volume of `data` (time, channel, depth, height, width)."""
     found = {name: xr.Variable(axis, values, attrs) for name, (axis, values, attrs) in coordinates.items()}
-    return xr.Dataset({DATA: (AXES, data)}, coords={"channel": list(channels), **found}, attrs=dict(attributes))
+    names = np.array(list(channels), object)  # objects are stored as strings of any length, as Zarr specifies
+    return xr.Dataset({DATA: (AXES, data)}, coords={"channel": names, **found}, attrs=dict(attributes))
 
 
 def lazily(read: Callable[[int, int], np.ndarray], shape: tuple[int, ...], dtype: np.dtype | type) -> dask.array.Array:
