@@ -1,4 +1,6 @@
-"""Zarr, which nothing else of Chronovox touches: volumes, named arrays, and writes that a kill cannot tear.
+"""Zarr as Chronovox writes it: volumes, named arrays, and writes that a kill cannot tear.
+
+Nothing else touches these stores but `pipeline.chunk_files`; those of others are read by `pipeline.archive.zarr_store`.
 
 Whatever is created here appears whole: it is written aside and renamed. Frames are then written into a volume in whole
 chunks, each by one writer, which writes it aside and renames it: if it is killed it leaves the old or the new one.
