@@ -65,7 +65,7 @@ def open_grib(
     Args:
         paths: The files; a field may be in any of them.
         keys: Restricts what is read to messages with these values of GRIB keys, such as `typeOfLevel` or `step`.
-        variables: Restricts what is read to these names (of the variable, or GRIB's short names).
+        variables: Restricts what is read to these names (of the variable, or GRIB's short names), in this order.
         skip_bad: Whether broken messages and absent fields are NaN and listed in the attribute `skipped`, a list of
             sentences; else they are errors.
 
@@ -350,7 +350,7 @@ def _of(variables: Sequence[str], cubes: list[_Cube], name: str) -> list[_Cube]:
         if not any(wanted in (cube.name, cube.short_name) for cube in cubes):
             known = ", ".join(dict.fromkeys(cube.name for cube in cubes))
             raise InputError(f"{name} has no variable {wanted!r}; it has {known}")
-    return [cube for cube in cubes if not variables or {cube.name, cube.short_name} & set(variables)]
+    return [cube for wanted in variables for cube in cubes if wanted in (cube.name, cube.short_name)] or cubes
 
 
 def _groups(cubes: list[_Cube]) -> list[list[_Cube]]:

@@ -14,6 +14,8 @@ from pipeline.volume import InputError
 
 BEGIN, END = b"GRIB", b"7777"
 
+GZIP = b"\x1f\x8b"
+
 STRAY_BYTES = 512
 """Bytes between two messages that may be padding or a bulletin's heading; more are what is left of a message."""
 
@@ -46,9 +48,11 @@ def scan(path: Path) -> tuple[list[Found], list[Broken]]:
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _scan(content)
+            if content[:2] != GZIP:
+                return _scan(content)
     except (OSError, ValueError) as error:  # mmap refuses empty files by a ValueError
         raise InputError(f"{path} cannot be read as GRIB: {error}; fetch it again") from error
+    raise InputError(f"{path} is compressed by gzip, and its messages are read where they lie; unpack it with gunzip")
 
 
 def _scan(content: mmap.mmap) -> tuple[list[Found], list[Broken]]:

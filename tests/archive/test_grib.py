@@ -106,6 +106,7 @@ def test_surface_fields_go_together_with_fields_on_levels(tmp_path):
     dataset = open_grib([path])
     assert dataset["t"].dims == ("time", "isobaricInhPa", "latitude", "longitude")
     assert dataset["sp"].dims == dataset["t2m"].dims == ("time", "latitude", "longitude")
+    assert list(open_grib([path], variables=["2t", "t"]).data_vars) == ["t2m", "t"]
     assert dataset["t2m"].attrs["GRIB_heightAboveGround"] == 2
     assert dataset["u10"].attrs["GRIB_heightAboveGround"] == 10
     np.testing.assert_allclose(dataset["t2m"][0], values(4), atol=1e-3)
@@ -225,6 +226,12 @@ def test_padding_is_no_message_and_garbage_is_a_broken_one(tmp_path):
 def test_nothing_that_can_be_read(tmp_path, content):
     path = write(tmp_path / "none.grib", content)
     with pytest.raises(InputError, match=r"none.grib .*fetch it again"):
+        open_grib([path])
+
+
+def test_a_compressed_file_is_to_be_unpacked(tmp_path):
+    path = write(tmp_path / "packed.grib.gz", gzip.compress(field(1)))
+    with pytest.raises(InputError, match=r"packed.grib.gz is compressed by gzip.*unpack it with gunzip"):
         open_grib([path])
 
 
