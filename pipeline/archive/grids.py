@@ -13,7 +13,7 @@ import cftime
 import numpy as np
 import xarray as xr
 
-from pipeline.archive.ask import VARIABLES, Ask
+from pipeline.archive.ask import FILES, VARIABLES, Ask
 from pipeline.archive.calendars import decoded
 from pipeline.archive.select import selected
 from pipeline.volume import AXES, DATA, InputError
@@ -109,6 +109,11 @@ def _as_channels(array: xr.DataArray, ask: Ask, *, only: bool) -> xr.DataArray:
     stacked = ask.channels if ask.channels in array.dims and ask.channels not in roles.values() else None
     if ask.channels and ask.channels in (roles.get("level"), "level") and "level" in roles:
         stacked = roles.pop("level")
+    if ask.channels not in ("", VARIABLES, FILES) and stacked is None:
+        raise InputError(
+            f"variable {name!r} has no axis {ask.channels!r} to stack as channels; it has "
+            f"{', '.join(map(str, array.dims))}: give one that is neither time, latitude nor longitude"
+        )
     known = {axis for axis in array.dims if axis in roles.values() or axis == stacked}
     for axis in [axis for axis in array.dims if axis not in known]:
         if array.sizes[axis] > 1:

@@ -99,7 +99,8 @@ def _by(module: str, function: str) -> Callable[[Sequence[Path], Ask], xr.Datase
 
     def read(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
         reader = getattr(importlib.import_module(f"pipeline.archive.{module}"), function)
-        return _selected(reader(paths, ask), ask)
+        rest = tuple(pair for pair in ask.select if pair[0] != "series")  # a reader takes one of several series itself
+        return _selected(reader(paths, ask), replace(ask, select=rest))
 
     return read
 

@@ -11,6 +11,7 @@ import xarray as xr
 
 from pipeline import store
 from pipeline.archive import Ask, open_archive
+from pipeline.archive.netcdf_classic import promised_bytes
 from pipeline.grid import natural_boundary
 from pipeline.ingest import write
 from pipeline.volume import DATA, InputError
@@ -164,6 +165,12 @@ def test_another_axis_is_refused_unless_it_is_named(tmp_path):
     assert np.array_equal(found[DATA].values, values[:, 1:, None])
 
 
+@pytest.mark.parametrize("name", ["lat", "time", "nowhere"])
+def test_what_cannot_be_stacked_is_refused(name, tmp_path):
+    with pytest.raises(InputError, match=f"has no axis '{name}' to stack as channels; it has time, lat, lon"):
+        read(tmp_path, field(), Ask(channels=name))
+
+
 def test_several_variables_are_channels(tmp_path):
     dataset = field().assign(u=field(VALUES + 1, name="u")["u"].assign_attrs(units="m/s"))
     path = at(tmp_path, dataset)
@@ -255,10 +262,17 @@ def test_files_of_other_kinds_are_told_apart_by_content(tmp_path):
         open_archive([path, tmp_path / "a.npy"], Ask())
 
 
-def test_a_file_that_breaks_off_leaves_nothing(tmp_path):
-    path = at(tmp_path, field(np.random.default_rng(0).standard_normal((500, 3, 4)), times=range(500)))
+@pytest.mark.parametrize("kind", ["NETCDF3_CLASSIC", "NETCDF3_64BIT", "NETCDF3_64BIT_DATA", "NETCDF4"])
+@pytest.mark.parametrize("records", [(), ("time",)])
+def test_a_file_that_breaks_off_leaves_nothing(kind, records, tmp_path):
+    path = tmp_path / "a.nc"
+    dataset = field(np.random.default_rng(0).integers(0, 99, (501, 3, 4)).astype("i2"), times=range(501))
+    dataset.to_netcdf(path, format=kind, unlimited_dims=records)
+    if kind != "NETCDF4":
+        assert 0 <= path.stat().st_size - promised_bytes(path) < 4
+    assert open_archive([path], Ask())[DATA].shape[0] == 501
     whole = path.read_bytes()
-    for share in (0.2, 0.6, 0.95):
+    for share in (0.2, 0.6, 0.95, 0.999):
         path.write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(InputError, match=r"a\.nc"):
             write([path], tmp_path / "v.zarr", Ask())
