@@ -216,6 +216,18 @@ class FilterJob:
             "to the bits of a scan of all of them in shards of the same length"
         )
 
+    def borders(self) -> str:
+        """What is said of an input of several recordings, in words; empty where it is one."""
+        runs = self.volume["run"].values if "run" in self.volume else np.zeros(1)
+        starts = np.flatnonzero(np.diff(runs)) + 1
+        if not len(starts):
+            return ""
+        first = ", ".join(map(str, starts[:5])) + (", ..." if len(starts) > 5 else "")
+        return (
+            f"{self.sequence.source} holds {len(starts) + 1} runs and the scan goes on across their borders (frames "
+            f"{first}); scan each by itself where that is not wanted"
+        )
+
     def promise(self) -> str:
         """What the tolerance costs at most, and spares, in words; empty where it is 0."""
         if self.settings.carry_tolerance == 0:

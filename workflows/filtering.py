@@ -31,7 +31,7 @@ def run_filter(
         job.prepare()
     display.start("scan")
     done = sum(job.lengths) if job.complete else sum(job.ledger.done())
-    for line in filter(None, (job.beginning(), job.promise())):
+    for line in filter(None, (job.beginning(), job.borders(), job.promise())):
         display.progress(Progress(done, sum(job.lengths), line=line))
     if job.complete:
         job.clear()
