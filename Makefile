@@ -25,7 +25,7 @@ trials: $(VENV)/ready
 	$(BIN)/python -m pytest -m slow
 
 # How fast the scan is against what a user would write today, and over workers; writes docs/speed.md and docs/cluster.md.
-# About eight minutes.
+# About a quarter of an hour.
 bench: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks.scan_speed
