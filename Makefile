@@ -20,7 +20,7 @@ demo: $(VENV)/ready
 test: lint
 	$(BIN)/python -m pytest
 
-# Slow trials: workers lost in every phase, nodes that go, training over meshes, peak memory.
+# Slow trials: workers lost in every phase, nodes that go, training over meshes, peak memory, the recipe with all its steps.
 trials: $(VENV)/ready
 	$(BIN)/python -m pytest -m slow
 

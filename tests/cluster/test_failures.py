@@ -203,6 +203,7 @@ def test_signals_end_everything_and_the_same_command_continues(sent, code, tmp_p
     assert bits(tmp_path / "out.zarr") == bits(tmp_path / "whole.zarr")
 
 
+@pytest.mark.slow
 def test_nothing_is_left_after_a_cancelled_walk(whole, tmp_path, ray_executor):
     """No actor, no placement group, no object; the slots are free."""
     import ray

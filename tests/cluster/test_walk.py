@@ -200,6 +200,7 @@ ray.shutdown()
 """
 
 
+@pytest.mark.slow
 def test_each_worker_sees_a_gpu_of_its_own_and_gives_it_back(tmp_path):
     """On pretended GPUs; in a process of its own, which owns its Ray."""
     command = [sys.executable, "-c", PRETENDED, str(tmp_path)]

@@ -31,8 +31,9 @@ def chronovox_run(runs, *arguments):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
+    """With a third of the recipe's steps; what it takes all of them for is a slow trial."""
     folder = tmp_path_factory.mktemp("climate")
-    chronovox_run(folder, "--workers", 2)
+    chronovox_run(folder, "--workers", 2, "--set", "model.steps=50")
     return folder
 
 
@@ -42,15 +43,22 @@ def only(runs, stage):
 
 
 @pytest.mark.timeout(400)
-def test_the_bar(runs):
-    """On E1 2000-2099, in K^2; the baselines have known answers, measured without this project."""
+def test_baselines_have_their_known_answers(runs):
+    """On E1 2000-2099, in K^2, measured without this project."""
     scores = json.loads((only(runs, "scores") / "scores.json").read_text())
     assert scores["persistence.mse"] == pytest.approx(0.8893, abs=5e-5)
     assert scores["training_mean.mse"] == pytest.approx(5.17, abs=5e-3)
     assert scores["best_exponential_average.mse"] == pytest.approx(0.5821, abs=5e-5)
-    assert scores["model.mse"] <= 0.60
+    assert scores["model.mse"] < scores["persistence.mse"]
     assert scores["units"] == "K"
     assert (only(runs, "report") / "report.html").stat().st_size < 10e6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_bar(tmp_path):
+    chronovox_run(tmp_path, "--workers", 2)
+    assert json.loads((only(tmp_path, "scores") / "scores.json").read_text())["model.mse"] <= 0.60
 
 
 @pytest.mark.timeout(400)
@@ -103,7 +111,7 @@ def test_ray_gives_the_bits_of_the_same_plan_without_it(runs, tmp_path):
 @pytest.mark.timeout(400)
 def test_and_of_another_plan(runs, tmp_path):
     first = only(runs, "forecast")
-    out = chronovox_run(runs, "--set", "forecast.chunk=7", "--workers", 3)
+    out = chronovox_run(runs, "--set", "model.steps=50", "--set", "forecast.chunk=7", "--workers", 3)
     assert "model: finished before, skipped" in out
     (other,) = set(runs.glob("climate_forecast/forecast-*")) - {first}
     on_ray = store.read_frames(other / "prediction.zarr", None, 0, 240)

@@ -65,7 +65,10 @@ def test_layers_of_any_family_are_certified(settings):
         assert 0 < certificate.worst < one.tolerance
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+SINGLE, DOUBLE = (torch.float32, 1e-5), (torch.float64, 1e-10)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [SINGLE, pytest.param(*DOUBLE, marks=pytest.mark.slow)])
 def test_a_model_is_certified_layer_by_layer(run, dtype, tolerance):
     name, scans = model_scans(read_piece(run, series="a", frames=6, crop=(4,)), run, dtype=dtype)
     assert name.endswith("checkpoint.zarr, step 0")

@@ -58,6 +58,7 @@ def test_every_plan_agrees_with_one_process(inputs, single, tmp_path, written, w
     assert np.linalg.norm(written() - (forecast * scale + mean)) <= 1e-5 * np.linalg.norm(increment)
 
 
+@pytest.mark.slow
 def test_ray_gives_the_bits_of_this_process(inputs, tmp_path, ray_executor):
     settings = InferSettings("b", chunk=7)
     on_ray = predict(ray_executor, settings, inputs, tmp_path / "ray")
