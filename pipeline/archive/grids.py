@@ -205,9 +205,11 @@ def _missing_as_nan(array: xr.DataArray) -> xr.DataArray:
     fill = DEFAULT_FILLS.get(stored.str[1:])
     if fill is None or "_FillValue" in encoding or "missing_value" in encoding:
         return array.astype(kind)
-    packed = array.dtype != stored
-    fill = fill * encoding.get("scale_factor", 1) + encoding.get("add_offset", 0) if packed else fill
-    return array.where(~np.isclose(array, fill, rtol=1e-6, atol=0)).astype(kind)
+    if "scale_factor" not in encoding and "add_offset" not in encoding:
+        return array.where(array != stored.type(fill)).astype(kind)
+    scale = encoding.get("scale_factor", 1)
+    fill = fill * scale + encoding.get("add_offset", 0)
+    return array.where(abs(array - fill) > abs(scale) / 2).astype(kind)
 
 
 def _renamed(array: xr.DataArray, roles: dict[str, str], stacked: str | None, labels: list[str]) -> xr.DataArray:

@@ -1,9 +1,10 @@
-"""The format of a file, by what is in it; the ending decides only between formats that begin alike."""
+"""The format of a file, by how it begins; its name says nothing."""
 
 from __future__ import annotations
 
 import gzip
 import warnings
+import zlib
 from pathlib import Path
 
 from pipeline.volume import InputError
@@ -81,8 +82,8 @@ def _head(path: Path) -> bytes:
     try:
         with gzip.open(path) as file:
             return file.read(HEAD_BYTES)
-    except EOFError:
-        raise InputError(f"{path} ends in the middle of its gzip stream; fetch it again") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path} has a damaged gzip stream: {error}; fetch it again") from error
 
 
 def _by_head(head: bytes) -> str | None:

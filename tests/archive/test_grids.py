@@ -8,6 +8,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from xarray.backends.netCDF4_ import NetCDF4ArrayWrapper
 
 from pipeline import store
 from pipeline.archive import Ask, open_archive
@@ -310,3 +311,28 @@ def test_real_archives(tmp_path):
     assert (missing != missing[0]).any()  # it moves in time
     air = open_archive([folder / "air_temperature_small.nc"], Ask())
     assert air["time"].values[0] == cftime.DatetimeGregorian(2014, 2, 24)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_nothing_is_read_before_it_is_needed(packed, tmp_path, monkeypatch):
+    path = at(tmp_path, field())
+    if packed:
+        with netCDF4.Dataset(path, "a") as file:
+            variable = file.createVariable("p", "i2", file["t"].dimensions)
+            variable.set_auto_maskandscale(False)
+            variable.setncatts({"scale_factor": 0.01, "add_offset": 2.0})
+            variable[:] = 1
+    original, read = NetCDF4ArrayWrapper._getitem, []
+    monkeypatch.setattr(
+        NetCDF4ArrayWrapper, "_getitem", lambda self, key: read.append(self.variable_name) or original(self, key)
+    )
+    volume = open_archive([path], Ask(("p" if packed else "t",)))
+    assert not {"p", "t"} & set(read)
+    volume[DATA].load()
+    assert {"p", "t"} & set(read)
+
+
+def test_a_compressed_file_that_is_damaged_is_named(tmp_path):
+    (tmp_path / "a.nc.gz").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\3" + b"\xff" * 50)
+    with pytest.raises(InputError, match=r"a\.nc\.gz has a damaged gzip stream"):
+        open_archive([tmp_path / "a.nc.gz"], Ask())
