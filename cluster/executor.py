@@ -30,7 +30,13 @@ class Group(Protocol):
 
 
 class Executor(Protocol):
-    """Starts workers and single tasks, and ends them."""
+    """Starts workers and single tasks, and ends them.
+
+    Attributes:
+        memory: Bytes that a process may take that reads and writes more than fits it.
+    """
+
+    memory: float
 
     def group(
         self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False

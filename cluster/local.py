@@ -56,10 +56,11 @@ class LocalExecutor:
     Args:
         workers: Workers of a group. More than one costs time and gains none; it makes the plan of a cluster run here.
         silence: Seconds without any answer after which the workers of a team count as lost.
+        memory: See `Executor.memory`.
     """
 
-    def __init__(self, workers: int | None = None, *, silence: float = 3600.0):
-        self._workers, self._silence = workers or 1, silence
+    def __init__(self, workers: int | None = None, *, silence: float = 3600.0, memory: float = 1e9):
+        self._workers, self._silence, self.memory = workers or 1, silence, memory
 
     @contextmanager
     def group(self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False) -> Iterator[LocalGroup]:

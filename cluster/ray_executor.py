@@ -52,10 +52,18 @@ class RayExecutor:
         workers: Workers of a group; by default one a GPU, or one a CPU slot where there are no GPUs. On a cluster
             that this executor starts, more workers than cores share the cores.
         silence: Seconds without any answer after which the workers count as lost.
+        memory: See `Executor.memory`.
     """
 
-    def __init__(self, address: str | None = None, *, workers: int | None = None, silence: float = 3600.0):
-        self._address, self._workers, self._silence = address, workers, silence
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        workers: int | None = None,
+        silence: float = 3600.0,
+        memory: float = 1e9,
+    ):
+        self._address, self._workers, self._silence, self.memory = address, workers, silence, memory
         self._room, self._guest = 0, False
 
     def _start(self, room: int) -> None:

@@ -6,13 +6,18 @@ import ctypes
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 
-def write_bytes(path: Path, content: bytes | np.ndarray) -> None:
-    """Writes a file aside and then renames it to `path`, making its folder where it is missing.
+@contextmanager
+def replaced(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into, which takes the name `path` when the block ends, and is gone if it fails. Its folder is
+    made where it is missing.
 
     Two may write the same file at a time. It is not waited for the disk: what a system that lost its power had not
     written yet may be missing.
@@ -25,11 +30,17 @@ def write_bytes(path: Path, content: bytes | np.ndarray) -> None:
         file = aside.open("wb")
     try:
         with file:
-            file.write(content)
+            yield file
         os.replace(aside, path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def write_bytes(path: Path, content: bytes | np.ndarray) -> None:
+    """Writes a file whole or not at all, as `replaced` does."""
+    with replaced(path) as file:
+        file.write(content)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,67 +1,129 @@
-"""Chunks of a Zarr array, encoded and written by the thread that has them; the same bytes as zarr writes.
+"""Chunks and shards of a Zarr array, encoded and written by the thread that has them; the same bytes as zarr writes.
 
 Zarr hands each chunk from its event loop to threads of its own and back, which waits for Python's lock beside a
-computation: a scan from store to store takes about a seventh longer by it. A chunk appears whole or not at all.
+computation: a scan from store to store takes about a seventh longer by it. And it holds a shard in memory as a whole,
+which here is written chunk after chunk. A file appears whole or not at all; what it holds is told as a digest.
 """
 
 from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import xxhash
 import zarr
-from numcodecs import Blosc, GZip, Zstd
 from numcodecs.abc import Codec
-from zarr.codecs import BloscCodec, BytesCodec, GzipCodec, ZstdCodec
+from numcodecs.checksum32 import CRC32C
+from zarr.abc.codec import Codec as ZarrCodec
+from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec
 
-from pipeline.atomic import write_bytes
+from pipeline.atomic import replaced, write_bytes
+from pipeline.codecs import encoder
+from pipeline.manifest import Digest
 
-SHUFFLES = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}
+Encoded = bytes | bytearray | np.ndarray
+"""What a compressor gives; without one, the numbers themselves."""
 
-
-def own_compressors(array: zarr.Array) -> list[Codec] | None:
-    """What compresses the chunks of an array, as numcodecs has it; `None` where only zarr can write them: sharded,
-    transposed, big-endian, or compressed by something else."""
-    first, *rest = array.metadata.codecs
-    if not (isinstance(first, BytesCodec) and (first.endian is None or first.endian.value == sys.byteorder)):
-        return None
-    found = [_compressor(codec) for codec in rest]
-    return None if None in found else found
+NOTHING = 2**64 - 1
+"""Where the index of a shard says that it has no such chunk."""
 
 
-def write(path: Path, array: zarr.Array, compressors: list[Codec], corner: tuple[int, ...], values: np.ndarray) -> None:
-    """Writes the chunks of `array`, which lies at `path`, that `values` fill from the element `corner` on.
+@dataclass(frozen=True)
+class Encoding:
+    """How the numbers of a chunk become bytes. Picklable: chunks may be encoded elsewhere.
 
-    A chunk that reaches beyond the array is filled up with its fill value.
+    Attributes:
+        chunk: Its shape.
+        dtype: Of its numbers.
+        fill: What stands where a chunk reaches beyond the array.
+        compressors: As numcodecs has them.
     """
-    for place, chunk in _chunks(array, corner, values):
-        if chunk.shape != array.chunks:
-            whole = np.full(array.chunks, array.fill_value, array.dtype)
-            whole[tuple(map(slice, chunk.shape))] = chunk
-            chunk = whole
-        encoded = np.ascontiguousarray(chunk, array.dtype)
-        for compressor in compressors:
+
+    chunk: tuple[int, ...]
+    dtype: np.dtype
+    fill: np.generic
+    compressors: tuple[Codec, ...]
+
+    def encode(self, values: np.ndarray) -> Encoded:
+        """The bytes of a chunk; `values` may be smaller, at the end of the array."""
+        if values.shape != self.chunk:
+            whole = np.full(self.chunk, self.fill, self.dtype)
+            whole[tuple(map(slice, values.shape))] = values
+            values = whole
+        encoded = np.ascontiguousarray(values, self.dtype)
+        for compressor in self.compressors:
             encoded = compressor.encode(encoded)
-        write_bytes(path / array.metadata.encode_chunk_key(place), encoded)
+        return encoded
+
+    def encode_all(self, values: np.ndarray) -> list[Encoded]:
+        """The chunks that `values` fill from a corner of one on, in C order."""
+        return [self.encode(part) for _, part in pieces(self.chunk, values)]
 
 
-def _chunks(
-    array: zarr.Array, corner: tuple[int, ...], values: np.ndarray
-) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-    """Chunks by their numbers along each axis, and what they hold."""
-    starts = [range(0, size, chunk) for size, chunk in zip(values.shape, array.chunks, strict=True)]
-    for start in itertools.product(*starts):
-        place = tuple((c + s) // chunk for c, s, chunk in zip(corner, start, array.chunks, strict=True))
-        yield place, values[tuple(slice(s, s + chunk) for s, chunk in zip(start, array.chunks, strict=True))]
+def encoding_of(array: zarr.Array) -> Encoding | None:
+    """How the chunks of an array are encoded; `None` where only zarr can do it: transposed, big-endian, or compressed
+    by something else."""
+    first, *rest = array.metadata.codecs
+    if isinstance(first, ShardingCodec):
+        if rest or first.index_location.value != "end" or not _plain_index(first.index_codecs):
+            return None
+        first, *rest = first.codecs
+    if not _in_native_order(first):
+        return None
+    compressors = tuple(encoder(codec) for codec in rest)
+    fill = array.fill_value
+    return None if None in compressors else Encoding(array.chunks, array.dtype, fill, compressors)
 
 
-def _compressor(codec: object) -> Codec | None:
-    if isinstance(codec, BloscCodec):
-        shuffle = SHUFFLES[codec.shuffle.value]
-        return Blosc(codec.cname.value, codec.clevel, shuffle, codec.blocksize, typesize=codec.typesize)
-    if isinstance(codec, ZstdCodec):
-        return Zstd(codec.level, codec.checksum)
-    return GZip(codec.level) if isinstance(codec, GzipCodec) else None
+def write(path: Path, array: zarr.Array, encoding: Encoding, corner: tuple[int, ...], values: np.ndarray) -> dict:
+    """Writes the chunks of an `array` without shards, which lies at `path`, that `values` fill from the element
+    `corner` on; the digest of each file by its key."""
+    digests = {}
+    for place, chunk in pieces(array.chunks, values):
+        key = array.metadata.encode_chunk_key(
+            tuple(c // size + p for c, size, p in zip(corner, array.chunks, place, strict=True))
+        )
+        encoded = encoding.encode(chunk)
+        write_bytes(path / key, encoded)
+        digests[key] = Digest.of(encoded)
+    return digests
+
+
+def write_shard(path: Path, grid: tuple[int, ...], chunks: Iterable[tuple[tuple[int, ...], Encoded]]) -> Digest:
+    """Writes one shard file at `path`, as Zarr's codec `sharding_indexed` specifies it, with the index at its end.
+
+    Args:
+        grid: Chunks along each axis.
+        chunks: Their numbers along each axis, and their bytes; those that are left out are none.
+    """
+    index, offset, digest = np.full((*grid, 2), NOTHING, "<u8"), 0, xxhash.xxh3_128()
+    with replaced(path) as file:
+        for place, encoded in chunks:
+            view = memoryview(encoded).cast("B")
+            index[place] = offset, view.nbytes
+            offset += view.nbytes
+            digest.update(view)
+            file.write(view)
+        tail = memoryview(CRC32C(location="end").encode(index.tobytes())).cast("B")
+        digest.update(tail)
+        file.write(tail)
+    return Digest(offset + tail.nbytes, digest.hexdigest())
+
+
+def pieces(chunk: tuple[int, ...], values: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+    """The chunks of an array in C order: their numbers along each axis, and their part of it."""
+    counts = [range(-(-size // length)) for size, length in zip(values.shape, chunk, strict=True)]
+    for place in itertools.product(*counts):
+        yield place, values[tuple(slice(p * c, (p + 1) * c) for p, c in zip(place, chunk, strict=True))]
+
+
+def _in_native_order(codec: ZarrCodec) -> bool:
+    return isinstance(codec, BytesCodec) and (codec.endian is None or codec.endian.value == sys.byteorder)
+
+
+def _plain_index(codecs: tuple[ZarrCodec, ...]) -> bool:
+    return len(codecs) == 2 and _in_native_order(codecs[0]) and isinstance(codecs[1], Crc32cCodec)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline import store
 from pipeline.volume import DATA, InputError
+from ssm_ops import memory
 
 
 class Truth:
@@ -79,4 +80,5 @@ class Windows:
 
     def read(self, first: int, start: int, stop: int) -> Float[Tensor, "time channel depth height width"]:
         """The frames [start, stop) of the window that begins at frame `first` of the series."""
-        return torch.from_numpy(store.read_frames(self.path, self.series, first + start, first + stop))
+        span = (self.series, first + start, first + stop)
+        return torch.from_numpy(store.read_frames(self.path, *span, empty=memory.empty))

@@ -20,6 +20,7 @@ import torch
 
 from pipeline import store
 from pipeline.atomic import replace_folder, write_text
+from pipeline.blocks import of_frames, refuse_shared
 from pipeline.carried import CarryIndex
 from pipeline.filter_worker import FilterWorker
 from pipeline.grown import Earlier
@@ -164,7 +165,10 @@ class FilterJob:
             if self.earlier:
                 like[DATA].encoding = self.earlier.volume[DATA].encoding  # compressed as the chunks that are taken over
             width, chunk = sequence.parts[0].stop, sequence.shards[0].chunk
-            store.create_volumes({None: like}, sequence.data, chunk, channels=width, dtype=np.dtype(sequence.dtype))
+            blocks = of_frames(sequence.shape, chunk, width)
+            spans = [(one.start, one.stop) for one in sequence.shards]
+            refuse_shared((chunk, width), sequence.shape[0], spans, sequence.parts)
+            store.create_volumes({None: like}, sequence.data, {None: blocks}, dtype=np.dtype(sequence.dtype))
             CarryIndex(sequence.data / "carry").prepare(names)
             if self.earlier:
                 self.earlier.hand_over(sequence, names, self.part / "committed.json")

@@ -9,12 +9,13 @@ from functools import partial
 import numpy as np
 import torch
 
-from pipeline import store
+from pipeline import manifest, store
 from pipeline.carried import CarryIndex, Travelling, digest, to_device
 from pipeline.device import own_resources
 from pipeline.sequence import Sequence4D
 from pipeline.stream import Clock, Reader, Writer, all_done, patiently
-from pipeline.volume import InputError
+from pipeline.volume import DATA, InputError
+from ssm_ops import memory
 from ssm_ops.carry import ASK, LATER, Carry, Place, Program
 from ssm_ops.classes import Classes
 from ssm_ops.memory import Rooms
@@ -119,7 +120,8 @@ class FilterWorker:
     def _read(self, index: int) -> np.ndarray:
         """The frames of a shard, zeros where something is missing."""
         shard = self.sequence.shards[index]
-        read = partial(store.read_frames, self.sequence.source, None, shard.start, shard.stop, self.channels)
+        span = (shard.start, shard.stop, self.channels)
+        read = partial(store.read_frames, self.sequence.source, None, *span, empty=memory.empty)
         frames = patiently(read, f"reading frames {shard.start} to {shard.stop - 1} of {self.sequence.source}")
         frames = self.sequence.as_scanned(frames)
         if not np.isfinite(frames).all():
@@ -139,8 +141,9 @@ class FilterWorker:
             where = f"reading frames {start} to {sequence.kept - 1} of {sequence.earlier}"
             states[: sequence.kept - start] = patiently(read, where)
         write = partial(store.write_frames, path, start, states, part.start)
-        patiently(write, f"writing frames {start} to {shard.stop - 1} of {path}")
+        digests = patiently(write, f"writing frames {start} to {shard.stop - 1} of {path}")
         name, border = sequence.name(place.strand), self.borders.pop(place, None)
+        manifest.record(path / DATA, f"{name}-{place.index}", digests)
         shards = len(sequence.shards)
         index = partial(self.index.write, name, place.index + 1, shards, [leaving], last_frame=border)
         patiently(index, f"writing the carry that enters shard {place.index + 1} of {name}")

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import store
+from pipeline import manifest, store
 from pipeline.carried import CarryIndex, Travel, Travelling, to_device
 from pipeline.checkpoint import Checkpoint
 from pipeline.device import own_resources
 from pipeline.stream import Clock, Reader, Writer, all_done, patiently
 from pipeline.volume import DATA, InputError, Shard
+from ssm_ops import memory
 from ssm_ops.carry import ASK, LATER, Carry, Place, Program
 
 SAME = 1e-5
@@ -124,10 +125,12 @@ class ShardWorker:
 
         def write() -> None:
             stored = self.again and self._is_stored(strand, shard, leaving)
+            digests = {}
             for start, stop in shard.chunks():
                 part = physical[start - shard.start : stop - shard.start]
                 where = f"writing frames {start} to {stop - 1} of {strand.forecast}"
-                patiently(partial(store.write_frames, strand.forecast, start, part), where)
+                digests |= patiently(partial(store.write_frames, strand.forecast, start, part), where)
+            manifest.record(strand.forecast / DATA, f"shard-{shard.index}", digests)
             if not stored:
                 index = partial(self.index.write, strand.name, shard.index + 1, len(strand.shards), leaving)
                 patiently(index, f"writing the carries that enter shard {shard.index + 1}")
@@ -182,5 +185,6 @@ class ShardWorker:
     def _read(self, place: Place) -> np.ndarray:
         strand = self.strands[place.strand]
         shard = strand.shards[place.index]
-        read = partial(store.read_frames, self.prepared, strand.series, shard.start, shard.stop)
+        span = (strand.series, shard.start, shard.stop)
+        read = partial(store.read_frames, self.prepared, *span, empty=memory.empty)
         return patiently(read, f"reading frames {shard.start} to {shard.stop - 1} of {self.prepared}")

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from pipeline import store
+from pipeline.blocks import of_frames, refuse_shared
 from pipeline.carried import CarryIndex
 from pipeline.checkpoint import Checkpoint
 from pipeline.forecast import ShardWorker, Strand
@@ -105,7 +106,12 @@ class InferJob:
             if encodings:
                 like[DATA].encoding = encodings[number]
             likes[self._group(name)] = like
-        store.create_volumes(likes, self.prediction, self.settings.chunk)
+        blocks = {group: of_frames(like[DATA].shape, self.settings.chunk) for group, like in likes.items()}
+        for strand in self.strands:
+            shape = self.volumes[strand.series][DATA].shape
+            spans = [(shard.start, shard.stop) for shard in strand.shards]
+            refuse_shared((self.settings.chunk, shape[1]), shape[0], spans, [slice(0, shape[1])])
+        store.create_volumes(likes, self.prediction, blocks, dtype=np.float32)
         CarryIndex(self.index).prepare([strand.name for strand in self.strands])
 
     def prepare(self) -> None:

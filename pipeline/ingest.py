@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
-from pipeline import store
+from pipeline import codecs, store
 from pipeline.archive import Ask, open_archive
+from pipeline.fill import Means
+from pipeline.make import Storage, make, origin_of
+from pipeline.more import refuse_misfit, with_more
 from pipeline.progress import Progress, Steps
-from pipeline.volume import AXES, DATA, InputError, Settings, default_chunk
+from pipeline.volume import AXES, DATA, InputError, Settings
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,9 @@ class IngestSettings(Settings):
         channels: What is stacked as channels: `variables`, `files`, or the name of an axis.
         time: The axis that is time, where the archive does not say it.
         skip_bad: Whether frames that cannot be read are recorded as missing.
-        chunk: Frames a chunk; by default as many whole frames as fit 4 MB.
+        chunk: Frames of a chunk, or sizes by axis; by default as many whole frames as fit 4 MB.
+        shard: Frames of a shard (a file, with one writer), or sizes by axis; by default 256 MB of chunks.
+        compressor: A name of `pipeline.codecs`, as in `blosc-lz4` or `zstd:5`.
     """
 
     source: str | tuple[str, ...]
@@ -37,11 +43,16 @@ class IngestSettings(Settings):
     channels: str = ""
     time: str = ""
     skip_bad: bool = False
-    chunk: int | None = None
+    chunk: int | dict[str, int] | None = None
+    shard: int | dict[str, int] | None = None
+    compressor: str = codecs.DEFAULT
 
     def __post_init__(self):
-        if self.chunk is not None and self.chunk < 1:
-            raise ValueError(f"chunk is {self.chunk}; give at least 1 frame")
+        _ = self.storage
+
+    @property
+    def storage(self) -> Storage:
+        return Storage.of(self.chunk, self.shard, self.compressor)
 
     @property
     def sources(self) -> list[Path | str]:
@@ -54,27 +65,83 @@ class IngestSettings(Settings):
         return Ask(variables, tuple(self.select.items()), self.channels, self.time, self.skip_bad)
 
 
-def ingest(settings: IngestSettings, inputs: dict[str, Path], output: Path) -> Steps:
-    """Writes `raw.zarr` into the folder `output`."""
+def ingest(
+    settings: IngestSettings,
+    inputs: dict[str, Path],
+    output: Path,
+    means: Means = Means(),  # noqa: B008  it is frozen
+) -> Steps:
+    """Writes `raw.zarr` into the folder `output`, or what is left of it to be written."""
     del inputs
-    yield Progress(0, 1, f"reading {Path(str(settings.sources[0])).name}")
-    volume = write(settings.sources, output / "raw.zarr", settings.ask, settings.chunk)
+    destination = output / "raw.zarr"
+    if not destination.exists():
+        yield from bring_in(settings.sources, destination, settings.ask, settings.storage, means)
+    volume = store.open_volume(destination)
     yield Progress(1, 1, " x ".join(str(volume.sizes[axis]) for axis in AXES))
 
 
-def write(sources: Sequence[Path | str], destination: Path, ask: Ask, chunk: int | None = None) -> xr.Dataset:
-    """Writes an archive to a store, which appears when all of it is there; what was written, lazily.
+def bring_in(
+    sources: Sequence[Path | str],
+    destination: Path,
+    ask: Ask,
+    storage: Storage = Storage(),  # noqa: B008  it is frozen
+    means: Means = Means(),  # noqa: B008  it is frozen
+    *,
+    append: bool = False,
+) -> Steps:
+    """Writes an archive to a store, which appears when all of it is there; or, with `append`, adds it to what the
+    store holds.
 
     Raises:
-        InputError: As for `open_archive`; or something is at the destination.
+        InputError: As for `open_archive` and `make`; what is to be added does not follow what is there.
     """
-    if destination.exists():
-        raise InputError(f"{destination} is there already; remove it, or choose another name")
-    volume = open_archive(sources, ask)
-    frame = volume[DATA].isel(time=0)
-    chunk = min(chunk or default_chunk(frame.nbytes), volume.sizes["time"])
-    store.write_volume({None: volume}, destination, {None: chunk})
+    part = {"sources": [str(source) for source in sources], "ask": asdict(ask)}
+    if not append:
+        origin = {"made_by": "ingest", "parts": [part | {"stamps": stamps(sources)}]}
+        yield Progress(0, 1, f"reading {Path(str(sources[0])).name}")
+        yield from make({None: open_archive(sources, ask)}, destination, storage, means, origin)
+        return
+    known = origin_of(destination)
+    if known.get("made_by") != "ingest":
+        raise InputError(f"{destination} is no store that `chronovox ingest` made, and nothing can be added to it")
+    yield Progress(0, 1, f"reading {Path(str(sources[0])).name}")
+    more = open_archive(sources, ask)
+    earlier = store.open_volume(destination, chunked=True)
+    refuse_misfit(earlier, more, destination)
+    origin = known | {"parts": [*known["parts"], part | {"stamps": stamps(sources)}]}
+    yield from make({None: with_more(earlier, more)}, destination, storage, means, origin, longer=True)
+
+
+def again(origin: Mapping[str, Any]) -> xr.Dataset:
+    """The volume that a store was made of, lazily.
+
+    Raises:
+        InputError: As for `open_archive`; or a file is not as it was.
+    """
+    volume = None
+    for part in origin["parts"]:
+        sources = [source if "://" in source else Path(source) for source in part["sources"]]
+        for path, stamp in part["stamps"].items():
+            if not Path(path).exists():
+                raise InputError(f"{path} is not there any more; bring it back, or ingest anew")
+            if list(stamp_of(Path(path))) != stamp:
+                raise InputError(f"{path} was changed since it was read; ingest anew, or bring the old one back")
+        asked = {name: tuple(map(tuple, value)) if name == "select" else value for name, value in part["ask"].items()}
+        found = open_archive(sources, Ask(**asked | {"variables": tuple(asked["variables"])}))
+        volume = found if volume is None else with_more(volume, found)
     return volume
+
+
+def stamps(sources: Sequence[Path | str]) -> dict[str, list[int]]:
+    """Size and time of the last change (ns) of all files; of URLs nothing is known."""
+    paths = [source for source in sources if isinstance(source, Path)]
+    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    return {str(file): list(stamp_of(file)) for file in files if file.is_file()}
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def told(volume: xr.Dataset, destination: Path) -> list[str]:

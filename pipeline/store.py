@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
 import os
 import shutil
 import threading
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,10 +25,11 @@ import zarr
 from zarr.core.buffer.cpu import NDBuffer
 from zarr.errors import ContainsArrayError
 
-from pipeline import chunk_files
-from pipeline.atomic import link
+from pipeline import chunk_files, codecs, manifest
+from pipeline.atomic import link, write_bytes
+from pipeline.blocks import Blocks, of_frames
+from pipeline.manifest import Digest
 from pipeline.volume import AXES, DATA
-from ssm_ops import memory
 
 FAST = importlib.util.find_spec("zarrs") is not None
 """Whether zarrs is installed, which reads about twice as fast; `pip install 'chronovox[fast]'`."""
@@ -54,64 +57,91 @@ def open_undecoded(path: Path) -> xr.Dataset:
     return xr.open_zarr(path, consolidated=False, chunks=None, decode_cf=False)
 
 
-def read_frames(path: Path, group: str | None, start: int, stop: int, channels: slice = slice(None)) -> np.ndarray:
-    """Frames [start, stop) of a volume, (time, channel, depth, height, width), in memory that is used again."""
+def read_frames(
+    path: Path,
+    group: str | None,
+    start: int,
+    stop: int,
+    channels: slice = slice(None),
+    *,
+    empty: Callable[[tuple[int, ...], np.dtype], np.ndarray] = np.empty,
+) -> np.ndarray:
+    """Frames [start, stop) of a volume, (time, channel, depth, height, width), in an array that `empty` makes.
+
+    Each chunk is read once.
+    """
     array = _open_array(path, f"{group}/{DATA}" if group else DATA, fast=True)
     spans = [range(size)[span] for size, span in zip(array.shape, (slice(start, stop), channels), strict=False)]
-    frames = memory.empty((*map(len, spans), *array.shape[2:]), array.dtype)
+    frames = empty((*map(len, spans), *array.shape[2:]), array.dtype)
     array.get_basic_selection((slice(start, stop), channels), out=NDBuffer.from_numpy_array(frames))
     return frames
 
 
 def write_volume(volumes: dict[str | None, xr.Dataset], path: Path, chunk: dict[str | None, int]) -> None:
-    """Writes whole volumes (lazy ones chunk by chunk) into one store, a group each; `None` is the store itself.
+    """Writes whole volumes into one store, a group each; `None` is the store itself. Chunks hold so many frames.
 
-    The store appears under `path` once everything is in it.
+    The store appears under `path` once everything is in it. What is large is written by `pipeline.fill`.
     """
     aside = _aside(path)
-    try:
-        for group, volume in volumes.items():
-            frames = chunk[group]
-            volume = _plain(volume).chunk({"time": frames, **dict.fromkeys(AXES[1:], -1)})
-            encoding = {DATA: {"chunks": (frames, *volume[DATA].shape[1:])}}
-            volume.to_zarr(aside, group=group, mode="a", encoding=encoding, consolidated=False, zarr_format=3)
-    except BaseException:  # of what was lazy and cannot be read, nothing is left
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+    blocks = {group: of_frames(volume[DATA].shape, chunk[group]) for group, volume in volumes.items()}
+    create_volumes(volumes, aside, blocks)
+    for group, volume in volumes.items():
+        folder = aside / (group or "")
+        manifest.record(folder / DATA, "frames", write_frames(folder, 0, volume[DATA].values))
     _reveal(aside, path)
 
 
 def create_volumes(
     likes: dict[str | None, xr.Dataset],
     path: Path,
-    chunk: int,
+    blocks: Mapping[str | None, Blocks],
     *,
-    channels: int | None = None,
-    dtype: np.dtype | type = np.float32,
+    compressor: str = "",
+    dtype: np.dtype | type | None = None,
 ) -> None:
-    """Creates volumes with the shapes, coordinates and attributes of `likes`, for `write_frames` to fill: one store, a
-    group each; `None` is the store itself. It appears under `path` with all of them.
+    """Creates volumes with the shapes, coordinates and attributes of `likes`, for others to fill: one store, a group
+    each; `None` is the store itself. It appears under `path` with all of them.
 
-    Their chunks hold `chunk` frames, or all where they have fewer, of `channels` channels, by default of all,
-    compressed as those of their like if that is a Zarr store of format 3.
+    Args:
+        blocks: How each is cut; where a shard is one chunk, chunks are files.
+        compressor: A name of `pipeline.codecs`; by default as their like if that is a Zarr store of format 3.
+        dtype: Of the numbers; by default their like's.
     """
     aside = _aside(path)
     for group, like in likes.items():
-        shape = like[DATA].shape
-        blocks = (min(chunk, shape[0]), channels or shape[1], *shape[2:])
-        data = dask.array.zeros(shape, dtype=dtype, chunks=blocks)
+        kind, cut = np.dtype(dtype or like[DATA].dtype), blocks[group]
+        data = dask.array.zeros(like[DATA].shape, dtype=kind, chunks=cut.shard)
         coordinates = like.drop_vars(DATA).load()  # what stays lazy is not written
         empty = _plain(coordinates.assign({DATA: (AXES, data, like[DATA].attrs)}))
-        encoding = {DATA: {"chunks": blocks, "fill_value": np.nan}}
-        if all(isinstance(codec, zarr.abc.codec.Codec) for codec in like[DATA].encoding.get("compressors", [None])):
-            encoding[DATA]["compressors"] = like[DATA].encoding["compressors"]
-        empty.to_zarr(aside, group=group, mode="a", compute=False, encoding=encoding, consolidated=False, zarr_format=3)
+        encoding = {"chunks": cut.chunk, "fill_value": np.nan if kind.kind == "f" else 0}
+        if cut.shard != cut.chunk:
+            encoding["shards"] = cut.shard
+        known = like[DATA].encoding.get("compressors", [None])
+        if compressor:
+            encoding["compressors"] = codecs.named(compressor, kind.itemsize)
+        elif all(isinstance(codec, zarr.abc.codec.Codec) for codec in known):
+            encoding["compressors"] = known
+        else:
+            encoding["compressors"] = codecs.named(codecs.DEFAULT, kind.itemsize)
+        empty.to_zarr(
+            aside,
+            group=group,
+            mode="a",
+            compute=False,
+            encoding={DATA: encoding},
+            consolidated=False,
+            zarr_format=3,
+            safe_chunks=False,
+        )
+        for array in (aside / (group or "")).glob("*/zarr.json"):
+            if json.loads(array.read_text())["node_type"] == "array":
+                manifest.seal(array.parent)
     _reveal(aside, path)
 
 
-def write_frames(path: Path, start: int, frames: np.ndarray, channel: int = 0) -> None:
+def write_frames(path: Path, start: int, frames: np.ndarray, channel: int = 0) -> dict[str, Digest]:
     """Writes whole chunks of the volume at `path` (a store, or a group of one) from frame `start` and `channel` on, in
-    the volume's own type."""
+    the volume's own type; the digest of each file by its key, for the manifest."""
     array = _open_array(path, DATA)
     for axis, (what, first) in enumerate((("frames", start), ("channels", channel))):
         chunk, stop = array.chunks[axis], first + frames.shape[axis]
@@ -120,21 +150,68 @@ def write_frames(path: Path, start: int, frames: np.ndarray, channel: int = 0) -
                 f"{what} {first}..{stop} do not fill whole chunks of {chunk} {what} of {path}; "
                 f"a chunk has one writer, cut shards at multiples of {chunk}"
             )
-    compressors = chunk_files.own_compressors(array)
-    if compressors is None:
-        array[start : start + len(frames), channel : channel + frames.shape[1]] = frames.astype(array.dtype, copy=False)
-    else:
-        chunk_files.write(path / DATA, array, compressors, (start, channel, 0, 0, 0), frames)
+    corner, encoding = (start, channel, 0, 0, 0), chunk_files.encoding_of(array)
+    if encoding is not None and array.shards is None:
+        return chunk_files.write(path / DATA, array, encoding, corner, frames)
+    array[start : start + len(frames), channel : channel + frames.shape[1]] = frames.astype(array.dtype, copy=False)
+    block = array.shards or array.chunks
+    keys = [
+        array.metadata.encode_chunk_key(tuple(c // b + p for c, b, p in zip(corner, block, place, strict=True)))
+        for place, _ in chunk_files.pieces(block, frames)
+    ]
+    return {key: Digest.of_file(path / DATA / key) for key in keys}
+
+
+class Target:
+    """The data of a volume that is to be filled, shard by shard.
+
+    Args:
+        path: The store, or a group of it.
+
+    Attributes:
+        folder: Where the array lies.
+        shape: Of the array.
+        blocks: How it is cut.
+        encoding: Of its chunks; `None` where only zarr can encode them.
+    """
+
+    def __init__(self, path: Path):
+        array = _open_array(path, DATA)
+        self.folder, self.shape = path / DATA, array.shape
+        self.blocks = Blocks(array.chunks, array.shards or array.chunks)
+        self.encoding = chunk_files.encoding_of(array)
+        self._metadata = array.metadata
+
+    def key(self, place: tuple[int, ...]) -> str:
+        """Of the file of a shard, by its number along each axis."""
+        return self._metadata.encode_chunk_key(place)
+
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """The frames [start, stop) that each file holds, by its key."""
+        return {self.key(place): (part[0].start, part[0].stop) for place, part in self.blocks.shards(self.shape)}
+
+    def write(self, place: tuple[int, ...], chunks: Iterable[tuple[tuple[int, ...], chunk_files.Encoded]]) -> Digest:
+        """Writes the file of a shard: chunks by their number in it along each axis, and their bytes."""
+        path = self.folder / self.key(place)
+        if self.blocks.shard != self.blocks.chunk:
+            grid = tuple(s // c for s, c in zip(self.blocks.shard, self.blocks.chunk, strict=True))
+            return chunk_files.write_shard(path, grid, chunks)
+        ((_, encoded),) = chunks
+        write_bytes(path, encoded)
+        return Digest.of(encoded)
 
 
 def link_chunks(earlier: Path, path: Path, frames: int) -> None:
     """Gives the volume at `path` the whole chunks that hold the first `frames` frames of the volume `earlier`, whose
-    chunks are as large: the same files under second names, or copies."""
+    chunks are as large: the same files under second names, or copies. (Or shards, where it has them.)"""
     array = zarr.open_array(earlier, path=DATA, mode="r")
-    across = [range(-(-size // chunk)) for size, chunk in zip(array.shape[1:], array.chunks[1:], strict=True)]
-    for place in itertools.product(range(frames // array.chunks[0]), *across):
-        key = array.metadata.encode_chunk_key(place)
+    block = array.shards or array.chunks
+    across = [range(-(-size // length)) for size, length in zip(array.shape[1:], block[1:], strict=True)]
+    places = itertools.product(range(frames // block[0]), *across)
+    keys = [array.metadata.encode_chunk_key(place) for place in places]
+    for key in keys:
         link(earlier / DATA / key, path / DATA / key)
+    manifest.take_over(earlier / DATA, path / DATA, keys, "taken")
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], attributes: dict) -> None:
@@ -172,7 +249,9 @@ class Rows:
         """One of `rows` rows."""
         if self._found is None:
             self._create(rows, values.shape, values.dtype)
-        chunk_files.write(self.path, self._array, [], (row, *[0] * values.ndim), values[None])
+        array = self._array
+        encoding = chunk_files.encoding_of(array)
+        chunk_files.write(self.path, array, encoding, (row, *[0] * values.ndim), values[None])
 
     def read(self, row: int) -> np.ndarray:
         """A row that was written.

@@ -44,7 +44,7 @@ def written(monkeypatch):
 
     def write(path, start, values):
         frames[start] = values
-        original(path, start, values)
+        return original(path, start, values)
 
     monkeypatch.setattr(store, "write_frames", write)
     return lambda: np.concatenate([frames[start] for start in sorted(frames)])

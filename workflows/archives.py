@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.options import pairs, words
+from workflows.options import Chunk, Compressor, Hands, Memory, ShardSize, pairs, size, words
 
 
 def ingest(
@@ -43,20 +43,28 @@ def ingest(
     time: Annotated[
         str, typer.Option(metavar="AXIS", help="The axis that is time, where the archive does not say it.")
     ] = "",
-    chunk: Annotated[
-        int | None,
-        typer.Option(min=1, help="Frames of a stored chunk; by default as many as fit 4 MB.", show_default=False),
-    ] = None,
+    chunk: Chunk = None,
+    shard: ShardSize = None,
+    compressor: Compressor = "blosc-zstd",
+    append: Annotated[
+        bool, typer.Option("--append", help="Add the frames to those that the store holds already.")
+    ] = False,
+    memory: Memory = "1GB",
+    threads: Hands = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Record frames that cannot be read as missing, and list them.")
     ] = False,
 ) -> None:
     """Bring an archive into a Zarr store with the axes time, channel, depth, height, width. The format is found by
-    content; what cannot be read leaves nothing behind."""
+    content; what cannot be read leaves nothing behind. Started again after a kill, the same command continues."""
     import warnings
 
+    from pipeline import store
     from pipeline.archive import Ask, locate
-    from pipeline.ingest import told, write
+    from pipeline.fill import Means
+    from pipeline.ingest import bring_in, told
+    from pipeline.make import Storage
+    from workflows.showing import show
 
     if len(sources) < 2:
         raise typer.BadParameter("give what is to be read, and last the store to be made: SOURCE... DEST.zarr")
@@ -66,8 +74,11 @@ def ingest(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         paths = [locate(source, Path.cwd()) for source in given]
-        volume = write(paths, destination, ask, chunk)
+        steps = bring_in(
+            paths, destination, ask, Storage.of(chunk, shard, compressor), Means(size(memory), threads), append=append
+        )
+        show("ingest", steps)
     for message in dict.fromkeys(str(one.message) for one in caught if one.category is UserWarning):
         typer.echo(f"chronovox: {message}", err=True)
-    for line in told(volume, destination):
+    for line in told(store.open_volume(destination), destination):
         typer.echo(line)

@@ -8,6 +8,7 @@ from typing import Any
 
 from cluster import Executor
 from pipeline import evaluate, infer, ingest, preprocess, report, train
+from pipeline.fill import Means
 from pipeline.longer import take_over
 from pipeline.progress import Progress, Steps
 from pipeline.span import SpanJob
@@ -21,6 +22,15 @@ def here(function: Callable[[Any, dict[str, Path], Path], Steps]) -> Callable[..
     def run(settings: Any, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
         del executor
         yield from function(settings, inputs, output)
+
+    return run
+
+
+def storing(function: Callable[[Any, dict[str, Path], Path, Means], Steps]) -> Callable[..., Steps]:
+    """A stage that writes large stores, in the process that runs the workflow, within the executor's memory."""
+
+    def run(settings: Any, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
+        yield from function(settings, inputs, output, Means(executor.memory))
 
     return run
 
@@ -78,10 +88,11 @@ def kinds() -> dict[str, StageKind]:
         StageKind(
             "ingest",
             ingest.IngestSettings,
-            here(ingest.ingest),
+            storing(ingest.ingest),
             ingest.VERSION,
             roles={},
             files=("source",),
+            resumes=True,
         ),
         StageKind(
             "preprocess",

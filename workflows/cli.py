@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from workflows.archives import ingest
 from workflows.options import Changes, Cut, Precision, Recipe, Way, Where, counts, numbers, size, words
-
-if TYPE_CHECKING:
-    from cluster import Executor
-    from workflows.run import Display
+from workflows.showing import closing_on_signals
+from workflows.stores import rechunk, repair, verify
 
 app = typer.Typer(
     help="Convolutional state-space models over 4D archives, on Ray, resumable from Zarr.",
@@ -209,7 +204,8 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-app.command()(ingest)
+for command in (ingest, rechunk, verify, repair):
+    app.command()(command)
 
 
 @app.command()
@@ -298,32 +294,6 @@ def describe(decay: float, diffusivity: float | None, velocity: tuple | None) ->
     """The propagator that the options give, in words."""
     drift = f", velocity {', '.join(f'{v:g}' for v in velocity)}" if velocity else ""
     return f"decay {decay:g}, diffusivity {diffusivity or 0:g}{drift}"
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, as an exception that ends what was started."""
-
-
-@contextmanager
-def closing_on_signals(screen: Display, place: Executor) -> Iterator[None]:
-    """Closes both at the end; Ctrl-C and SIGTERM become a message and the exit codes 130 and 143."""
-
-    def terminate(*_: object) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        screen.close()
-        ended = isinstance(interrupt, Terminated)
-        what = "terminated" if ended else "interrupted"
-        typer.echo(f"{what}; run the same command again to continue", err=True)
-        raise typer.Exit(143 if ended else 130) from None
-    finally:
-        screen.close()
-        place.close()
-        signal.signal(signal.SIGTERM, before)
 
 
 def make_executor(where: Where, workers: int | None, address: str | None):

@@ -74,3 +74,39 @@ def size(text: str) -> float:
             except ValueError:
                 break
     raise typer.BadParameter(f"a memory of {text!r}; give it as in 800MB or 2GB")
+
+
+def extents(text: str) -> dict[str, int]:
+    """Sizes by axis of `time=64,height=32`; a number alone is of time."""
+    try:
+        if "=" not in text:
+            return {"time": int(text)}
+        return {axis: int(number) for axis, number in pairs(text)}
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}; give frames, as in 64, or sizes, as in time=64,height=32") from None
+
+
+Chunk = Annotated[
+    dict | None,
+    typer.Option(
+        parser=extents,
+        metavar="FRAMES|AXIS=SIZE,...",
+        help="Frames of a stored chunk, or its sizes, as in time=64,height=32; by default whole frames of about 4 MB.",
+        show_default=False,
+    ),
+]
+ShardSize = Annotated[
+    dict | None,
+    typer.Option(
+        "--shard",
+        parser=extents,
+        metavar="FRAMES|AXIS=SIZE,...",
+        help="Frames of a file of chunks, or its sizes; by default about 256 MB.",
+        show_default=False,
+    ),
+]
+Compressor = Annotated[str, typer.Option(metavar="NAME[:LEVEL]", help="As in none, blosc-lz4, zstd:5, gzip or lzma.")]
+Memory = Annotated[str, typer.Option(help="What the process may take, as in 800MB or 2GB.")]
+Hands = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads; by default one a CPU.", show_default=False)
+]

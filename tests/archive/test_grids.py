@@ -14,7 +14,7 @@ from pipeline import store
 from pipeline.archive import Ask, open_archive
 from pipeline.archive.netcdf_classic import promised_bytes
 from pipeline.grid import natural_boundary
-from pipeline.ingest import write
+from pipeline.ingest import bring_in
 from pipeline.volume import DATA, InputError
 
 LATITUDE, LONGITUDE = [60.0, 40.0, 20.0], [350.0, 355.0, 360.0, 365.0]
@@ -34,6 +34,12 @@ def field(values=VALUES, units="days since 2001-01-01", times=(0, 1, 2, 3, 4), c
 def at(tmp_path, dataset, name="a.nc", **encoding):
     dataset.to_netcdf(tmp_path / name, encoding=encoding)
     return tmp_path / name
+
+
+def write(sources, destination, ask):
+    """What is stored of an archive."""
+    list(bring_in(sources, destination, ask))
+    return store.open_volume(destination, chunked=True)
 
 
 def read(tmp_path, dataset, ask=Ask(), **encoding):  # noqa: B008  it is frozen

@@ -6,6 +6,7 @@ import zarr
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, TransposeCodec, ZstdCodec
 
 from pipeline import atomic, chunk_files, store
+from pipeline.manifest import Digest
 from pipeline.volume import DATA
 
 SHAPE, CHUNKS = (9, 5, 2, 3, 4), (2, 2, 2, 2, 4)
@@ -36,7 +37,7 @@ def test_the_bytes_are_those_that_zarr_writes(codec, dtype, tmp_path):
     array = new(tmp_path / "zarr", codec, dtype).with_config({"write_empty_chunks": True})
     array[...] = frames
     own = new(tmp_path / "own", codec, dtype)
-    assert chunk_files.own_compressors(own) is not None
+    assert chunk_files.encoding_of(own) is not None
     for channels in (slice(0, 2), slice(2, 5)):
         for start in range(0, 9, 4):
             store.write_frames(tmp_path / "own", start, frames[start : start + 4, channels], channels.start)
@@ -51,7 +52,6 @@ def test_the_bytes_are_those_that_zarr_writes(codec, dtype, tmp_path):
 @pytest.mark.parametrize(
     "more",
     [
-        {"shards": (4, 4, 2, 4, 4)},
         {"filters": TransposeCodec(order=(4, 3, 2, 1, 0))},
         {"serializer": BytesCodec(endian="big")},
         {"compressors": [ZstdCodec(), Crc32cCodec()]},
@@ -59,10 +59,12 @@ def test_the_bytes_are_those_that_zarr_writes(codec, dtype, tmp_path):
 )
 def test_what_it_does_not_know_zarr_writes(more, tmp_path):
     array = new(tmp_path, None, **more)
-    assert chunk_files.own_compressors(array) is None
+    assert chunk_files.encoding_of(array) is None
     frames = FRAMES.astype("f4")
-    store.write_frames(tmp_path, 0, frames)
+    digests = store.write_frames(tmp_path, 0, frames)
     assert np.array_equal(array[...], frames)
+    assert digests == {key: Digest.of_file(tmp_path / DATA / key) for key in digests}
+    assert len(digests) == 5 * 3 * 1 * 2 * 1
 
 
 def test_a_write_that_fails_leaves_the_old_chunk_and_nothing_else(tmp_path, monkeypatch):

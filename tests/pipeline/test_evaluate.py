@@ -8,9 +8,10 @@ import pytest
 
 from pipeline import store
 from pipeline.baselines import ExponentialAverage, Persistence, TrainingMean
+from pipeline.blocks import of_frames
 from pipeline.evaluate import EvaluateSettings, evaluate
 from pipeline.metrics import frame_errors, latitude_weights, over_frames
-from pipeline.volume import InputError
+from pipeline.volume import DATA, InputError
 
 
 def test_baselines():
@@ -53,7 +54,7 @@ def test_scores_are_recomputed_by_hand(finished_run):
 def test_a_gap_in_the_prediction_is_no_score(finished_run, tmp_path):
     inputs = {"prepared": finished_run["prepared"], "model": finished_run["model"], "prediction": tmp_path}
     like = store.open_volume(finished_run["forecast"] / "prediction.zarr", chunked=True)
-    store.create_volumes({None: like}, tmp_path / "prediction.zarr", 10)
+    store.create_volumes({None: like}, tmp_path / "prediction.zarr", {None: of_frames(like[DATA].shape, 10)})
     with pytest.raises(RuntimeError, match="gaps in frames 29..44; they were never written"):
         list(evaluate(EvaluateSettings(), inputs, tmp_path))
 
@@ -61,7 +62,7 @@ def test_a_gap_in_the_prediction_is_no_score(finished_run, tmp_path):
 def test_a_prediction_of_another_series(finished_run, tmp_path):
     inputs = {"prepared": finished_run["prepared"], "model": finished_run["model"], "prediction": tmp_path}
     like = store.open_volume(finished_run["forecast"] / "prediction.zarr", chunked=True).assign_attrs(series="a")
-    store.create_volumes({None: like}, tmp_path / "prediction.zarr", 10)
+    store.create_volumes({None: like}, tmp_path / "prediction.zarr", {None: of_frames(like[DATA].shape, 10)})
     with pytest.raises(
         InputError, match="prediction is of series 'a', the test split of series 'b'; set series to 'b'"
     ):

@@ -88,7 +88,9 @@ def test_only_new_frames_and_their_shard_are_read(tmp_path, monkeypatch):
     run(write(tmp_path / "in.zarr", 37), tmp_path / "out.zarr", settings, shard=SHARD)
     write(tmp_path / "in.zarr", FRAMES)
     reads, original = [], store.read_frames
-    monkeypatch.setattr(store, "read_frames", lambda *given: reads.append(given[:4]) or original(*given))
+    monkeypatch.setattr(
+        store, "read_frames", lambda *given, **more: reads.append(given[:4]) or original(*given, **more)
+    )
     run(tmp_path / "in.zarr", tmp_path / "out.zarr", settings, shard=SHARD)
     spans = {(path.name, start, stop) for path, _, start, stop in reads}
     assert spans == {("in.zarr", 36, 37), ("in.zarr", 32, 40), ("in.zarr", 40, 45), ("out.zarr", 36, 37)}

@@ -158,7 +158,7 @@ def test_each_chunk_is_written_once(inputs, tmp_path, monkeypatch):
 
     def write(path, start, frames):
         writes.append((start, len(frames)))
-        original_write(path, start, frames)
+        return original_write(path, start, frames)
 
     monkeypatch.setattr(store, "write_frames", write)
     predict(LocalExecutor(3), InferSettings("b", chunk=8, chunks_per_shard=2), inputs, tmp_path / "out")

@@ -9,6 +9,7 @@ import zarr
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from pipeline import store
+from pipeline.blocks import of_frames
 from pipeline.volume import AXES, DATA
 
 
@@ -32,7 +33,7 @@ def test_volume_round_trip(tmp_path):
 
 def test_frames_fill_whole_chunks(tmp_path):
     path = tmp_path / "v.zarr"
-    store.create_volumes({None: volume()}, path, 2)
+    store.create_volumes({None: volume()}, path, {None: of_frames(volume()[DATA].shape, 2)})
     store.write_frames(path, 2, volume()[DATA].values[2:4])
     store.write_frames(path, 4, volume()[DATA].values[4:])
     back = store.read_frames(path, None, 0, 5)
@@ -64,7 +65,7 @@ def test_what_zarrs_reads_is_what_zarr_reads(codec, shards, tmp_path, monkeypatc
 
 def test_who_writes_never_has_zarrs(tmp_path):
     """It writes a chunk in its place; opened side by side with what is read, too."""
-    store.create_volumes({None: volume()}, tmp_path / "v.zarr", 2)
+    store.create_volumes({None: volume()}, tmp_path / "v.zarr", {None: of_frames(volume()[DATA].shape, 2)})
     fast = zarr.open_array(tmp_path / "v.zarr", path=DATA)
 
     def pipelines(number):

@@ -1,0 +1,210 @@
+"""A lazy volume into a store, shard by shard: memory bounded, one writer, continued where it stopped.
+
+Some chunks are read (or computed) at a time and encoded on several threads; they are written in order, so that a file
+does not depend on how many threads or how much memory there was. A shard counts once the manifest names it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import resource
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dask
+import dask.array
+import xarray as xr
+
+from pipeline import manifest, store
+from pipeline.atomic import link
+from pipeline.blocks import Blocks, Box, box, sizes
+from pipeline.chunk_files import Encoded
+from pipeline.stream import AGAIN, StoreError
+from pipeline.volume import DATA, InputError
+
+FOR_LIBRARIES = 64e6
+"""What libraries and small things take beside the frames, once they are used."""
+COPIES = 4.0
+"""Copies of a part that are held while it is read, changed and encoded."""
+MOST_BYTES = 64 << 20
+"""More at a time gains nothing."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What may be used.
+
+    Attributes:
+        memory: Bytes that the process may take.
+        threads: On which parts are read and encoded; by default as many as there are CPUs.
+    """
+
+    memory: float = 1e9
+    threads: int | None = None
+
+    @property
+    def hands(self) -> int:
+        return self.threads or len(os.sched_getaffinity(0))
+
+    @property
+    def part_bytes(self) -> int:
+        """Of one part of those in work: one for each thread, and one that is being written. What the process takes
+        already is not theirs."""
+        return int((self.memory - held_bytes()) / COPIES / (self.hands + 1))
+
+
+def held_bytes() -> float:
+    """What this process takes already, and its libraries will take."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:  # not on Linux: the most that it ever took
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + FOR_LIBRARIES
+    return pages * os.sysconf("SC_PAGE_SIZE") + FOR_LIBRARIES
+
+
+def fill(
+    volume: xr.Dataset, path: Path, means: Means, *, only: Collection[str] | None = None
+) -> Iterator[tuple[int, int]]:
+    """Writes what is not written yet of a volume into the one created at `path` (a store, or a group of one).
+
+    Args:
+        only: The keys of the files that are to be written; by default all.
+
+    Yields:
+        Bytes that are done, before compression, and bytes in all: once at the start, and after each shard.
+
+    Raises:
+        InputError: The memory does not hold a chunk; or what reading raises.
+        StoreError: The store cannot be written.
+    """
+    target, data = store.Target(path), volume[DATA].data
+    if not isinstance(data, dask.array.Array):
+        data = dask.array.from_array(data, chunks=target.blocks.shard, name=False)
+    shards = list(target.blocks.shards(target.shape))
+    left = [(place, part) for place, part in shards if not manifest.has(target.folder, _name(place))]
+    left = [(place, part) for place, part in left if only is None or target.key(place) in only]
+    item = data.dtype.itemsize
+    total = data.nbytes
+    done = total - sum(math.prod(sizes(part)) for _, part in left) * item
+    yield done, total
+    extent = part_of(target.blocks, data, means)
+    with _threads(means.hands) as pool:
+        parts = ((place, part, one) for place, part in left for one in _parts(part, extent))
+        encoded = _ahead(pool, data, target, parts, means.hands)
+        for (place, part), group in itertools.groupby(encoded, key=lambda one: one[0]):
+            chunks = (chunk for _, some in group for chunk in some)
+            try:
+                digest = target.write(place, chunks)
+                manifest.record(target.folder, _name(place), {target.key(place): digest})
+            except OSError as error:
+                if isinstance(error, StoreError):
+                    raise
+                raise StoreError(f"writing {target.folder / target.key(place)} failed: {error}; {AGAIN}") from error
+            done += math.prod(sizes(part)) * item
+            yield done, total
+
+
+def take(earlier: Path, path: Path, frames: int) -> None:
+    """Gives the volume created at `path` the shards that hold nothing but the first `frames` frames of another, cut
+    alike: the same files under second names."""
+    target, known = store.Target(path), manifest.recorded(earlier / DATA)
+    for place, part in target.blocks.shards(target.shape):
+        key = target.key(place)
+        if part[0].stop <= frames and key in known:
+            link(earlier / DATA / key, path / DATA / key)
+            manifest.record(target.folder, _name(place), {key: known[key]})
+
+
+def part_of(blocks: Blocks, data: dask.array.Array, means: Means) -> tuple[int, ...]:
+    """The sizes of what is read and encoded at a time: whole chunks, as many as the memory holds, along time first.
+
+    Where the source comes in longer runs of time than that, as many as it has in one, while the memory holds them:
+    else they would be read several times.
+
+    Raises:
+        InputError: It does not hold one chunk.
+    """
+    item = data.dtype.itemsize
+    room = min(means.part_bytes, MOST_BYTES)
+    chunk_bytes = math.prod(blocks.chunk) * item
+    if chunk_bytes > means.part_bytes:
+        needed = held_bytes() + COPIES * chunk_bytes * (means.hands + 1)
+        raise InputError(
+            f"with chunks of {chunk_bytes / 1e6:.0f} MB and {means.hands} threads it takes {needed / 1e9:.2f} GB, and "
+            f"may take {means.memory / 1e9:.2f} GB; allow more with --memory, or make chunks smaller with --chunk"
+        )
+    extent = list(blocks.shard)
+    for axis, (chunk, shard) in enumerate(zip(blocks.chunk, blocks.shard, strict=True)):
+        rest = math.prod(extent[:axis] + extent[axis + 1 :]) * item
+        fitting = max(1, room // (rest * chunk)) * chunk
+        if axis == 0:
+            run = max(data.chunks[0])
+            held = means.part_bytes // (rest * chunk) * chunk
+            fitting = max(fitting, min(-(-run // chunk) * chunk, held))
+        extent[axis] = min(shard, fitting)
+        if math.prod(extent) * item <= max(room, chunk_bytes):
+            break
+    return tuple(extent)
+
+
+def _parts(shard: Box, extent: tuple[int, ...]) -> Iterator[Box]:
+    """A shard in parts, such that their chunks follow each other in C order."""
+    for place in itertools.product(*(range(math.ceil(n / e)) for n, e in zip(sizes(shard), extent, strict=True))):
+        inner = box(place, extent, sizes(shard))
+        yield tuple(slice(s.start + i.start, s.start + i.stop) for s, i in zip(shard, inner, strict=True))
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, data: dask.array.Array, target: store.Target, parts: Iterable[tuple], ahead: int
+) -> Iterator[tuple[tuple, list[tuple[tuple[int, ...], Encoded]]]]:
+    """Parts with their shard, encoded, in order; a bounded number of them is in work."""
+    begun: deque[tuple[tuple, Future]] = deque()
+    for place, shard, part in parts:
+        begun.append(((place, shard), pool.submit(_encoded, data, target, shard, part)))
+        if len(begun) > ahead:
+            yield _made(*begun.popleft())
+    while begun:
+        yield _made(*begun.popleft())
+
+
+def _made(key: tuple, future: Future) -> tuple[tuple, list]:
+    try:
+        return key, future.result()
+    except OSError as error:
+        raise StoreError(f"reading failed: {error}; {AGAIN}") from error
+
+
+def _encoded(
+    data: dask.array.Array, target: store.Target, shard: Box, part: Box
+) -> list[tuple[tuple[int, ...], Encoded]]:
+    """The chunks of a part: their numbers in the shard along each axis, and their bytes.
+
+    They are encoded where they are computed: on a cluster only their bytes travel.
+    """
+    chunk = target.blocks.chunk
+    counts = tuple(range(-(-size // c)) for size, c in zip(sizes(part), chunk, strict=True))
+    corner = tuple((p.start - s.start) // c for p, s, c in zip(part, shard, chunk, strict=True))
+    scheduler = dask.config.get("scheduler", None) or "synchronous"
+    made = dask.delayed(target.encoding.encode_all)(data[part]).compute(scheduler=scheduler)
+    places = (tuple(c + n for c, n in zip(corner, number, strict=True)) for number in itertools.product(*counts))
+    return list(zip(places, made, strict=True))
+
+
+def _name(place: tuple[int, ...]) -> str:
+    return "shard-" + "-".join(map(str, place))
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads whose waiting work is dropped when the block ends."""
+    pool = ThreadPoolExecutor(count, "fill")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

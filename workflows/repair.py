@@ -1,0 +1,76 @@
+"""The command `repair`: files of a store that are missing or damaged, made again from what it was made of.
+
+What is made again must be what the manifest promises, to the bit; anything else is not put in its place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from pipeline import ingest, manifest, rechunk, store
+from pipeline.fill import Means, fill
+from pipeline.make import Storage, origin_of
+from pipeline.manifest import Digest
+from pipeline.progress import Progress, Steps
+from pipeline.unfinished import unfinished
+from pipeline.verify_store import Damage
+from pipeline.volume import DATA, InputError
+
+MADE_AGAIN: Mapping[str, Callable[[dict[str, Any]], dict[str | None, xr.Dataset]]] = {
+    "ingest": lambda origin: {None: ingest.again(origin)},
+    "rechunk": rechunk.again,
+}
+"""What gives the volumes of a store again, lazily, by what made it."""
+
+
+def repair(path: Path, damages: Sequence[Damage], means: Means) -> Steps:
+    """Mends what is damaged in a store.
+
+    Raises:
+        InputError: What the store was made of is not known, not there, or not what it was.
+    """
+    origin = next((origin for origin in (origin_of(folder) for folder in (path, *path.iterdir())) if origin), {})
+    again = MADE_AGAIN.get(origin.get("made_by", ""))
+    if again is None:
+        raise InputError(f"{path} does not tell what it was made of; {REMEDY.get(path.name, 'make it again')}")
+    volumes, storage = again(origin), Storage(**origin["storage"])
+    wanted = {"files": [str(one.array / one.key) for one in damages]}
+    with unfinished(path.with_name(path.name + ".repair"), wanted) as held:
+        if not held.begun:
+            held.begin()
+        made = held.folder / "data.zarr"
+        blocks = {group: storage.blocks(volume) for group, volume in volumes.items()}
+        store.create_volumes(volumes, made, blocks, compressor=storage.compressor)
+        for number, (group, volume) in enumerate(volumes.items()):
+            keys = {one.key for one in damages if one.array == path / (group or "") / DATA}
+            for _ in fill(volume, made / (group or ""), means, only=keys):
+                yield Progress(number, len(volumes), f"making {len(damages)} files again")
+        for one in damages:
+            _put(made / one.array.relative_to(path), one)
+    yield Progress(len(volumes), len(volumes), line=f"{len(damages)} files made again, as they were written")
+
+
+def _put(made: Path, damage: Damage) -> None:
+    """Puts a file that was made again in its place."""
+    promised = manifest.recorded(damage.array).get(damage.key)
+    found = Digest.of_file(made / damage.key)
+    if promised is None:
+        manifest.record(damage.array, damage.key.replace("/", "-"), {damage.key: found})
+    elif found != promised:
+        raise InputError(
+            f"{damage.array / damage.key}, made again, has the checksum {found.checksum[:12]} and was written with "
+            f"{promised.checksum[:12]}: what it was made of has changed, or a library that encodes it; make the store "
+            "again"
+        )
+    (damage.array / damage.key).parent.mkdir(parents=True, exist_ok=True)
+    os.replace(made / damage.key, damage.array / damage.key)
+
+
+REMEDY = {
+    "prediction.zarr": "`chronovox run RECIPE --from A --to B` computes a span of a prediction again, in its place",
+}
