@@ -142,17 +142,19 @@ def test_frames_that_arrive_are_added(chronovox, tmp_path):
 def test_frames_that_do_not_follow_are_not_added(chronovox, tmp_path):
     before = files(tmp_path / "v.zarr")
     whole = blobs(31, 0)
-    for data, message in (
+    cases = (
         (whole.isel(time=slice(15, 31)), "give only frames that come later"),
         (whole.isel(time=slice(20, 31), lat=slice(1, None)), "has frames of the shape"),
         (whole.isel(time=slice(20, 31)).assign_coords(lat=whole["lat"] + 1.0), "lie at different places"),
         (whole.isel(time=slice(20, 31)).rename(warmth="other"), "has channels"),
-    ):
-        data.to_netcdf(tmp_path / "b.nc")
-        code, said = chronovox("ingest", "b.nc", "v.zarr", "--append")
+    )
+    for number, (data, message) in enumerate(cases):
+        name = f"more-{number}.nc"
+        data.to_netcdf(tmp_path / name)
+        code, said = chronovox("ingest", name, "v.zarr", "--append")
         assert code == 2
         assert message in said
-    assert "no store that `chronovox ingest` made" in chronovox("ingest", "b.nc", "no.zarr", "--append")[1]
+    assert "no store that `chronovox ingest` made" in chronovox("ingest", "a.nc", "no.zarr", "--append")[1]
     assert files(tmp_path / "v.zarr") == before
 
 
