@@ -12,6 +12,7 @@ import xarray as xr
 from pipeline.archive import kinds
 from pipeline.archive.ask import Ask
 from pipeline.archive.grids import as_volume
+from pipeline.archive.guard import without_unreadable
 from pipeline.archive.join import join
 from pipeline.archive.kinds import files_in, kind_of
 from pipeline.archive.select import selected
@@ -50,6 +51,8 @@ def open_archive(sources: Sequence[Source], ask: Ask) -> xr.Dataset:
             f"{paths[0]} is {kind}, and to read it {error.name} is missing; "
             f"pip install 'chronovox[{EXTRAS.get(kind, 'remote')}]'"
         ) from error
+    if "missing" in volume.coords and volume["missing"].values.all():
+        raise InputError(f"{paths[0]}: none of {volume.sizes['time']} frames can be read; fetch it again")
     volume.attrs.setdefault("source_format", kind)
     return volume
 
@@ -65,7 +68,8 @@ def _files(source: Source) -> list[Source]:
 def _netcdf(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
     from pipeline.archive.netcdf import open_netcdf
 
-    return join([as_volume(open_netcdf(path), ask, str(path)) for path in paths], paths, ask)
+    volumes = [as_volume(open_netcdf(path), ask, str(path)) for path in paths]
+    return join([without_unreadable(one) for one in volumes] if ask.skip_bad else volumes, paths, ask)
 
 
 def _grib(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
@@ -91,7 +95,7 @@ def _zarr(paths: Sequence[Source], ask: Ask) -> xr.Dataset:
             volumes.append(_selected(found, ask))
         else:
             volumes.append(as_volume(found, ask, str(path)))
-    return join(volumes, [Path(str(path)) for path in paths], ask)
+    return join([without_unreadable(one) for one in volumes] if ask.skip_bad else volumes, paths, ask)
 
 
 def _by(module: str, function: str) -> Callable[[Sequence[Path], Ask], xr.Dataset]:

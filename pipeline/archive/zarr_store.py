@@ -16,6 +16,7 @@ import zarr
 
 from pipeline.archive.ask import Ask
 from pipeline.archive.assemble import Coordinate, assemble
+from pipeline.archive.guard import guarded, guarded_array
 from pipeline.archive.multiscales import along, channel_names, image_of, ome_attributes
 from pipeline.store import DECODE
 from pipeline.volume import AXES, DATA, InputError
@@ -44,7 +45,8 @@ def open_zarr(path: Path | str, *, storage_options: Mapping[str, Any] | None = N
         storage_options: What fsspec is told of a URL, such as `{"anon": True}` for a public bucket.
 
     Raises:
-        InputError: There is no store, or nothing in it that can be read; the message names what there is.
+        InputError: There is no store, or nothing in it that can be read; the message names what there is. Computing an
+            array raises it where a chunk cannot be read.
     """
     node = _node(path, storage_options)
     if isinstance(node, zarr.Array):
@@ -64,13 +66,15 @@ def open_zarr(path: Path | str, *, storage_options: Mapping[str, Any] | None = N
         )
     own = DATA in arrays and _names(arrays[DATA]) == AXES
     try:
-        return xr.open_zarr(
+        found = xr.open_dataset(
             str(path),
+            engine="zarr",
             consolidated=node.metadata.consolidated_metadata is not None,
-            chunks={},
+            cache=False,
             storage_options=_options(path, storage_options),
             **(DECODE if own else UNDECODED),
         )
+        return guarded(found, str(path))
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(
             f"{path} cannot be opened as a dataset: {error}; name one of its arrays: {', '.join(arrays)}"
@@ -219,7 +223,8 @@ def _five(array: zarr.Array, roles: tuple[str, ...], source: str) -> dask.array.
         raise InputError(f"{source} has the shape {array.shape}, so nothing is in it; fetch it again")
     if array.dtype.kind not in "fiub":
         raise InputError(f"{source} has values of type {array.dtype}; expected real numbers: convert it")
-    data = dask.array.from_array(array, chunks=array.shards or array.chunks, name=False)
+    axes = [role or f"axis {number}" for number, role in enumerate(roles)]
+    data = guarded_array(array, array.shards or array.chunks, axes, f"{source}: an array")
     data = data[tuple(slice(None) if role else 0 for role in roles)]
     lacking = [axis for axis in AXES if axis not in known]
     data = data[(..., *(None for _ in lacking))]
