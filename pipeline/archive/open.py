@@ -74,7 +74,8 @@ def _netcdf(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
 
 def _grib(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
     """Keys of GRIB that choose fields are selected by the reader, axes of what it found afterwards."""
-    from pipeline.archive.grib import KEYS, open_grib
+    from pipeline.archive.grib import open_grib
+    from pipeline.archive.grib_cubes import KEYS
 
     keys = {name: wanted for name, wanted in ask.select if name in KEYS}
     rest = tuple(pair for pair in ask.select if pair[0] not in KEYS)
