@@ -66,14 +66,22 @@ def write(sources: Sequence[Path | str], destination: Path, ask: Ask, chunk: int
     """Writes an archive to a store, which appears when all of it is there; what was written, lazily.
 
     Raises:
-        InputError: As for `open_archive`; or something is at the destination.
+        InputError: As for `open_archive`; or something is at the destination, or it cannot be written to.
     """
-    if destination.exists():
+    if destination.exists() or destination.is_symlink():
         raise InputError(f"{destination} is there already; remove it, or choose another name")
+    folder = next(parent for parent in destination.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise InputError(f"{destination} cannot be made: {folder} is no folder; choose another place")
     volume = open_archive(sources, ask)
     frame = volume[DATA].isel(time=0)
     chunk = min(chunk or default_chunk(frame.nbytes), volume.sizes["time"])
-    store.write_volume({None: volume}, destination, {None: chunk})
+    try:
+        store.write_volume({None: volume}, destination, {None: chunk})
+    except OSError as error:
+        raise InputError(
+            f"{destination} cannot be made: {error}; make room, allow it, or choose another place"
+        ) from error
     return volume
 
 

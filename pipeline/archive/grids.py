@@ -132,7 +132,11 @@ def _as_channels(array: xr.DataArray, ask: Ask, *, only: bool) -> xr.DataArray:
 
 def _roles(array: xr.DataArray, ask: Ask) -> dict[str, str]:
     """The axis of each role that a variable has."""
-    found: dict[str, str] = {"time": ask.time} if ask.time in array.dims else {}
+    if ask.time and ask.time not in array.dims:
+        raise InputError(
+            f"variable {array.name!r} has no axis {ask.time!r} to be time; it has {', '.join(map(str, array.dims))}"
+        )
+    found: dict[str, str] = {"time": ask.time} if ask.time else {}
     flat = {str(axis): array.coords.get(axis) for axis in array.dims}
     for role in ROLES:
         for axis, coordinate in flat.items():

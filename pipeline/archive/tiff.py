@@ -104,7 +104,7 @@ class _Tiff:
             if bad and (not ask.skip_bad or lost.all()):
                 raise InputError(
                     f"{path} declares {planes.size} pages and gives {planes.size - len(bad)}; fetch it again"
-                    + ("" if lost.all() else ", or allow that frames are missing (`skip_bad`)")
+                    + ("" if lost.all() else ", or have such frames as missing (--skip-bad)")
                 )
         self.missing = np.flatnonzero(lost)
         self.stored = np.dtype(np.float32) if len(self.missing) else self.dtype
@@ -236,9 +236,7 @@ def _reads(path: Path, strict: bool = True) -> Iterator[None]:
         logger.removeFilter(told)
     broken = [line for line in told.lines if BROKEN.search(line)]
     if broken and strict:
-        raise InputError(
-            f"{path} is damaged: {broken[0]}; fetch it again, or allow that frames are missing (`skip_bad`)"
-        )
+        raise InputError(f"{path} is damaged: {broken[0]}; fetch it again, or have such frames as missing (--skip-bad)")
     if broken:
         warnings.warn(f"{path} is damaged: {broken[0]}; what comes after is lost", stacklevel=4)
 

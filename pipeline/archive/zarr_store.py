@@ -1,11 +1,13 @@
 """Zarr stores of others, in formats 2 and 3, in a folder or at a URL: grids, images (OME-Zarr) and single arrays.
 
 A URL (https://, s3://, gs://) is read through fsspec; credentials are those that the system of the store finds itself.
+Where AWS's tools find none, a bucket is read as a public one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,9 @@ UNDECODED = {"decode_times": False, "decode_timedelta": False}
 
 CONNECT_SECONDS, READ_SECONDS = 20.0, 60.0
 """How long a server on the web may take to answer, and be silent."""
+
+BESIDE = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "sftp": "paramiko"}
+"""What addresses need that no extra brings."""
 
 IMAGES = ("multiscales", "plate", "well", "bioformats2raw.layout")
 """Attributes by which OME-Zarr is known."""
@@ -146,16 +151,16 @@ def _node(path: Path | str, options: Mapping[str, Any] | None) -> zarr.Group | z
     try:
         return zarr.open(str(path), mode="r", storage_options=_options(path, options))
     except ImportError as error:
-        raise InputError(
-            f"{path} needs packages that are not installed ({error}); pip install 'chronovox[remote]', and gcsfs for "
-            "gs://"
-        ) from error
+        more = BESIDE.get(str(path).partition("://")[0])
+        packages = "'chronovox[remote]'" + (f" {more}" if more else "")
+        raise InputError(f"{path} needs what is not installed ({error}); pip install {packages}") from error
     except FileNotFoundError as error:
-        raise InputError(f"{path} has no Zarr group or array ({error}); name the folder of one") from error
+        remedy = "name the folder of one" + ("; of other formats fetch the files first" if "://" in str(path) else "")
+        raise InputError(f"{path} has no Zarr group or array ({error}); {remedy}") from error
     except Exception as error:  # each system of stores has errors of its own
         told = f"{path} cannot be read as Zarr: {type(error).__name__}: {error}"
-        if "redentials" in told:
-            told = f"{told}; set them as the store's own tools want, or FSSPEC_S3_ANON=true for a public s3 bucket"
+        if str(path).startswith("s3://"):
+            told = f"{told}; see to the bucket's name and your credentials, or set FSSPEC_S3_ANON=true if it is public"
         raise InputError(told) from error
 
 
@@ -164,12 +169,26 @@ def _options(path: Path | str, options: Mapping[str, Any] | None) -> dict[str, A
     if "://" not in str(path):
         return None
     told = dict(options or {})
+    if str(path).startswith("s3://") and "anon" not in told and _is_anonymous():
+        told["anon"] = True
     if str(path).startswith("http"):
         from aiohttp import ClientTimeout  # of the extra `remote`, which folders do not need
 
         timeout = ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
         told.setdefault("client_kwargs", {"timeout": timeout})
     return told
+
+
+@cache
+def _is_anonymous() -> bool:
+    """Whether neither fsspec's settings say who reads s3:// nor AWS's own tools find credentials: then buckets are read
+    as public ones."""
+    try:
+        from botocore.session import Session  # of the extra `remote`
+        from fsspec.config import conf
+    except ImportError:
+        return False
+    return not conf.get("s3") and Session().get_credentials() is None
 
 
 def _images(path: Path | str, node: zarr.Group, ome: Mapping[str, Any]) -> str:

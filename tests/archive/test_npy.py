@@ -76,7 +76,7 @@ def test_a_file_that_is_cut_short(tmp_path):
     path = write(tmp_path / "a.npy", values)
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(
-        InputError, match=r"a\.npy declares 240 bytes of values and gives 190, 4 of 6 frames; .*skip_bad"
+        InputError, match=r"a\.npy declares 240 bytes of values and gives 190, 4 of 6 frames; .*--skip-bad"
     ):
         open_npy([path], Ask())
     found = open_npy([path], Ask(skip_bad=True))

@@ -162,7 +162,7 @@ def test_a_file_that_gives_less_than_it_declares(tmp_path, capfd, ending):
     else:
         path = write(tmp_path / f"a.{ending}", frames, **options)
     short = cut_short(path)
-    with pytest.raises(InputError, match=rf"short\.{ending} declares 20 frames and gives 1\d; .*skip_bad") as refused:
+    with pytest.raises(InputError, match=rf"short\.{ending} declares 20 frames and gives 1\d; .*--skip-bad") as refused:
         open_video([short], Ask())
     given = int(re.search(r"gives (\d+)", str(refused.value))[1])
     volume = open_video([short], SKIP)
