@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.options import pairs, words
+from workflows.options import listed, pairs, words
 
 
 def ingest(
@@ -21,20 +21,18 @@ def ingest(
     ],
     variable: Annotated[
         tuple | None,
-        typer.Option(
-            parser=words,
-            metavar="NAME,...",
-            help="The variable to read, or several, which become channels; not needed where there is only one.",
-            show_default=False,
+        listed(
+            words,
+            "NAME,...",
+            "The variable to read, or several, which become channels; not needed where there is only one.",
         ),
     ] = None,
     select: Annotated[
         tuple | None,
-        typer.Option(
-            parser=pairs,
-            metavar="AXIS=VALUE,...",
-            help="What is taken of an axis: a value, or FIRST:LAST, both included, as in time=1990:1999,level=500.",
-            show_default=False,
+        listed(
+            pairs,
+            "AXIS=VALUE,...",
+            "What is taken of an axis: a value, or FIRST:LAST, both included, as in time=1990:1999,level=500.",
         ),
     ] = None,
     channels: Annotated[
