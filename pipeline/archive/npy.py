@@ -89,7 +89,7 @@ def _array(path: Path, skip_bad: bool) -> _Array:
             version = npy_format.read_magic(file)
             shape, by_columns, stored = READ_HEADER.get(version, READ_HEADER[2, 0])(file)
             offset = file.tell()
-    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:
+    except (OSError, ValueError, TypeError, EOFError, SyntaxError, TokenError) as error:
         raise InputError(f"{path} cannot be read as npy: {error}; fetch it again") from error
     if stored.hasobject:
         raise InputError(f"{path} holds Python objects, which are not read; save an array of numbers")

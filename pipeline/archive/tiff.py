@@ -20,6 +20,7 @@ from pipeline.archive.ask import FILES, Ask
 from pipeline.archive.assemble import Coordinate, assemble, lazily
 from pipeline.archive.several import as_channels, as_runs, no_variables
 from pipeline.archive.tiff_axes import roles
+from pipeline.archive.tiff_chain import refuse_circle
 from pipeline.archive.tiff_metadata import Said, said
 from pipeline.volume import InputError
 
@@ -86,6 +87,7 @@ class _Tiff:
         self.path, self.skip_bad = path, ask.skip_bad
         self.lock = threading.Lock()
         with _reads(path, strict=not ask.skip_bad), tifffile.TiffFile(path) as file:
+            refuse_circle(path, file)
             self.series = _one_series(path, file, ask)
             self.roles = roles(path, self.series, ask)
             self.dtype = _type(path, self.series)

@@ -56,9 +56,11 @@ def open_zarr(path: Path | str, *, storage_options: Mapping[str, Any] | None = N
     node = _node(path, storage_options)
     if isinstance(node, zarr.Array):
         return _plain(node, str(path))
-    arrays = dict(node.arrays())
+    try:
+        arrays, inside = dict(node.arrays()), sorted(node.group_keys())
+    except Exception as error:  # each system of stores has errors of its own
+        raise InputError(f"{path} has a description that cannot be read: {error}; fetch it again") from error
     if not arrays:
-        inside = sorted(node.group_keys())
         remedy = f"name one of its groups: {', '.join(f'{path}/{name}' for name in inside)}" if inside else (
             "name another; a store at a URL must have consolidated metadata unless its server lists folders"
         )  # fmt: skip
@@ -80,7 +82,7 @@ def open_zarr(path: Path | str, *, storage_options: Mapping[str, Any] | None = N
             **(DECODE if own else UNDECODED),
         )
         return guarded(found, str(path))
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:  # of coordinates all is read
         raise InputError(
             f"{path} cannot be opened as a dataset: {error}; name one of its arrays: {', '.join(arrays)}"
         ) from error

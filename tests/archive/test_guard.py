@@ -138,3 +138,26 @@ def test_a_chunk_of_zarr_that_is_damaged(named, tmp_path):
     found = open_archive([path], Ask(skip_bad=True))
     assert found["missing"].values.nonzero()[0].tolist() == [3, 4, 5]
     assert np.array_equal(found[DATA].values[6:, 0, 0], VALUES[6:])
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("t/zarr.json", b'{"zarr_format": 3, "node', "has a description that cannot be read"),
+        ("t/zarr.json", b"\xff\xfe", "has a description that cannot be read"),
+        ("time/c/0", b"no chunk", "cannot be opened as a dataset"),
+    ],
+)
+def test_a_store_of_zarr_that_is_damaged(file, content, told, tmp_path):
+    xr.Dataset(
+        {"t": (("time", "lat", "lon"), VALUES)},
+        {"time": ("time", np.arange(FRAMES), {"units": "days since 2001-01-01"})},
+    ).to_zarr(tmp_path / "a.zarr", zarr_format=3, consolidated=False)
+    (tmp_path / "a.zarr" / file).write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.zarr {told}"):
+        open_archive([tmp_path / "a.zarr"], Ask())
+
+
+def test_what_is_wrong_with_a_variable_is_told_with_its_file(tmp_path):
+    with pytest.raises(InputError, match=r"a\.nc: .*has no dates"):
+        open_archive([grid(tmp_path / "a.nc", since="2001-13-01")], Ask())
