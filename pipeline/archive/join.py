@@ -1,4 +1,7 @@
-"""Volumes of several files as one: one after another in time, or side by side as channels."""
+"""Grids of several files as one: in the order of their dates, or side by side as channels.
+
+Recordings, whose clocks know nothing of each other, are joined by `pipeline.archive.several`.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pipeline.archive.ask import FILES, Ask
+from pipeline.archive.ask import FILES, Ask, Source
 from pipeline.volume import DATA, InputError
-
-Source = Path | str
 
 
 def join(volumes: Sequence[xr.Dataset], paths: Sequence[Source], ask: Ask) -> xr.Dataset:

@@ -10,7 +10,7 @@ from pathlib import Path
 import xarray as xr
 
 from pipeline.archive import kinds
-from pipeline.archive.ask import FILES, Ask
+from pipeline.archive.ask import FILES, Ask, Source
 from pipeline.archive.grids import as_volume
 from pipeline.archive.guard import without_unreadable
 from pipeline.archive.join import join
@@ -27,9 +27,6 @@ EXTRAS = {
     kinds.TIFF: "microscopy",
 }
 """What brings the libraries that formats need."""
-
-Source = Path | str
-"""A file, a folder, or the URL of a Zarr store."""
 
 
 def open_archive(sources: Sequence[Source], ask: Ask) -> xr.Dataset:
