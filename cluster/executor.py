@@ -33,10 +33,10 @@ class Executor(Protocol):
     """Starts workers and single tasks, and ends them.
 
     Attributes:
-        memory: Bytes that a process may take that reads and writes more than fits it.
+        memory: Bytes that a process may take that reads and writes more than fits it; `None` where nothing is said.
     """
 
-    memory: float
+    memory: float | None
 
     def group(
         self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False

@@ -59,7 +59,7 @@ class LocalExecutor:
         memory: See `Executor.memory`.
     """
 
-    def __init__(self, workers: int | None = None, *, silence: float = 3600.0, memory: float = 1e9):
+    def __init__(self, workers: int | None = None, *, silence: float = 3600.0, memory: float | None = None):
         self._workers, self._silence, self.memory = workers or 1, silence, memory
 
     @contextmanager

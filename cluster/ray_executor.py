@@ -61,7 +61,7 @@ class RayExecutor:
         *,
         workers: int | None = None,
         silence: float = 3600.0,
-        memory: float = 1e9,
+        memory: float | None = None,
     ):
         self._address, self._workers, self._silence, self.memory = address, workers, silence, memory
         self._room, self._guest = 0, False

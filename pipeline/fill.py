@@ -28,6 +28,8 @@ from pipeline.chunk_files import Encoded
 from pipeline.stream import AGAIN, StoreError
 from pipeline.volume import DATA, InputError
 
+FOR_FRAMES = 750e6
+"""Bytes for frames where no memory is given."""
 FOR_LIBRARIES = 64e6
 """What libraries and small things take beside the frames, once they are used."""
 COPIES = 4.0
@@ -41,11 +43,11 @@ class Means:
     """What may be used.
 
     Attributes:
-        memory: Bytes that the process may take.
+        memory: Bytes that the process may take in all; by default `FOR_FRAMES` beyond what it takes already.
         threads: On which parts are read and encoded; by default as many as there are CPUs.
     """
 
-    memory: float = 1e9
+    memory: float | None = None
     threads: int | None = None
 
     @property
@@ -53,10 +55,9 @@ class Means:
         return self.threads or len(os.sched_getaffinity(0))
 
     @property
-    def part_bytes(self) -> int:
-        """Of one part of those in work: one for each thread, and one that is being written. What the process takes
-        already is not theirs."""
-        return int((self.memory - held_bytes()) / COPIES / (self.hands + 1))
+    def room(self) -> float:
+        """Bytes for frames: what the process takes already is not theirs."""
+        return FOR_FRAMES if self.memory is None else max(0.0, self.memory - held_bytes())
 
 
 def held_bytes() -> float:
@@ -93,10 +94,10 @@ def fill(
     total = data.nbytes
     done = total - sum(math.prod(sizes(part)) for _, part in left) * item
     yield done, total
-    extent = part_of(target.blocks, data, means)
-    with _threads(means.hands) as pool:
-        parts = ((place, part, one) for place, part in left for one in _parts(part, extent))
-        encoded = _ahead(pool, data, target, parts, means.hands)
+    plan = plan_parts(target.blocks, data, means)
+    with _threads(max(1, plan.held - 1)) as pool:
+        parts = ((place, part, one) for place, part in left for one in _parts(part, plan.extent))
+        encoded = _ahead(pool, data, target, parts, plan.held - 1)
         for (place, part), group in itertools.groupby(encoded, key=lambda one: one[0]):
             chunks = (chunk for _, some in group for chunk in some)
             try:
@@ -121,36 +122,50 @@ def take(earlier: Path, path: Path, frames: int) -> None:
             manifest.record(target.folder, _name(place), {key: known[key]})
 
 
-def part_of(blocks: Blocks, data: dask.array.Array, means: Means) -> tuple[int, ...]:
-    """The sizes of what is read and encoded at a time: whole chunks, as many as the memory holds, along time first.
+@dataclass(frozen=True)
+class Plan:
+    """What is read and encoded at a time.
 
-    Where the source comes in longer runs of time than that, as many as it has in one, while the memory holds them:
-    else they would be read several times.
+    Attributes:
+        extent: The sizes of a part along each axis: whole chunks.
+        held: How many parts are held at a time, that which is written among them.
+    """
+
+    extent: tuple[int, ...]
+    held: int
+
+
+def plan_parts(blocks: Blocks, data: dask.array.Array, means: Means) -> Plan:
+    """As many chunks at a time as the memory holds of them for every thread, along time first.
+
+    Where the source comes in longer runs of time, as many frames as it has in one, and fewer parts at a time: it would
+    be read several times otherwise.
 
     Raises:
-        InputError: It does not hold one chunk.
+        InputError: The memory does not hold one chunk, or one piece of the source.
     """
-    item = data.dtype.itemsize
-    room = min(means.part_bytes, MOST_BYTES)
-    chunk_bytes = math.prod(blocks.chunk) * item
-    if chunk_bytes > means.part_bytes:
-        needed = held_bytes() + COPIES * chunk_bytes * (means.hands + 1)
-        raise InputError(
-            f"with chunks of {chunk_bytes / 1e6:.0f} MB and {means.hands} threads it takes {needed / 1e9:.2f} GB, and "
-            f"may take {means.memory / 1e9:.2f} GB; allow more with --memory, or make chunks smaller with --chunk"
-        )
+    item, room = data.dtype.itemsize, means.room
+    small = min(room / COPIES / (means.hands + 1), MOST_BYTES)
     extent = list(blocks.shard)
     for axis, (chunk, shard) in enumerate(zip(blocks.chunk, blocks.shard, strict=True)):
         rest = math.prod(extent[:axis] + extent[axis + 1 :]) * item
-        fitting = max(1, room // (rest * chunk)) * chunk
-        if axis == 0:
-            run = max(data.chunks[0])
-            held = means.part_bytes // (rest * chunk) * chunk
-            fitting = max(fitting, min(-(-run // chunk) * chunk, held))
-        extent[axis] = min(shard, fitting)
-        if math.prod(extent) * item <= max(room, chunk_bytes):
+        extent[axis] = min(shard, max(1, int(small // (rest * chunk))) * chunk)
+        if math.prod(extent) * item <= small:
             break
-    return tuple(extent)
+    frame_bytes, run = math.prod(extent[1:]) * item, -(-max(data.chunks[0]) // blocks.chunk[0]) * blocks.chunk[0]
+    if extent[0] < run and run * frame_bytes * COPIES <= room:
+        extent[0] = min(run, blocks.shard[0])
+    piece_bytes = math.prod(map(max, data.chunks)) * item
+    held = int(room / COPIES / max(math.prod(extent) * item, piece_bytes))
+    if held < 1:
+        chunk_bytes = math.prod(blocks.chunk) * item
+        needed = held_bytes() + COPIES * max(chunk_bytes, piece_bytes)
+        raise InputError(
+            f"to write chunks of {chunk_bytes / 1e6:.1f} MB from pieces of {piece_bytes / 1e6:.1f} MB takes "
+            f"{needed / 1e9:.2f} GB, and may take {(held_bytes() + room) / 1e9:.2f} GB; allow more with --memory"
+            + ("" if piece_bytes > chunk_bytes else ", or make chunks smaller with --chunk")
+        )
+    return Plan(tuple(extent), min(held, means.hands + 1))
 
 
 def _parts(shard: Box, extent: tuple[int, ...]) -> Iterator[Box]:

@@ -85,8 +85,11 @@ def make(
             reading the volumes raises, then nothing is left.
         StoreError: The store cannot be written; the same call continues.
     """
-    if destination.exists() and not longer:
+    if (destination.exists() or destination.is_symlink()) and not longer:
         raise InputError(f"{destination} is there already; remove it, or choose another name")
+    folder = next(parent for parent in destination.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise InputError(f"{destination} cannot be made: {folder} is no folder; choose another place")
     blocks = {group: storage.blocks(volume) for group, volume in volumes.items()}
     origin = {**origin, "storage": asdict(storage)}
     plan = {"origin": origin}
@@ -100,9 +103,7 @@ def make(
         if not held.begun:
             held.begin()
         if not made.exists():
-            store.create_volumes(dict(volumes), made, blocks, compressor=storage.compressor)
-            for group in volumes:
-                write_text(made / (group or "") / DATA / ORIGIN, json.dumps(origin) + "\n")
+            _create(volumes, made, blocks, storage, origin)
         if longer:
             known = store.Target(destination).blocks
             if known == blocks[None]:
@@ -117,6 +118,21 @@ def make(
             replace_folder(made, destination, aside)
         else:
             os.replace(made, destination)
+
+
+def _create(
+    volumes: Mapping[str | None, xr.Dataset],
+    made: Path,
+    blocks: Mapping[str | None, Blocks],
+    storage: Storage,
+    origin: Mapping[str, Any],
+) -> None:
+    try:
+        store.create_volumes(dict(volumes), made, blocks, compressor=storage.compressor)
+        for group in volumes:
+            write_text(made / (group or "") / DATA / ORIGIN, json.dumps(origin) + "\n")
+    except OSError as error:
+        raise InputError(f"{made} cannot be made: {error}; make room, allow it, or choose another place") from error
 
 
 MEGABYTE = 1_000_000

@@ -16,7 +16,7 @@ import xarray as xr
 
 from pipeline import store
 from pipeline.blocks import Blocks
-from pipeline.fill import MOST_BYTES, Means, part_of
+from pipeline.fill import COPIES, MOST_BYTES, Means, plan_parts
 from pipeline.make import Storage, make
 from pipeline.progress import Steps
 from pipeline.volume import AXES, DATA, InputError
@@ -76,12 +76,12 @@ def volumes_in(path: Path) -> dict[str | None, xr.Dataset]:
 def in_between(volume: xr.Dataset, blocks: Blocks, means: Means) -> Storage | None:
     """How the store in between is cut; `None` where none is needed, or none fits the memory."""
     data = volume[DATA].data
-    part = part_of(blocks, data, means)
+    part = plan_parts(blocks, data, means).extent
     if touched(part, data.chunksize, data.shape) <= READ_TWICE * math.prod(part):
         return None
     run, frame_bytes = data.chunksize[0], math.prod(data.shape[1:]) * data.dtype.itemsize
-    frames = min(MOST_BYTES, means.part_bytes) // frame_bytes
-    if run * frame_bytes <= means.part_bytes:
+    frames = int(min(MOST_BYTES, means.room / COPIES / (means.hands + 1)) // frame_bytes)
+    if run * frame_bytes * COPIES <= means.room:
         frames = max(run, frames - frames % run)
     if frames < 1:
         return None

@@ -9,7 +9,7 @@ import xarray as xr
 
 from pipeline import store
 from pipeline.checkpoint import Checkpoint, to_arrays
-from pipeline.ingest import IngestSettings, ingest
+from pipeline.ingest import IngestSettings, bring_in, ingest
 from pipeline.model import Forecaster, ModelSettings
 from pipeline.preprocess import Period, PreprocessSettings, Splits, preprocess
 
@@ -110,3 +110,9 @@ def write_untrained(folder: Path, *, volume_channels: int = 1, boundary: tuple[s
     weights = to_arrays(forecaster.state_dict())
     Checkpoint(0, forecaster.description(), weights, {}, weights, statistics, 1.0).save(model / "checkpoint.zarr")
     return folder
+
+
+def stored(sources, destination, ask):
+    """What a store holds that was made of an archive."""
+    list(bring_in(sources, destination, ask))
+    return store.open_volume(destination, chunked=True)

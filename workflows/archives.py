@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.options import Chunk, Compressor, Hands, Memory, ShardSize, pairs, size, words
+from workflows.options import Chunk, Compressor, Hands, Memory, ShardSize, listed, pairs, words
 
 
 def ingest(
@@ -21,20 +21,18 @@ def ingest(
     ],
     variable: Annotated[
         tuple | None,
-        typer.Option(
-            parser=words,
-            metavar="NAME,...",
-            help="The variable to read, or several, which become channels; not needed where there is only one.",
-            show_default=False,
+        listed(
+            words,
+            "NAME,...",
+            "The variable to read, or several, which become channels; not needed where there is only one.",
         ),
     ] = None,
     select: Annotated[
         tuple | None,
-        typer.Option(
-            parser=pairs,
-            metavar="AXIS=VALUE,...",
-            help="What is taken of an axis: a value, or FIRST:LAST, both included, as in time=1990:1999,level=500.",
-            show_default=False,
+        listed(
+            pairs,
+            "AXIS=VALUE,...",
+            "What is taken of an axis: a value, or FIRST:LAST, both included, as in time=1990:1999,level=500.",
         ),
     ] = None,
     channels: Annotated[
@@ -49,7 +47,7 @@ def ingest(
     append: Annotated[
         bool, typer.Option("--append", help="Add the frames to those that the store holds already.")
     ] = False,
-    memory: Memory = "1GB",
+    memory: Memory = None,
     threads: Hands = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Record frames that cannot be read as missing, and list them.")
@@ -75,7 +73,7 @@ def ingest(
         warnings.simplefilter("always", UserWarning)
         paths = [locate(source, Path.cwd()) for source in given]
         steps = bring_in(
-            paths, destination, ask, Storage.of(chunk, shard, compressor), Means(size(memory), threads), append=append
+            paths, destination, ask, Storage.of(chunk, shard, compressor), Means(memory, threads), append=append
         )
         show("ingest", steps)
     for message in dict.fromkeys(str(one.message) for one in caught if one.category is UserWarning):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from workflows.archives import ingest
-from workflows.options import Changes, Cut, Precision, Recipe, Way, Where, counts, numbers, size, words
+from workflows.options import Changes, Cut, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
 from workflows.showing import closing_on_signals
 from workflows.stores import rechunk, repair, verify
 
@@ -108,12 +108,7 @@ def verify_scan(
     ] = None,
     velocity: Annotated[
         tuple | None,
-        typer.Option(
-            parser=numbers,
-            metavar="V,V,...",
-            help="Beside --decay: voxels a step along each axis; by default 0.",
-            show_default=False,
-        ),
+        listed(numbers, "V,V,...", "Beside --decay: voxels a step along each axis; by default 0."),
     ] = None,
     kernel: Annotated[
         Path | None,
@@ -124,12 +119,11 @@ def verify_scan(
     ] = None,
     boundary: Annotated[
         tuple | None,
-        typer.Option(
-            parser=words,
-            metavar="NAME,...",
-            help="Beside --decay or --kernel: periodic, reflect, dirichlet, padded or padded:24 for each axis; by "
+        listed(
+            words,
+            "NAME,...",
+            "Beside --decay or --kernel: periodic, reflect, dirichlet, padded or padded:24 for each axis; by "
             "default what the data call for.",
-            show_default=False,
         ),
     ] = None,
     unit_days: Annotated[
@@ -152,12 +146,7 @@ def verify_scan(
     ] = None,
     crop: Annotated[
         tuple | None,
-        typer.Option(
-            parser=counts,
-            metavar="N,...",
-            help="Keep the middle N voxels of each axis: the plain recurrence is slow. By default all.",
-            show_default=False,
-        ),
+        listed(counts, "N,...", "Keep the middle N voxels of each axis: the plain recurrence is slow. By default all."),
     ] = None,
     dtype: Annotated[Precision, typer.Option(help="The precision of the scans.")] = Precision.float32,
     trials: Annotated[int, typer.Option(min=1, help="Random cuts of each way.")] = 10,
@@ -223,20 +212,16 @@ def scan(
     diffusivity: Annotated[float, typer.Option(help="Voxels^2 a unit of time.")] = 0.0,
     velocity: Annotated[
         tuple | None,
-        typer.Option(
-            parser=numbers,
-            metavar="V,V,V",
-            help="Voxels a unit of time along depth, height, width (images: height, width); by default 0.",
-            show_default=False,
+        listed(
+            numbers, "V,V,V", "Voxels a unit of time along depth, height, width (images: height, width); by default 0."
         ),
     ] = None,
     boundary: Annotated[
         tuple | None,
-        typer.Option(
-            parser=words,
-            metavar="NAME,...",
-            help="periodic, reflect, dirichlet, padded or padded:24 for each axis; by default what the data call for.",
-            show_default=False,
+        listed(
+            words,
+            "NAME,...",
+            "periodic, reflect, dirichlet, padded or padded:24 for each axis; by default what the data call for.",
         ),
     ] = None,
     dt: Annotated[float, typer.Option(help="The time between frames.")] = 1.0,

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.models import OptionInfo
 
 Recipe = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Replace a setting of the recipe.", show_default=False),
 ]
+
+
+def listed(parser: Callable[[str], tuple], metavar: str, text: str) -> OptionInfo:
+    """An option of several values in one text, which `parser` takes apart."""
+    return typer.Option(parser=parser, metavar=metavar, help=text, show_default=False)
 
 
 class Where(StrEnum):
@@ -106,7 +113,15 @@ ShardSize = Annotated[
     ),
 ]
 Compressor = Annotated[str, typer.Option(metavar="NAME[:LEVEL]", help="As in none, blosc-lz4, zstd:5, gzip or lzma.")]
-Memory = Annotated[str, typer.Option(help="What the process may take, as in 800MB or 2GB.")]
+Memory = Annotated[
+    float | None,
+    typer.Option(
+        parser=size,
+        metavar="SIZE",
+        help="What the process may take, as in 800MB or 2GB; by default 750MB for what it reads and writes.",
+        show_default=False,
+    ),
+]
 Hands = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads; by default one a CPU.", show_default=False)
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.options import Chunk, Compressor, Hands, Memory, ShardSize, size
+from workflows.options import Chunk, Compressor, Hands, Memory, ShardSize
 
 Kept = Annotated[Path, typer.Argument(metavar="STORE.zarr", help="A store that Chronovox made.", show_default=False)]
 
@@ -18,7 +18,7 @@ def rechunk(
     chunk: Chunk = None,
     shard: ShardSize = None,
     compressor: Compressor = "blosc-zstd",
-    memory: Memory = "1GB",
+    memory: Memory = None,
     threads: Hands = None,
 ) -> None:
     """Cut a store anew: other chunks, shards or compression, the same numbers, with bounded memory. Started again after
@@ -28,7 +28,7 @@ def rechunk(
     from pipeline.rechunk import rechunk as cut_anew
     from workflows.showing import show
 
-    storage, means = Storage.of(chunk, shard, compressor), Means(size(memory), threads)
+    storage, means = Storage.of(chunk, shard, compressor), Means(memory, threads)
     show("rechunk", cut_anew(source, destination, storage, means))
 
 
@@ -47,7 +47,7 @@ def verify(path: Kept) -> None:
     typer.echo(f"{path}: {seen} files, all as they were written")
 
 
-def repair(path: Kept, memory: Memory = "1GB", threads: Hands = None) -> None:
+def repair(path: Kept, memory: Memory = None, threads: Hands = None) -> None:
     """Make the files of a store again that are missing or damaged, from what the store was made of; to the bit."""
     from pipeline.fill import Means
     from pipeline.verify_store import inspect
@@ -60,4 +60,4 @@ def repair(path: Kept, memory: Memory = "1GB", threads: Hands = None) -> None:
     if not damages:
         typer.echo(f"{path}: nothing is damaged")
         return
-    show("repair", mend(path, damages, Means(size(memory), threads)))
+    show("repair", mend(path, damages, Means(memory, threads)))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+Source = Path | str
+"""A file, a folder, or the URL of a Zarr store."""
 
 VARIABLES, FILES = "variables", "files"
 """What may be stacked as channels besides an axis of the archive, by its name."""

@@ -63,7 +63,7 @@ def decoded(array: xr.DataArray, time: str) -> xr.DataArray:
             known = next((name for name, spelt in SHORT.items() if unit in spelt), unit)
             units = f"{known} since {origin}"
             dates = cftime.num2date(values, units, calendar)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, TypeError) as error:
         raise InputError(
             f"{time!r} in {numbers.attrs['units']!r}, calendar {calendar}, has no dates: {error}; correct one of them"
         ) from error

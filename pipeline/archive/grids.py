@@ -63,6 +63,15 @@ def as_volume(dataset: xr.Dataset, ask: Ask, source: str) -> xr.Dataset:
         InputError: No such variable, or none is named where there is a choice; axes that are neither time, level,
             latitude nor longitude and neither selected nor stacked; times that are no dates or do not increase.
     """
+    try:
+        return _volume(dataset, ask, source)
+    except InputError as error:
+        if source in str(error):
+            raise
+        raise InputError(f"{source}: {error}") from error
+
+
+def _volume(dataset: xr.Dataset, ask: Ask, source: str) -> xr.Dataset:
     names = _variables(dataset, ask, source)
     arrays = [_as_channels(dataset[name], ask, only=len(names) == 1) for name in names]
     for name, array in zip(names[1:], arrays[1:], strict=True):
@@ -132,7 +141,11 @@ def _as_channels(array: xr.DataArray, ask: Ask, *, only: bool) -> xr.DataArray:
 
 def _roles(array: xr.DataArray, ask: Ask) -> dict[str, str]:
     """The axis of each role that a variable has."""
-    found: dict[str, str] = {"time": ask.time} if ask.time in array.dims else {}
+    if ask.time and ask.time not in array.dims:
+        raise InputError(
+            f"variable {array.name!r} has no axis {ask.time!r} to be time; it has {', '.join(map(str, array.dims))}"
+        )
+    found: dict[str, str] = {"time": ask.time} if ask.time else {}
     flat = {str(axis): array.coords.get(axis) for axis in array.dims}
     for role in ROLES:
         for axis, coordinate in flat.items():

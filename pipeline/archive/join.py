@@ -1,4 +1,7 @@
-"""Volumes of several files as one: one after another in time, or side by side as channels."""
+"""Grids of several files as one: in the order of their dates, or side by side as channels.
+
+Recordings, whose clocks know nothing of each other, are joined by `pipeline.archive.several`.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pipeline.archive.ask import FILES, Ask
+from pipeline.archive.ask import FILES, Ask, Source
 from pipeline.volume import DATA, InputError
 
 
-def join(volumes: Sequence[xr.Dataset], paths: Sequence[Path], ask: Ask) -> xr.Dataset:
+def join(volumes: Sequence[xr.Dataset], paths: Sequence[Source], ask: Ask) -> xr.Dataset:
     """Files in the order of their times, or as channels, named by their files.
 
     Raises:
@@ -41,7 +44,7 @@ def join(volumes: Sequence[xr.Dataset], paths: Sequence[Path], ask: Ask) -> xr.D
     return _concatenated([volumes[n] for n in order], "time")
 
 
-def _as_channels(volumes: Sequence[xr.Dataset], paths: Sequence[Path]) -> xr.Dataset:
+def _as_channels(volumes: Sequence[xr.Dataset], paths: Sequence[Source]) -> xr.Dataset:
     named = []
     for path, volume in zip(paths, volumes, strict=True):
         if not np.array_equal(volume["time"].values, volumes[0]["time"].values):
@@ -50,7 +53,7 @@ def _as_channels(volumes: Sequence[xr.Dataset], paths: Sequence[Path]) -> xr.Dat
                 f"{volume.sizes['time']} frames, or other times; select the times that both have with --select time=..."
             )
         own = [str(name) for name in volume["channel"].values]
-        named.append(volume.assign_coords(channel=[path.name.split(".")[0], *own][:1] if len(own) == 1 else own))
+        named.append(volume.assign_coords(channel=[Path(path).name.split(".")[0], *own][:1] if len(own) == 1 else own))
     names = [str(name) for volume in named for name in volume["channel"].values]
     if len(set(names)) < len(names):
         raise InputError(f"channels would have the same names, {', '.join(names)}; rename the files")
@@ -58,13 +61,16 @@ def _as_channels(volumes: Sequence[xr.Dataset], paths: Sequence[Path]) -> xr.Dat
 
 
 def _concatenated(volumes: Sequence[xr.Dataset], axis: str) -> xr.Dataset:
+    if "missing" in volumes[0].coords and axis == "channel":
+        lost = np.any([volume["missing"].values for volume in volumes], axis=0)
+        volumes = [volume.assign_coords(missing=volumes[0]["missing"].copy(data=lost)) for volume in volumes]
     found = xr.concat(volumes, axis, data_vars="minimal", coords="minimal", compat="override", join="override",
                       combine_attrs="drop_conflicts")  # fmt: skip
     found["time"].encoding = volumes[0]["time"].encoding
     return found
 
 
-def _refuse_other_grid(one: xr.Dataset, other: xr.Dataset, first: Path, second: Path) -> None:
+def _refuse_other_grid(one: xr.Dataset, other: xr.Dataset, first: Source, second: Source) -> None:
     for axis in ("depth", "height", "width"):
         if one.sizes[axis] != other.sizes[axis]:
             raise InputError(

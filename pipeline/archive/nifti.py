@@ -56,7 +56,6 @@ def open_nifti(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
             time; or something is asked that NIfTI has not.
     """
     _check_ask(ask)
-    paths = _without_images(paths)
     opened = [_opened(path, ask) for path in paths]
     files = [file for file in opened if file is not None]
     if not files:
@@ -109,19 +108,6 @@ def _check_ask(ask: Ask) -> None:
         raise InputError(f"the axis {ask.time!r} is to be time; of NIfTI only the fourth can be, 't'")
     if ask.time and ask.channels in (TIME_AXIS, DIRECTION):
         raise InputError(f"the axis 't' is to be time and {ask.channels!r}, the same axis, channels; choose one")
-
-
-def _without_images(paths: Sequence[Path]) -> list[Path]:
-    """The files without those that hold the numbers of a header beside them (.img of .hdr)."""
-    known = set(paths)
-    return [
-        path
-        for path in paths
-        if not any(
-            path.name.endswith(image) and path.with_name(path.name.removesuffix(image) + header) in known
-            for image, header in ((".img", ".hdr"), (".img.gz", ".hdr.gz"), (".img.gz", ".hdr"))
-        )
-    ]
 
 
 def _opened(path: Path, ask: Ask) -> NiftiFile | None:
@@ -180,6 +166,12 @@ def _step(file: NiftiFile) -> str:
 
 
 def _check_axes(file: NiftiFile, ask: Ask) -> None:
+    stacked = {TIME_AXIS: 3, DIRECTION: 3, FIFTH_AXIS: 4}.get(ask.channels)
+    if stacked and file.sizes[stacked] == 1:
+        raise InputError(
+            f"{file.path} has the sizes {list(file.sizes)}, and its {'fourth' if stacked == 3 else 'fifth'} axis, of "
+            f"one place, is to be channels (--channels {ask.channels}); leave that out"
+        )
     if file.sizes[4] > 1 and (ask.channels != FIFTH_AXIS):
         raise InputError(
             f"{file.path} has a fifth axis of {file.sizes[4]}; stack it as channels (--channels u), or split the file"

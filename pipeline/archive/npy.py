@@ -89,7 +89,7 @@ def _array(path: Path, skip_bad: bool) -> _Array:
             version = npy_format.read_magic(file)
             shape, by_columns, stored = READ_HEADER.get(version, READ_HEADER[2, 0])(file)
             offset = file.tell()
-    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:
+    except (OSError, ValueError, TypeError, EOFError, SyntaxError, TokenError) as error:
         raise InputError(f"{path} cannot be read as npy: {error}; fetch it again") from error
     if stored.hasobject:
         raise InputError(f"{path} holds Python objects, which are not read; save an array of numbers")
@@ -107,7 +107,7 @@ def _array(path: Path, skip_bad: bool) -> _Array:
     if whole < shape[0] and (by_columns or not skip_bad or not whole):
         raise InputError(
             f"{path} declares {declared} bytes of values and gives {given}, {whole} of {shape[0]} frames; "
-            "fetch it again" + ("" if by_columns or not whole else ", or allow that frames are missing (`skip_bad`)")
+            "fetch it again" + ("" if by_columns or not whole else ", or have such frames as missing (--skip-bad)")
         )
     volume = (shape[0], *(1,) * (5 - len(shape)), *shape[1:])
     return _Array(path, volume, whole, stored, "F" if by_columns else "C", offset)

@@ -39,7 +39,8 @@ def selected(array: Array, name: str, wanted: str) -> Array:
     if len(places) == 0:
         ends = f"{coordinate.values[0]} to {coordinate.values[-1]}"
         raise InputError(f"{name}={wanted} selects nothing of {array.sizes[axis]} places, {ends}")
-    return array.isel({axis: places})
+    together = places[-1] - places[0] + 1 == len(places)
+    return array.isel({axis: slice(places[0], places[-1] + 1) if together else places})  # a slice keeps chunks apart
 
 
 def _axis(array: xr.DataArray | xr.Dataset, name: str) -> str:

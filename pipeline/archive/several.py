@@ -1,4 +1,7 @@
-"""Several files as one volume: runs one after another, or channels side by side."""
+"""Recordings of several files as one volume: runs one after another without a pause, or channels side by side.
+
+Grids, which know their dates, are joined by `pipeline.archive.join`.
+"""
 
 from __future__ import annotations
 

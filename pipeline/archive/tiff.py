@@ -20,6 +20,7 @@ from pipeline.archive.ask import FILES, Ask
 from pipeline.archive.assemble import Coordinate, assemble, lazily
 from pipeline.archive.several import as_channels, as_runs, no_variables
 from pipeline.archive.tiff_axes import roles
+from pipeline.archive.tiff_chain import refuse_circle
 from pipeline.archive.tiff_metadata import Said, said
 from pipeline.volume import InputError
 
@@ -86,6 +87,7 @@ class _Tiff:
         self.path, self.skip_bad = path, ask.skip_bad
         self.lock = threading.Lock()
         with _reads(path, strict=not ask.skip_bad), tifffile.TiffFile(path) as file:
+            refuse_circle(path, file)
             self.series = _one_series(path, file, ask)
             self.roles = roles(path, self.series, ask)
             self.dtype = _type(path, self.series)
@@ -104,7 +106,7 @@ class _Tiff:
             if bad and (not ask.skip_bad or lost.all()):
                 raise InputError(
                     f"{path} declares {planes.size} pages and gives {planes.size - len(bad)}; fetch it again"
-                    + ("" if lost.all() else ", or allow that frames are missing (`skip_bad`)")
+                    + ("" if lost.all() else ", or have such frames as missing (--skip-bad)")
                 )
         self.missing = np.flatnonzero(lost)
         self.stored = np.dtype(np.float32) if len(self.missing) else self.dtype
@@ -236,9 +238,7 @@ def _reads(path: Path, strict: bool = True) -> Iterator[None]:
         logger.removeFilter(told)
     broken = [line for line in told.lines if BROKEN.search(line)]
     if broken and strict:
-        raise InputError(
-            f"{path} is damaged: {broken[0]}; fetch it again, or allow that frames are missing (`skip_bad`)"
-        )
+        raise InputError(f"{path} is damaged: {broken[0]}; fetch it again, or have such frames as missing (--skip-bad)")
     if broken:
         warnings.warn(f"{path} is damaged: {broken[0]}; what comes after is lost", stacklevel=4)
 

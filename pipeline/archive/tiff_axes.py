@@ -122,15 +122,15 @@ def _parts(path: Path, letters: str, sizes: tuple[int, ...], ask: Ask) -> list[s
         if ask.time != PAGES:
             warnings.warn(
                 f"{path} does not say what its {sizes[unnamed[0]]} pages are; they are taken as time (say "
-                f"`time: {PAGES}`, or save it as OME-TIFF with axes, if they are not)",
+                f"--time {PAGES}, or save it as OME-TIFF with axes, if they are not)",
                 stacklevel=2,
             )
         unknown = []
     if unknown:
         raise InputError(
             f"{path} has axes {letters} of {sizes}, and what {', '.join(letters[axis] for axis in unknown)} is cannot "
-            f"be known; name one by its letter as time or as channels, say `time: {PAGES}` where pages without names "
-            f"are (time, depth) or (time, channel, depth), or save it as OME-TIFF"
+            f"be known; name one by its letter as time or as channels (--time, --channels), say --time {PAGES} where "
+            f"pages without names are (time, depth) or (time, channel, depth), or save it as OME-TIFF"
         )
     if HEIGHT not in parts or WIDTH not in parts:
         raise InputError(f"{path} has axes {letters}; an image needs Y and X")

@@ -158,8 +158,8 @@ class _Movie:
         given = frames - len(index_video(self.path, skip_bad=True).missing)
         return InputError(
             f"{self.path} declares {frames} frames and gives {given}: frame {number}, at "
-            f"{self.index.times[number]:g} s, does not decode; fetch the file again, or allow that frames are missing "
-            f"(`skip_bad`)"
+            f"{self.index.times[number]:g} s, does not decode; fetch the file again, or have such frames as missing "
+            "(--skip-bad)"
         )
 
 

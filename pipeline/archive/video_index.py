@@ -94,7 +94,7 @@ def index_video(path: Path, skip_bad: bool) -> VideoIndex:
     if given < declared and (given == 0 or not skip_bad):
         raise InputError(
             f"{path} declares {declared} frames and gives {given}; fetch the file again"
-            + (", or allow that frames are missing (`skip_bad`)" if given else "")
+            + (", or have such frames as missing (--skip-bad)" if given else "")
         )
     if given == 0:
         raise InputError(f"{path} has a video stream of 0 frames; leave it out")

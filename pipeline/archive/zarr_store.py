@@ -1,11 +1,13 @@
 """Zarr stores of others, in formats 2 and 3, in a folder or at a URL: grids, images (OME-Zarr) and single arrays.
 
 A URL (https://, s3://, gs://) is read through fsspec; credentials are those that the system of the store finds itself.
+Where AWS's tools find none, a bucket is read as a public one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import zarr
 
 from pipeline.archive.ask import Ask
 from pipeline.archive.assemble import Coordinate, assemble
+from pipeline.archive.guard import guarded, guarded_array
 from pipeline.archive.multiscales import along, channel_names, image_of, ome_attributes
 from pipeline.store import DECODE
 from pipeline.volume import AXES, DATA, InputError
@@ -27,6 +30,9 @@ UNDECODED = {"decode_times": False, "decode_timedelta": False}
 
 CONNECT_SECONDS, READ_SECONDS = 20.0, 60.0
 """How long a server on the web may take to answer, and be silent."""
+
+BESIDE = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "sftp": "paramiko"}
+"""What addresses need that no extra brings."""
 
 IMAGES = ("multiscales", "plate", "well", "bioformats2raw.layout")
 """Attributes by which OME-Zarr is known."""
@@ -44,14 +50,17 @@ def open_zarr(path: Path | str, *, storage_options: Mapping[str, Any] | None = N
         storage_options: What fsspec is told of a URL, such as `{"anon": True}` for a public bucket.
 
     Raises:
-        InputError: There is no store, or nothing in it that can be read; the message names what there is.
+        InputError: There is no store, or nothing in it that can be read; the message names what there is. Computing an
+            array raises it where a chunk cannot be read.
     """
     node = _node(path, storage_options)
     if isinstance(node, zarr.Array):
         return _plain(node, str(path))
-    arrays = dict(node.arrays())
+    try:
+        arrays, inside = dict(node.arrays()), sorted(node.group_keys())
+    except Exception as error:  # each system of stores has errors of its own
+        raise InputError(f"{path} has a description that cannot be read: {error}; fetch it again") from error
     if not arrays:
-        inside = sorted(node.group_keys())
         remedy = f"name one of its groups: {', '.join(f'{path}/{name}' for name in inside)}" if inside else (
             "name another; a store at a URL must have consolidated metadata unless its server lists folders"
         )  # fmt: skip
@@ -64,14 +73,16 @@ def open_zarr(path: Path | str, *, storage_options: Mapping[str, Any] | None = N
         )
     own = DATA in arrays and _names(arrays[DATA]) == AXES
     try:
-        return xr.open_zarr(
+        found = xr.open_dataset(
             str(path),
+            engine="zarr",
             consolidated=node.metadata.consolidated_metadata is not None,
-            chunks={},
+            cache=False,
             storage_options=_options(path, storage_options),
             **(DECODE if own else UNDECODED),
         )
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        return guarded(found, str(path))
+    except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:  # of coordinates all is read
         raise InputError(
             f"{path} cannot be opened as a dataset: {error}; name one of its arrays: {', '.join(arrays)}"
         ) from error
@@ -142,16 +153,16 @@ def _node(path: Path | str, options: Mapping[str, Any] | None) -> zarr.Group | z
     try:
         return zarr.open(str(path), mode="r", storage_options=_options(path, options))
     except ImportError as error:
-        raise InputError(
-            f"{path} needs packages that are not installed ({error}); pip install 'chronovox[remote]', and gcsfs for "
-            "gs://"
-        ) from error
+        more = BESIDE.get(str(path).partition("://")[0])
+        packages = "'chronovox[remote]'" + (f" {more}" if more else "")
+        raise InputError(f"{path} needs what is not installed ({error}); pip install {packages}") from error
     except FileNotFoundError as error:
-        raise InputError(f"{path} has no Zarr group or array ({error}); name the folder of one") from error
+        remedy = "name the folder of one" + ("; of other formats fetch the files first" if "://" in str(path) else "")
+        raise InputError(f"{path} has no Zarr group or array ({error}); {remedy}") from error
     except Exception as error:  # each system of stores has errors of its own
         told = f"{path} cannot be read as Zarr: {type(error).__name__}: {error}"
-        if "redentials" in told:
-            told = f"{told}; set them as the store's own tools want, or FSSPEC_S3_ANON=true for a public s3 bucket"
+        if str(path).startswith("s3://"):
+            told = f"{told}; see to the bucket's name and your credentials, or set FSSPEC_S3_ANON=true if it is public"
         raise InputError(told) from error
 
 
@@ -160,12 +171,26 @@ def _options(path: Path | str, options: Mapping[str, Any] | None) -> dict[str, A
     if "://" not in str(path):
         return None
     told = dict(options or {})
+    if str(path).startswith("s3://") and "anon" not in told and _is_anonymous():
+        told["anon"] = True
     if str(path).startswith("http"):
         from aiohttp import ClientTimeout  # of the extra `remote`, which folders do not need
 
         timeout = ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
         told.setdefault("client_kwargs", {"timeout": timeout})
     return told
+
+
+@cache
+def _is_anonymous() -> bool:
+    """Whether neither fsspec's settings say who reads s3:// nor AWS's own tools find credentials: then buckets are read
+    as public ones."""
+    try:
+        from botocore.session import Session  # of the extra `remote`
+        from fsspec.config import conf
+    except ImportError:
+        return False
+    return not conf.get("s3") and Session().get_credentials() is None
 
 
 def _images(path: Path | str, node: zarr.Group, ome: Mapping[str, Any]) -> str:
@@ -219,7 +244,8 @@ def _five(array: zarr.Array, roles: tuple[str, ...], source: str) -> dask.array.
         raise InputError(f"{source} has the shape {array.shape}, so nothing is in it; fetch it again")
     if array.dtype.kind not in "fiub":
         raise InputError(f"{source} has values of type {array.dtype}; expected real numbers: convert it")
-    data = dask.array.from_array(array, chunks=array.shards or array.chunks, name=False)
+    axes = [role or f"axis {number}" for number, role in enumerate(roles)]
+    data = guarded_array(array, array.shards or array.chunks, axes, f"{source}: an array")
     data = data[tuple(slice(None) if role else 0 for role in roles)]
     lacking = [axis for axis in AXES if axis not in known]
     data = data[(..., *(None for _ in lacking))]

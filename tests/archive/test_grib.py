@@ -280,6 +280,32 @@ def test_a_message_with_a_grid_that_is_none_is_broken(tmp_path):
     np.testing.assert_allclose(open_grib([path], skip_bad=True)["t"], [values(1)], atol=1e-3)
 
 
+def undecodable(number, **keys):
+    """A message in JPEG whose numbers cannot be unpacked; all else of it is sound."""
+    handle = eccodes.codes_new_from_message(field(number, 2, **keys))
+    eccodes.codes_set(handle, "packingType", "grid_jpeg")
+    message = bytearray(eccodes.codes_get_message(handle))
+    eccodes.codes_release(handle)
+    place = message.find(b"\xff\x4f\xff\x51")  # where a JPEG 2000 stream begins
+    assert place > 0
+    message[place : place + 20] = b"\xff" * 20
+    return bytes(message)
+
+
+def test_a_field_that_cannot_be_unpacked_is_listed(tmp_path):
+    good = field(1, 2)
+    path = write(tmp_path / "a.grib", good, undecodable(2, dataDate=20200102), field(3, 2, dataDate=20200103))
+    with pytest.raises(InputError, match=rf"a\.grib: the message at byte {len(good)} cannot be unpacked: .*--skip-bad"):
+        open_grib([path])["t"].load()
+    dataset = open_grib([path], skip_bad=True)
+    (told,) = dataset.attrs["skipped"]
+    assert told.startswith(f"a.grib: the message at byte {len(good)} cannot be unpacked: ")
+    assert told.endswith("(t, time 2020-01-02T00:00:00)")
+    np.testing.assert_allclose(dataset["t"], [values(1), np.full((ROWS, COLUMNS), np.nan), values(3)], atol=1e-3)
+    with pytest.raises(InputError, match="no field of t can be unpacked"):
+        open_grib([write(tmp_path / "b.grib", undecodable(2))], skip_bad=True)
+
+
 @pytest.fixture(scope="module")
 def real():
     folder = Path(os.environ.get("CHRONOVOX_DATA", "")) / "grib"

@@ -14,8 +14,8 @@ from pipeline import store
 from pipeline.archive import Ask, open_archive
 from pipeline.archive.netcdf_classic import promised_bytes
 from pipeline.grid import natural_boundary
-from pipeline.ingest import bring_in
 from pipeline.volume import DATA, InputError
+from tests.synthetic import stored
 
 LATITUDE, LONGITUDE = [60.0, 40.0, 20.0], [350.0, 355.0, 360.0, 365.0]
 VALUES = np.random.default_rng(0).standard_normal((5, 3, 4)).astype(np.float32)
@@ -34,12 +34,6 @@ def field(values=VALUES, units="days since 2001-01-01", times=(0, 1, 2, 3, 4), c
 def at(tmp_path, dataset, name="a.nc", **encoding):
     dataset.to_netcdf(tmp_path / name, encoding=encoding)
     return tmp_path / name
-
-
-def write(sources, destination, ask):
-    """What is stored of an archive."""
-    list(bring_in(sources, destination, ask))
-    return store.open_volume(destination, chunked=True)
 
 
 def read(tmp_path, dataset, ask=Ask(), **encoding):  # noqa: B008  it is frozen
@@ -69,7 +63,7 @@ def test_times_are_dates_and_stay_so_in_the_store(units, calendar, times, dates,
         with pytest.raises(InputError, match="has no dates"):
             open_archive([source], Ask())
         return
-    volume = write([source], tmp_path / "v.zarr", Ask())
+    volume = stored([source], tmp_path / "v.zarr", Ask())
     for found in (volume, store.open_volume(tmp_path / "v.zarr")):
         assert [str(time).removesuffix(" 00:00:00") for time in found["time"].values] == list(dates)
         assert found["time"].dt.calendar == {None: "standard"}.get(calendar, calendar).replace(
@@ -194,7 +188,7 @@ def test_several_variables_are_channels(tmp_path):
 def test_files_follow_each_other_in_time_whatever_their_order(tmp_path):
     one, other = field(VALUES[:2], times=(0, 1)), field(VALUES[2:], "days since 2001-01-03", times=(0, 1, 2))
     paths = [at(tmp_path, other, "a.nc"), at(tmp_path, one, "b.nc")]
-    found = write(paths, tmp_path / "v.zarr", Ask())
+    found = stored(paths, tmp_path / "v.zarr", Ask())
     assert np.array_equal(found[DATA].values[:, 0, 0], VALUES)
     again = store.open_volume(tmp_path / "v.zarr")
     assert [time.day for time in again["time"].values] == [1, 2, 3, 4, 5]
@@ -290,14 +284,14 @@ def test_a_file_that_breaks_off_leaves_nothing(kind, records, tmp_path):
     for share in (0.2, 0.6, 0.95, 0.999):
         path.write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(InputError, match=r"a\.nc"):
-            write([path], tmp_path / "v.zarr", Ask())
+            stored([path], tmp_path / "v.zarr", Ask())
         assert [file.name for file in tmp_path.iterdir()] == ["a.nc"]
 
 
 def test_a_destination_that_is_there_is_not_touched(tmp_path):
     (tmp_path / "v.zarr").mkdir()
     with pytest.raises(InputError, match=r"v\.zarr is there already; remove it, or choose another name"):
-        write([at(tmp_path, field())], tmp_path / "v.zarr", Ask())
+        stored([at(tmp_path, field())], tmp_path / "v.zarr", Ask())
 
 
 @pytest.mark.skipif(not os.environ.get("CHRONOVOX_DATA"), reason="CHRONOVOX_DATA names no folder of real files")
@@ -306,7 +300,7 @@ def test_real_archives(tmp_path):
     winds = open_archive([folder / "monthly_navy_winds.cdf"], Ask(("UWND", "VWND")))
     assert winds[DATA].shape == (132, 2, 1, 73, 144)
     assert natural_boundary(winds) == ("reflect", "reflect", "periodic")
-    ocean = write([folder / "ocean_atlas_subset.nc"], tmp_path / "ocean.zarr", Ask())
+    ocean = stored([folder / "ocean_atlas_subset.nc"], tmp_path / "ocean.zarr", Ask())
     assert round(float(ocean[DATA].isnull().mean()), 3) == 0.394
     again = store.open_volume(tmp_path / "ocean.zarr")
     assert [(time.year, time.month) for time in again["time"].values] == [(0, month) for month in range(1, 13)]

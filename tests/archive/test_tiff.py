@@ -1,6 +1,7 @@
 """TIFF: axes, channels, sizes and times from what the file says; values exact; what is lost is said."""
 
 import os
+import struct
 import warnings
 from pathlib import Path
 
@@ -252,6 +253,22 @@ def test_a_page_that_does_not_decode(tmp_path, capfd):
     assert np.flatnonzero(volume["missing"].values).tolist() == [3]
     np.testing.assert_array_equal(np.delete(volume["data"].values[:, 0, 0], 3, 0), np.delete(values, 3, 0))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("big", [False, True])
+def test_pages_that_go_in_a_circle(tmp_path, big):
+    path = write(tmp_path / "a.tif", numbers(4, 16, 20), metadata=None, photometric="minisblack", bigtiff=big)
+    with tifffile.TiffFile(path) as file:
+        offsets = [page.offset for page in file.pages]
+        form = file.tiff
+    content = bytearray(path.read_bytes())
+    (tags,) = struct.unpack_from(form.tagnoformat, content, offsets[3])
+    struct.pack_into(form.offsetformat, content, offsets[3] + form.tagnosize + tags * form.tagsize, offsets[1])
+    path.write_bytes(content)
+    for ask in (PAGES, SKIP):
+        with pytest.raises(InputError, match=r"a\.tif is damaged: after its page 3 comes page 1 again; fetch it again"):
+            open_tiff([path], ask)
 
 
 def test_what_makes_no_sense_for_a_tiff(tmp_path):

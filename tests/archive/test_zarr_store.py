@@ -12,6 +12,7 @@ import xarray as xr
 import zarr
 
 from pipeline import store
+from pipeline.archive import zarr_store
 from pipeline.archive.ask import Ask
 from pipeline.archive.zarr_store import is_ome_zarr, open_ome_zarr, open_zarr
 from pipeline.volume import AXES, DATA, InputError
@@ -284,3 +285,33 @@ def test_stores_that_cannot_be_reached(served):
         open_zarr("http://127.0.0.1:1/nowhere.zarr")
     with pytest.raises(InputError, match=r"no-such-protocol://x.zarr cannot be read as Zarr: "):
         open_zarr("no-such-protocol://x.zarr")
+
+
+def test_a_bucket_is_read_as_a_public_one_where_there_are_no_credentials(monkeypatch, tmp_path):
+    pytest.importorskip("botocore", reason="needs the extra remote")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for keys, told in (({}, {"anon": True}), ({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}, {})):
+        for name, value in keys.items():
+            monkeypatch.setenv(name, value)
+        zarr_store._is_anonymous.cache_clear()
+        assert zarr_store._options("s3://bucket/a.zarr", None) == told
+    zarr_store._is_anonymous.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("url", "packages"),
+    [("gs://b/a.zarr", "'chronovox[remote]' gcsfs"), ("s3://b/a.zarr", "'chronovox[remote]'")],
+)
+def test_what_an_address_needs_is_named(url, packages, monkeypatch):
+    def lacks(*_, **__):
+        raise ImportError("no such package")
+
+    monkeypatch.setattr(zarr, "open", lacks)
+    monkeypatch.setattr(zarr_store, "_options", lambda *_: {})
+    with pytest.raises(InputError) as caught:
+        open_zarr(url)
+    assert str(caught.value).endswith(f"pip install {packages}")
