@@ -16,8 +16,8 @@ channels, is transformed, walked and transformed back at a time; a strip of chan
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,9 +25,10 @@ from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor
 
 from ssm_ops import compiled, jobs, streaming
-from ssm_ops.gradients import Change, Gradients, Sums, change_of_all
+from ssm_ops.gradients import Change, Gradients, Sums, change_of_all, steps_of
 from ssm_ops.memory import Rooms
 from ssm_ops.parallel import Threads, granted
+from ssm_ops.resets import Resets
 from ssm_ops.spectrum import Grid, Voxels
 from ssm_ops.transition import Transition
 
@@ -49,7 +50,7 @@ class Strip:
 
     sample: int
     channels: slice
-    spans: tuple[slice, ...]
+    spans: Sequence[slice]
 
 
 def strips(x: Fields, grid: Grid | Voxels) -> list[Strip]:
@@ -113,7 +114,9 @@ def walk(
             inputs, state = x[strip.sample, :, strip.channels], left[strip.sample, strip.channels]
             beside = None if apart is None else apart[strip.sample, strip.channels].clone()
             change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
-            for span in strip.spans:
+            resets = Resets(steps_of(dt, strip.sample, strip.channels))
+            for span in resets.cut(strip.spans):
+                resets.forget(span, state, beside)
                 spectra = grid.to_spectrum(inputs[span])
                 walk_time.recurrence(spectra, change(span), state)
                 if kept is not None:
@@ -150,7 +153,9 @@ def finish(
         def walk_strip(strip: Strip) -> None:
             beside = None if apart is None else apart[strip.sample, strip.channels].clone()
             change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
-            for span in strip.spans:
+            resets = Resets(steps_of(dt, strip.sample, strip.channels))
+            for span in resets.cut(strip.spans):
+                resets.forget(span, beside)
                 spectra = kept.pop((strip.sample, strip.channels.start, span.start))
                 _add_apart(spectra, beside, change(span))
                 grid.to_field(spectra, out=states[strip.sample, span, strip.channels])
@@ -208,10 +213,12 @@ def backward(
 
         def walk(strip: Strip) -> None:
             here = (strip.sample, strip.channels)
+            resets = Resets(steps_of(dt, *here))
+            strip = replace(strip, spans=resets.cut(strip.spans))
             change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
             if sums is not None:
                 entering = None if carry is None else carry[here]
-                past = _past(x[strip.sample, :, strip.channels], states, strip, grid, change, entering, kind)
+                past = _past(x[strip.sample, :, strip.channels], states, strip, grid, change, resets, entering, kind)
             for span in reversed(strip.spans):
                 if gradient is None:
                     spectra = left.new_zeros((span.stop - span.start, *left[here].shape))
@@ -258,7 +265,14 @@ def _to_inputs(spectra: Tensor, grid: Grid | Voxels, out: Tensor) -> None:
 
 
 def _past(
-    x: Tensor, states: Fields | None, strip: Strip, grid: Grid | Voxels, change: Change, entering: Tensor | None, kind
+    x: Tensor,
+    states: Fields | None,
+    strip: Strip,
+    grid: Grid | Voxels,
+    change: Change,
+    resets: Resets,
+    entering: Tensor | None,
+    kind: torch.dtype,
 ) -> Callable[[slice], Tensor]:
     """The spectra of the states before the frames of a span, as a function of the span.
 
@@ -282,12 +296,14 @@ def _past(
     borders, state = {}, start
     for span in strip.spans:
         borders[span.start] = state.clone()
+        resets.forget(span, state)
         if span is not strip.spans[-1]:
             loops(start).recurrence(grid.to_spectrum(x[span]), change(span), state)
 
     def from_inputs(span: slice) -> Tensor:
-        spectra = grid.to_spectrum(x[span])
-        loops(start).recurrence(spectra, change(span), borders[span.start].clone())
+        spectra, state = grid.to_spectrum(x[span]), borders[span.start].clone()
+        resets.forget(span, state)
+        loops(start).recurrence(spectra, change(span), state)
         return torch.cat([borders[span.start][None], spectra[:-1]])
 
     return from_inputs
