@@ -247,6 +247,13 @@ def scan(
     dt_from_time: Annotated[
         bool, typer.Option("--dt-from-time", help="Instead: differences of the coordinate time over their median.")
     ] = False,
+    join_runs: Annotated[
+        bool,
+        typer.Option(
+            "--join-runs",
+            help="Go on across the borders of runs, which the coordinate run tells. By default each begins from zero.",
+        ),
+    ] = False,
     chunk: Annotated[
         int | None,
         typer.Option(
@@ -285,6 +292,7 @@ def scan(
         boundary,
         dt,
         dt_from_time=dt_from_time,
+        join_runs=join_runs,
         chunk=chunk,
         carry_tolerance=carry_tolerance,
     )
