@@ -212,3 +212,11 @@ def test_infinite_values_are_refused_with_their_frames(tmp_path):
     volume.to_zarr(tmp_path / "infinite.zarr", consolidated=False)
     with pytest.raises(InputError, match="frames 16 to 23 of .*infinite.zarr hold infinite values"):
         run(tmp_path / "infinite.zarr", tmp_path / "out.zarr", workers=2)
+
+
+def test_one_shard_is_for_one_worker_and_a_line_says_so(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(filtering, "PART_BYTES", 2**40)
+    _, lines = run(source[0], tmp_path / "out.zarr", workers=2, shard=99)
+    assert lines[0].startswith("1 worker; all 37 frames are one shard, so one worker scans them; ")
+    _, lines = run(source[0], tmp_path / "short.zarr", workers=2, shard=8)
+    assert lines[0].startswith("2 workers; ")
