@@ -20,7 +20,7 @@ from torch import Tensor
 from ssm_ops import planes
 from ssm_ops.gradients import change_of_all, steps_of
 from ssm_ops.lanes import LANES, zeros
-from ssm_ops.resets import Resets
+from ssm_ops.resets import Resets, endless
 from ssm_ops.spectrum import Grid
 from ssm_ops.transition import Transition, of_channels
 
@@ -111,12 +111,14 @@ class Call:
     Attributes:
         kind: The type of the spectra.
         uniform: Whether every step is the same.
+        endless: Which steps are infinite, if any is.
         of_all: Then, a^dt - 1 of all channels, if it is not large.
         turn: Held by who computes with spectra in float64: they are large, and one at a time is enough.
     """
 
     def __init__(self, x: Tensor, transition: Transition, grid: Grid, dt: Tensor | None):
         self.transition, self.grid, self.dt, self.turn = transition, grid, dt, Lock()
+        self.endless = endless(dt)
         self.kind, channels = grid.spectrum_dtype(x.dtype), x.shape[2]
         self.uniform = dt is None or dt.shape[1] == 1
         small = channels * math.prod(grid.spectrum_shape) * self.kind.itemsize <= SPAN_BYTES
@@ -162,7 +164,7 @@ class Changes:
         self.call, self.job, self.own = call, job, of_channels(call.transition, job.channels)
         self.steps = self.distinct = self.table = None
         self.which = np.zeros(1, np.int64)
-        self.resets = Resets(steps_of(call.dt, job.sample, job.channels))
+        self.resets = Resets(steps_of(call.endless, job.sample, job.channels))
         if call.of_all is not None:
             self.table = job.enter(call.of_all[job.sample if len(call.of_all) > 1 else 0, job.channels][None])
             return

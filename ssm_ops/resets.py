@@ -15,20 +15,28 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-class Resets:
-    """The frames of some channels of one sample whose step is infinite.
+def endless(dt: Float[Tensor, "*steps"] | None) -> Bool[Tensor, "*steps"] | None:
+    """Which steps of a call are infinite, on the CPU; `None` where none is.
 
-    Steps on another device are read back for it, once; those on the meta device cannot be, and none is known.
+    Steps on another device are read back for it. Those on the meta device cannot be: none is known.
+    """
+    if dt is None or dt.is_meta:
+        return None
+    found = torch.isinf(dt.detach()).cpu()
+    return found if bool(found.any()) else None
+
+
+class Resets:
+    """The frames of some channels of one sample at which something is forgotten.
 
     Args:
-        steps: Of the frames; `None` are steps of 1.
+        infinite: Which of their steps are infinite; `None` where none is.
     """
 
-    def __init__(self, steps: Float[Tensor, "time_or_one channel_or_one"] | None):
+    def __init__(self, infinite: Bool[Tensor, "time_or_one channel_or_one"] | None):
         self._forgotten: dict[int, Bool[Tensor, "channel_or_one"]] = {}
-        if steps is not None and not steps.is_meta:
-            endless = torch.isinf(steps.detach()).cpu()
-            self._forgotten = {t: endless[t] for t in endless.any(dim=1).nonzero().flatten().tolist()}
+        if infinite is not None:
+            self._forgotten = {t: infinite[t] for t in infinite.any(dim=1).nonzero().flatten().tolist()}
 
     def cut(self, spans: Iterable[slice]) -> list[slice]:
         """The spans, so that each of these frames begins one."""

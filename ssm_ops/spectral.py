@@ -28,7 +28,7 @@ from ssm_ops import compiled, jobs, streaming
 from ssm_ops.gradients import Change, Gradients, Sums, change_of_all, steps_of
 from ssm_ops.memory import Rooms
 from ssm_ops.parallel import Threads, granted
-from ssm_ops.resets import Resets
+from ssm_ops.resets import Resets, endless
 from ssm_ops.spectrum import Grid, Voxels
 from ssm_ops.transition import Transition
 
@@ -108,13 +108,13 @@ def walk(
         if carry is not None:
             left += carry
         uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
-        walk_time, kept = loops(left), None if rooms is None else {}
+        walk_time, infinite, kept = loops(left), endless(dt), None if rooms is None else {}
 
         def walk_strip(strip: Strip) -> None:
             inputs, state = x[strip.sample, :, strip.channels], left[strip.sample, strip.channels]
             beside = None if apart is None else apart[strip.sample, strip.channels].clone()
             change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
-            resets = Resets(steps_of(dt, strip.sample, strip.channels))
+            resets = Resets(steps_of(infinite, strip.sample, strip.channels))
             for span in resets.cut(strip.spans):
                 resets.forget(span, state, beside)
                 spectra = grid.to_spectrum(inputs[span])
@@ -149,11 +149,12 @@ def finish(
             return streaming.finish(threads, x, transition, grid, kept, dt=dt, apart=apart, calls=calls)
         kind = grid.spectrum_dtype(x.real.dtype)
         states, uniform = _states(threads, x, grid), change_of_all(transition, grid, dt, x.shape[2], kind)
+        infinite = endless(dt)
 
         def walk_strip(strip: Strip) -> None:
             beside = None if apart is None else apart[strip.sample, strip.channels].clone()
             change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
-            resets = Resets(steps_of(dt, strip.sample, strip.channels))
+            resets = Resets(steps_of(infinite, strip.sample, strip.channels))
             for span in resets.cut(strip.spans):
                 resets.forget(span, beside)
                 spectra = kept.pop((strip.sample, strip.channels.start, span.start))
@@ -209,11 +210,11 @@ def backward(
             left += carry_gradient / weight
         sums = Sums(transition, grid, dt, torch.zeros_like(left)) if towards_transition or towards_dt else None
         uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
-        walk_time = loops(left)
+        walk_time, infinite = loops(left), endless(dt)
 
         def walk(strip: Strip) -> None:
             here = (strip.sample, strip.channels)
-            resets = Resets(steps_of(dt, *here))
+            resets = Resets(steps_of(infinite, *here))
             strip = replace(strip, spans=resets.cut(strip.spans))
             change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
             if sums is not None:
