@@ -62,7 +62,7 @@ def difference(found, expected=TRUTH):
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
-@pytest.mark.parametrize(("workers", "cut"), [(1, "time"), (2, "channels"), (3, "time")])
+@pytest.mark.parametrize(("workers", "cut"), [(2, "channels"), (3, "time")])
 def test_any_cut_is_each_run_alone(workers, cut, exchange, tmp_path):
     options = {"workers": workers, "cut": cut, "exchange": exchange}
     found, lines = run(write(tmp_path / "in.zarr"), tmp_path / "out.zarr", SETTINGS, **options)
@@ -132,7 +132,7 @@ def test_a_tolerance_keeps_its_promise(tolerance, tmp_path):
     assert "need the chain" in lines[1]
 
 
-@pytest.mark.parametrize("shards", [1, 4, 8])
+@pytest.mark.parametrize("shards", [1, 7])
 def test_killed_and_started_again(shards, tmp_path):
     class Stops(Silent):
         def progress(self, progress):
@@ -151,8 +151,9 @@ def test_killed_and_started_again(shards, tmp_path):
     assert again.tobytes() == whole.tobytes()
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, carry_tolerance=1e-6)], ids=["exact", "tolerance"])
-def test_it_grows_by_frames_and_by_runs(settings, tmp_path):
+@pytest.mark.parametrize("tolerance", [pytest.param(0.0, marks=pytest.mark.slow), 1e-6])
+def test_it_grows_by_frames_and_by_runs(tolerance, tmp_path):
+    settings = replace(SETTINGS, carry_tolerance=tolerance)
     whole, _ = run(write(tmp_path / "in.zarr"), tmp_path / "whole.zarr", settings, shard=SHARD)
     for frames, runs in ((6, None), (9, None), (14, RUNS), (16, RUNS), (30, RUNS)):  # one run needs no coordinate
         write(tmp_path / "in.zarr", slice(frames), runs=runs)
