@@ -43,10 +43,10 @@ class Travelling:
         return self.offset.nbytes + (np.asarray(self.power).nbytes if self.span is None else 0)
 
     def __call__(self, carry: np.ndarray | None) -> np.ndarray:
-        return self._map()(carry)
+        return self._map()(None if self.forgets else carry)
 
     def then(self, later: Travelling) -> Travelling:
-        both = self._map().then(later._map())
+        both = later._map() if later.forgets else self._map().then(later._map())
         span = None if self.span is None or later.span is None else self.span + later.span
         return Travelling(both.offset, span, both.transition)
 

@@ -79,19 +79,28 @@ def transition_scan(
     unit_days: float | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Scan:
-    """The scan of a piece's frames by a transition.
+    """The scan of a piece's frames by a transition; each run of the data in it begins from a state of zero.
 
     Args:
         boundary: For each axis of the grid; by default what the data call for.
         unit_days: The transition's unit of time; steps are then as long as the calendar says. By default each is 1.
 
     Raises:
-        InputError: See `Scan`; or the unit is not positive.
+        InputError: See `Scan`; or the unit is not positive, or given where the data tell no times.
     """
     if unit_days is not None and not 0 < unit_days < math.inf:
         raise InputError(f"a unit of time of {unit_days:g} days; give a positive number")
+    if unit_days is not None and piece.days is None:
+        raise InputError(
+            f"a unit of time of {unit_days:g} days, and the times of {piece.source} are neither dates nor seconds; "
+            "leave the unit out, so that each frame is one step"
+        )
+    dt = None if unit_days is None else piece.days / unit_days
+    if dt is None and piece.begins:
+        dt = torch.ones(len(piece.frames), dtype=torch.float64)
+        dt[list(piece.begins)] = math.inf
     device = own_device()
-    dt = None if unit_days is None else (piece.days / unit_days).to(device)
+    dt = None if dt is None else dt.to(device)
     return Scan("transition", piece.frames.to(device, dtype), transition, boundary or piece.boundary, dt)
 
 
@@ -99,6 +108,7 @@ def model_scans(piece: Piece, path: Path, *, dtype: torch.dtype = torch.float32)
     """The scans of a trained model's layers when it runs over a piece, and what that model is, in words.
 
     Frames that no `preprocess` stage has normalised are normalised by the statistics of the model's training frames.
+    A model knows nothing of runs: it goes on across their borders, as it does in forecasts.
 
     Args:
         path: The checkpoint, or the folder of its stage or run.

@@ -1,7 +1,8 @@
 """The scan of an archive by one transition, without any training: smoothing, backgrounds, filters that follow motion.
 
 The states of h_t = A^dt_t * h_{t-1} + x_t over a whole store, written to another one. Channels do not meet, so each
-part of them is a strand of its own; time is cut into shards. Missing voxels add nothing.
+part of them is a strand of its own; time is cut into shards. Missing voxels add nothing. Runs, recordings that the
+coordinate `run` tells apart, begin from a state of zero each: the step of time across their border is infinite.
 """
 
 from __future__ import annotations
@@ -25,11 +26,19 @@ from pipeline.carried import CarryIndex
 from pipeline.filter_worker import FilterWorker
 from pipeline.grown import Earlier
 from pipeline.ledger import Ledger
-from pipeline.sequence import FilterSettings, Sequence4D, boundaries, open_input, time_steps, transition_of
+from pipeline.sequence import (
+    FilterSettings,
+    Sequence4D,
+    boundaries,
+    open_input,
+    run_starts,
+    time_steps,
+    transition_of,
+)
 from pipeline.volume import AXES, DATA, InputError, cut
 from ssm_ops.carry import Place
 
-VERSION = 3
+VERSION = 4
 
 SHARDS_HELD = 9
 """Shards that a worker's memory must hold: two read and one ahead, two kept spectra of a fifth more, two results and
@@ -81,13 +90,13 @@ class FilterJob:
         if self._aside.exists() and not destination.exists():  # killed between the two steps of `replace_folder`
             os.replace(self._aside, destination)
         self.volume = open_input(source)
-        self.earlier = Earlier(destination, settings) if destination.exists() else None
+        self.earlier = Earlier(destination, settings, VERSION) if destination.exists() else None
         shape = tuple(self.volume.sizes[axis] for axis in AXES)
         dtype = "float64" if self.volume[DATA].dtype == np.float64 else "float32"
         frame_bytes = math.prod(shape[1:]) * np.dtype(dtype).itemsize
         plan = self.earlier.plan if self.earlier else self._new_plan(shape, frame_bytes, memory, shard)
-        plan = self._continued(source, plan)
         steps, unit = time_steps(settings, self.volume)
+        plan = self._continued(source, plan, steps)
         width = plan["width"]
         self.sequence = Sequence4D(
             source=source.resolve(),
@@ -106,7 +115,7 @@ class FilterJob:
         )
         self.plan = {name: plan[name] for name in ("chunk", "length", "width")}
         self.plan |= {"version": VERSION, "boundary": list(self.sequence.boundary), "unit": unit}
-        self.plan |= {"shortest": None if steps is None else float(steps.min())}
+        self.plan |= {"shortest": self.sequence.shortest}
         if self.earlier:
             self.earlier.refuse_misfit(self.volume, self.sequence, self.plan)
             refuse_small_memory(memory, min(plan["length"], shape[0]), frame_bytes, destination)
@@ -129,10 +138,11 @@ class FilterJob:
             chunk, chunks = chunk * together, chunks // together
         return {"chunk": chunk, "length": chunk * chunks, "width": width}
 
-    def _continued(self, source: Path, plan: dict) -> dict:
-        """The plan of an unfinished result of the same settings, or this one."""
+    def _continued(self, source: Path, plan: dict, steps: np.ndarray | None) -> dict:
+        """The plan of an unfinished result of the same settings and steps of time, or this one."""
         asked = {"source": str(source.resolve()), "version": VERSION, **asdict(self.settings)}
         asked |= {"shape": list(self.volume[DATA].shape), "kept": self.earlier.frames if self.earlier else 0}
+        asked |= {"steps": None if steps is None else hashlib.sha256(steps.tobytes()).hexdigest()}
         self.identity = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
         self.begun = False
         if not self.plan_path.exists():
@@ -222,21 +232,20 @@ class FilterJob:
 
     def borders(self) -> str:
         """What is said of an input of several recordings, in words; empty where it is one."""
-        runs = self.volume["run"].values if "run" in self.volume else np.zeros(1)
-        starts = np.flatnonzero(np.diff(runs)) + 1
+        starts = run_starts(self.volume)
         if not len(starts):
             return ""
         first = ", ".join(map(str, starts[:5])) + (", ..." if len(starts) > 5 else "")
-        return (
-            f"{self.sequence.source} holds {len(starts) + 1} runs and the scan goes on across their borders (frames "
-            f"{first}); scan each by itself where that is not wanted"
-        )
+        joined = self.settings.join_runs
+        how = "the scan goes on across their borders" if joined else "each begins from a state of zero"
+        return f"{self.sequence.source} holds {len(starts) + 1} runs and {how} (frames {first})"
 
     def promise(self) -> str:
         """What the tolerance costs at most, and spares, in words; empty where it is 0."""
         if self.settings.carry_tolerance == 0:
             return ""
-        return self.classes[0].promise(self.sequence.span(self.sequence.shards[0]))
+        spans = map(self.sequence.span, self.sequence.shards)
+        return self.classes[0].promise(next(filter(math.isfinite, spans), math.inf))
 
 
 def chunks_that_fit(memory: float, chunk_bytes: int, chunk: int) -> int:

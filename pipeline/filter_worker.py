@@ -56,7 +56,8 @@ class FilterWorker:
         if shard.index == len(sequence.shards) - 1:  # by which an input that has grown is known again
             self.borders[place] = digest(own[-1])
         x = torch.from_numpy(own).to(self.device)
-        steps = None if sequence.steps is None else torch.from_numpy(sequence.steps[shard.start : shard.stop])
+        steps = sequence.steps_of(shard)
+        steps = None if steps is None else torch.from_numpy(steps)
         stitch = self.stitching[place.strand].shard(x, dt=steps)
         del frames, own, x
 

@@ -17,7 +17,7 @@ import xarray as xr
 from pipeline import store
 from pipeline.atomic import write_text
 from pipeline.carried import CarryIndex, digest
-from pipeline.sequence import FilterSettings, Sequence4D
+from pipeline.sequence import FilterSettings, Sequence4D, run_starts
 from pipeline.volume import AXES, DATA, InputError
 
 ANEW = "remove it to scan anew, or choose another name for this result"
@@ -29,20 +29,26 @@ class Earlier:
     Args:
         path: The store.
         settings: Those that are asked for now.
+        version: The scan's, now.
 
     Attributes:
         frames: How many it has.
         plan: How time and channels were cut.
 
     Raises:
-        InputError: It is none, or has other settings.
+        InputError: It is none, or has other settings, or is of another version.
     """
 
-    def __init__(self, path: Path, settings: FilterSettings):
-        self.path = path
+    def __init__(self, path: Path, settings: FilterSettings, version: int):
+        self.path, self.settings = path, settings
         attributes = store.read_attributes(path) if store.is_store(path) else {}
         if "chronovox_scan" not in attributes:
             raise InputError(f"{path} is there already, and is no result of a scan; remove it, or choose another name")
+        if "chronovox_plan" not in attributes:
+            raise InputError(f"{path} was made by a version that kept no plan to go on from; {ANEW}")
+        self.plan = json.loads(attributes["chronovox_plan"])
+        if self.plan.get("version") != version:  # whose settings may mean something else
+            raise InputError(f"{path} has the scan's version {self.plan.get('version')}, now it is {version}; {ANEW}")
         made, asked = json.loads(attributes["chronovox_scan"]), json.loads(json.dumps(asdict(settings)))
         for name in sorted(made.keys() | asked.keys()):
             if made.get(name) != asked.get(name):
@@ -50,9 +56,6 @@ class Earlier:
                     f"{path} is there already, scanned with {name} {made.get(name)}, now {name} is {asked.get(name)}; "
                     f"{ANEW}"
                 )
-        if "chronovox_plan" not in attributes:
-            raise InputError(f"{path} was made by a version that kept no plan to go on from; {ANEW}")
-        self.plan = json.loads(attributes["chronovox_plan"])
         self.volume = store.open_undecoded(path)
         self.frames: int = self.volume.sizes["time"]
 
@@ -61,13 +64,13 @@ class Earlier:
 
         Raises:
             InputError: Its frames are fewer, or of another shape or type; the times, the unit of time or the boundary
-                are others; the last frame that was scanned is another.
+                are others; the last frame that was scanned is another; its frames belong to other runs.
         """
         shapes = tuple(self.volume.sizes[axis] for axis in AXES[1:]), sequence.shape[1:]
         for what, (made, asked) in {
             "frames of the shape": shapes,
             "states of type": (str(self.volume[DATA].dtype), sequence.dtype),
-            **{name: (self.plan[name], plan[name]) for name in ("version", "boundary", "unit", "shortest")},
+            **{name: (self.plan[name], plan[name]) for name in ("boundary", "unit", "shortest")},
         }.items():
             if made != asked and not (what == "shortest" and sequence.tolerance == 0):
                 raise InputError(f"{self.path} has {WORDS.get(what, what)} {made}, the input now {asked}; {ANEW}")
@@ -77,6 +80,8 @@ class Earlier:
                 f"made from, or more of it, or {ANEW}"
             )
         self._refuse_other_times(volume)
+        if not self.settings.join_runs:
+            self._refuse_other_runs(volume)
         last = -(-self.frames // self.plan["length"])
         for strand, part in enumerate(sequence.parts):
             frame = store.read_frames(sequence.source, None, self.frames - 1, self.frames, part)
@@ -104,6 +109,13 @@ class Earlier:
                 f"of the input at {asked[frame]} {kinds[1] or ''}; {ANEW}"
             )
 
+    def _refuse_other_runs(self, volume: xr.Dataset) -> None:
+        made, asked = (set(run_starts(v).tolist()) for v in (self.volume, volume))
+        other = sorted(frame for frame in made ^ asked if frame < self.frames)
+        if other:
+            begins = "begins a run" if other[0] in made else "goes on with a run"
+            raise InputError(f"frame {other[0]} of {self.path} {begins}, of the input it does not; {ANEW}")
+
     def hand_over(self, sequence: Sequence4D, names: list[str], ledger: Path) -> None:
         """Whole chunks, the carries that enter whole shards, and how many of those there are."""
         store.link_chunks(self.path, sequence.data, self.frames)
@@ -117,5 +129,4 @@ class Earlier:
 WORDS = {
     "unit": "a median step of time of",
     "shortest": "a shortest step, in medians, of",
-    "version": "the scan's version",
 }

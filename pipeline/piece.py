@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from pipeline import store
 from pipeline.archive import Ask, open_archive
 from pipeline.grid import natural_boundary
+from pipeline.sequence import begun_anew, run_starts
 from pipeline.volume import AXES, DATA, SPACE, InputError
 
 FRAMES = 36
@@ -29,7 +31,9 @@ class Piece:
     Attributes:
         frames: (time, channel, *grid), as they are stored.
         boundary: For each axis of the grid, as the data call for it.
-        days: The time from the frame before to each; the first one's, which nothing is before, is that of the second.
+        begins: Those of them that begin a run of the data, without the first.
+        days: The time from the frame before to each, infinite where a run begins; the first one's, which nothing is
+            before, is the first of the others that is finite. `None` where times are neither dates nor seconds.
         normalised: Whether a `preprocess` stage has normalised the frames.
         grid: Voxels along each axis of the whole grid.
         window: The part of each of these axes that `frames` hold.
@@ -39,7 +43,8 @@ class Piece:
 
     frames: Float[Tensor, "time channel *grid"]
     boundary: tuple[str, ...]
-    days: Float[Tensor, "time"]
+    begins: tuple[int, ...]
+    days: Float[Tensor, "time"] | None
     normalised: bool
     grid: tuple[int, ...]
     window: tuple[slice, ...]
@@ -93,11 +98,13 @@ def read_piece(
     voxels = " x ".join(map(str, data.shape[3 if images else 2 :]))
     cropped = "" if not crop else f", the middle of {' x '.join(map(str, sizes))}"
     channels = volume.sizes["channel"]
+    begins = tuple(run_starts(part).tolist())
     boundary = tuple(volume.attrs.get("boundary") or natural_boundary(volume))
     return Piece(
         frames=torch.from_numpy(data[:, :, 0] if images else data),
         boundary=boundary[1:] if images else boundary,
-        days=_days(part),
+        begins=begins,
+        days=_days(part, begins),
         normalised="normalised_from" in volume[DATA].attrs,
         grid=sizes,
         window=window,
@@ -167,6 +174,14 @@ def _middle(sizes: tuple[int, ...], crop: tuple[int, ...]) -> tuple[slice, ...]:
     return tuple(slice(cut // 2, cut // 2 + size - cut) for size, cut in zip(sizes, spare, strict=True))
 
 
-def _days(volume: xr.Dataset) -> Float[Tensor, "time"]:
-    steps = [step.total_seconds() / DAY for step in np.diff(volume["time"].values)]
-    return torch.tensor([steps[0], *steps], dtype=torch.float64)
+def _days(volume: xr.Dataset, begins: tuple[int, ...]) -> Float[Tensor, "time"] | None:
+    differences = np.diff(volume["time"].values)
+    if differences.dtype == object:
+        seconds = np.array([step.total_seconds() for step in differences])
+    elif volume["time"].attrs.get("units") == "s":
+        seconds = differences.astype(np.float64)
+    else:
+        return None
+    steps = begun_anew(np.append(1.0, seconds / DAY), np.array(begins, int))
+    steps[0] = next(filter(math.isfinite, steps[1:]), 1.0)
+    return torch.from_numpy(steps)

@@ -25,7 +25,8 @@ class FilterSettings:
         decay, diffusivity, velocity: See `ssm_ops.Propagator`; per unit of dt, voxels^2, voxels along each axis.
         boundary: For (depth, height, width), or (height, width) of images; `None` for what the data call for.
         dt: The time between frames.
-        dt_from_time: Instead: the differences of the time coordinate over their median.
+        dt_from_time: Instead: the differences of the time coordinate over their median, both within runs.
+        join_runs: Whether the scan goes on across the borders of runs; by default each begins from a state of zero.
         chunk: Frames of a stored chunk; by default so many that it has about the bytes of the input's.
         carry_tolerance: See `ssm_ops.classes`; 0 is exact.
     """
@@ -36,6 +37,7 @@ class FilterSettings:
     boundary: tuple[str, ...] | None = None
     dt: float = 1.0
     dt_from_time: bool = False
+    join_runs: bool = False
     chunk: int | None = None
     carry_tolerance: float = 0.0
 
@@ -58,7 +60,7 @@ class Sequence4D:
         shape: (time, channel, depth, height, width).
         boundary: For each axis of the grid: images have two.
         transition: What a unit of time does.
-        steps: The time from the frame before to each, float64; `None` where all are 1.
+        steps: The time from the frame before to each, float64, infinite where a run begins; `None` where all are 1.
         shards: Of each strand.
         parts: The channels of each strand.
         dtype: Of the states.
@@ -95,10 +97,20 @@ class Sequence4D:
     def images(self) -> bool:
         return len(self.boundary) == 2
 
+    @property
+    def shortest(self) -> float:
+        """The shortest step of time."""
+        return 1.0 if self.steps is None else float(self.steps.min())
+
+    def steps_of(self, shard: Shard) -> np.ndarray | None:
+        """The steps of a shard's frames; `None` where all are 1."""
+        steps = None if self.steps is None else self.steps[shard.start : shard.stop]
+        return None if steps is None or (steps == 1).all() else steps
+
     def span(self, shard: Shard) -> int | float:
-        """The time from the state before a shard to its last."""
-        frames = shard.stop - shard.start
-        return frames if self.steps is None else float(self.steps[shard.start : shard.stop].sum())
+        """The time from the state before a shard to its last; infinite where a run begins in it."""
+        steps = self.steps_of(shard)
+        return shard.stop - shard.start if steps is None else float(steps.sum())
 
     def describe(self, place: Place) -> str:
         """A shard in words."""
@@ -109,8 +121,7 @@ class Sequence4D:
     def classes(self, part: slice) -> Classes:
         channels = part.stop - part.start
         grid = self.transition.basis(self.grid_shape, self.boundary, channels)
-        shortest = 1.0 if self.steps is None else float(self.steps.min())
-        return Classes(self.transition, grid, channels, self.tolerance, shortest)
+        return Classes(self.transition, grid, channels, self.tolerance, self.shortest)
 
     def as_scanned(self, frames: np.ndarray) -> np.ndarray:
         """Frames of the source in the type of the states, zeros where something is missing."""
@@ -167,16 +178,51 @@ def transition_of(settings: FilterSettings, shape: tuple[int, ...]) -> Propagato
 
 
 def time_steps(settings: FilterSettings, volume) -> tuple[np.ndarray | None, float | None]:
-    """Differences of the time coordinate over their median, and that; the first frame's, which nothing is before, is 1.
+    """The steps of time of `Sequence4D`, and their unit where they come from the time coordinate, else `None`.
+
+    Where they do, they are its differences over their median. The first frame's, which nothing is before, is 1.
 
     Raises:
-        InputError: There is no such coordinate, or it does not increase.
+        InputError: There is no such coordinate, or it does not increase within a run; or runs have no numbers.
     """
+    starts = np.zeros(0, int)
+    if not settings.join_runs:
+        refuse_unnumbered(volume)
+        starts = run_starts(volume)
     if not settings.dt_from_time:
-        return None, None
+        return (begun_anew(np.ones(volume.sizes["time"]), starts) if len(starts) else None), None
     if "time" not in volume.coords or volume["time"].dtype.kind not in "fiu":
         raise InputError("the store has no coordinate time with numbers to take steps from; leave --dt-from-time out")
-    steps = np.diff(volume["time"].values.astype(np.float64))
-    if len(steps) == 0 or not (steps > 0).all():
+    steps = np.diff(volume["time"].values.astype(np.float64), prepend=0)
+    within = np.delete(steps, [0, *starts])
+    if len(within) == 0 or not (within > 0).all():
         raise InputError("the coordinate time does not increase from frame to frame; sort the frames, or give --dt")
-    return np.concatenate([[1.0], steps / np.median(steps)]), float(np.median(steps))
+    unit = float(np.median(within))
+    return begun_anew(np.concatenate([[1.0], steps[1:] / unit]), starts), unit
+
+
+def begun_anew(steps: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Steps of time that forget at these frames what was before; see `ssm_ops.scan`."""
+    steps[starts] = np.inf
+    return steps
+
+
+def run_starts(volume) -> np.ndarray:
+    """The frames at which the coordinate `run` (time) changes: those that begin a run, without the first of all."""
+    if "run" not in volume or volume["run"].dims != ("time",):
+        return np.zeros(0, int)
+    runs = volume["run"].values
+    return np.flatnonzero(runs[1:] != runs[:-1]) + 1
+
+
+def refuse_unnumbered(volume) -> None:
+    """Refuses runs that are not told apart by whole numbers.
+
+    Raises:
+        InputError: They are not.
+    """
+    if "run" in volume and volume["run"].dims == ("time",) and volume["run"].dtype.kind not in "iu":
+        raise InputError(
+            f"the coordinate run holds values of type {volume['run'].dtype}, and runs are told apart by whole numbers; "
+            "number them so, or go on across their borders with --join-runs"
+        )

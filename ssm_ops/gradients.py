@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ssm_ops.spectrum import Grid, Voxels
@@ -38,8 +38,8 @@ def change_of_all(
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
-def steps_of(dt: Tensor | None, sample: int, part: slice) -> Float[Tensor, "time_or_one channel_or_one"] | None:
-    """The steps of some channels of one sample."""
+def steps_of(dt: Tensor | None, sample: int, part: slice) -> Shaped[Tensor, "time_or_one channel_or_one"] | None:
+    """The steps, or what is known of each, of some channels of one sample."""
     return None if dt is None else _channels(dt[sample if len(dt) > 1 else 0], part)
 
 

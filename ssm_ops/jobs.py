@@ -14,11 +14,13 @@ from threading import Lock
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from ssm_ops import planes
 from ssm_ops.gradients import change_of_all, steps_of
-from ssm_ops.lanes import zeros
+from ssm_ops.lanes import LANES, zeros
+from ssm_ops.resets import Resets, endless
 from ssm_ops.spectrum import Grid
 from ssm_ops.transition import Transition, of_channels
 
@@ -83,6 +85,19 @@ class Job:
         for t, spectrum in enumerate(self._parts(spectra)):
             planes.leave(lanes[t * self.size : (t + 1) * self.size], self.geometry, spectrum)
 
+    def forget(self, lanes: np.ndarray, channels: Bool[Tensor, "channel_or_one"]) -> None:
+        """Sets a spectrum in lanes to zero, that of some channels alone if only they are True."""
+        if bool(channels.all()):
+            lanes[:] = 0
+            return
+        count, half = self.channels.stop - self.channels.start, self.geometry.along.size * LANES
+        kind = self.grid.spectrum_dtype(getattr(torch, self.kind.name))
+        ones = torch.ones((1, count, *self.grid.spectrum_shape), dtype=kind)
+        which = self.enter(ones * channels.expand(count).reshape(-1, *[1] * len(self.grid.shape))).reshape(-1, 2, half)
+        if kind.is_complex:
+            which[:, 1] = which[:, 0]  # the imaginary parts of the same frequencies
+        lanes.reshape(-1, 2, half)[which != 0] = 0
+
     def _parts(self, spectra: Tensor) -> Iterator[np.ndarray]:
         """Views (channel, plane, row, column, real or imaginary)."""
         for spectrum in spectra.unbind(0):
@@ -96,12 +111,14 @@ class Call:
     Attributes:
         kind: The type of the spectra.
         uniform: Whether every step is the same.
+        endless: Which steps are infinite, if any is.
         of_all: Then, a^dt - 1 of all channels, if it is not large.
         turn: Held by who computes with spectra in float64: they are large, and one at a time is enough.
     """
 
     def __init__(self, x: Tensor, transition: Transition, grid: Grid, dt: Tensor | None):
         self.transition, self.grid, self.dt, self.turn = transition, grid, dt, Lock()
+        self.endless = endless(dt)
         self.kind, channels = grid.spectrum_dtype(x.dtype), x.shape[2]
         self.uniform = dt is None or dt.shape[1] == 1
         small = channels * math.prod(grid.spectrum_shape) * self.kind.itemsize <= SPAN_BYTES
@@ -140,13 +157,14 @@ class Changes:
     """a^dt - 1 of the frames of a job, in lanes.
 
     Where a job has few different steps, or one, they are taken once for all of its frames; else, and where `each` frame
-    is asked for, span by span.
+    is asked for, span by span. An infinite step is none of them: nothing is taken of it but zero.
     """
 
     def __init__(self, call: Call, job: Job, *, each: bool = False):
         self.call, self.job, self.own = call, job, of_channels(call.transition, job.channels)
         self.steps = self.distinct = self.table = None
         self.which = np.zeros(1, np.int64)
+        self.resets = Resets(steps_of(call.endless, job.sample, job.channels))
         if call.of_all is not None:
             self.table = job.enter(call.of_all[job.sample if len(call.of_all) > 1 else 0, job.channels][None])
             return
@@ -155,12 +173,24 @@ class Changes:
             self.table = self._lanes(self.steps)
         elif not each:
             self.distinct, which = torch.unique(self.steps.detach(), dim=0, return_inverse=True)
-            if len(self.distinct) * job.size * job.kind.itemsize <= SPAN_BYTES:
+            lengths = len(self.distinct) - int(torch.isinf(self.distinct).all(1).any())
+            if lengths <= 1 or lengths * job.size * job.kind.itemsize <= SPAN_BYTES:
                 self.table, self.which = self._lanes(self.distinct), which.numpy()
 
     @property
     def once(self) -> bool:
         return self.table is not None
+
+    def spans(self, time: int, whole: bool) -> list[slice]:
+        """The spans in which the job is walked; see `Job.spans`. What is forgotten is so where one begins."""
+        return self.resets.cut(self.job.spans(time, self.once and whole))
+
+    def forget(self, span: slice, *states: np.ndarray) -> None:
+        """Forgets of states in lanes, empty ones left alone, what is forgotten where a span begins."""
+        channels = self.resets.of(span)
+        for state in states:
+            if channels is not None and len(state):
+                self.job.forget(state, channels)
 
     def __call__(self, span: slice) -> tuple[np.ndarray, np.ndarray]:
         """The changes, and for each frame of the span which of them is its own."""

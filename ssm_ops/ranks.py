@@ -80,11 +80,12 @@ class _Ranks(torch.autograd.Function):
             for shard, part, leaves, enters in zip(shards, towards, leaving, ctx.entering, strict=True)
         ]
         to_dt = None
-        if dt is not None:
+        if ctx.needs_input_grad[2]:
             whole = [one.dt for one in found]
             to_dt = torch.cat(whole, dim=1) if dt.shape[1] > 1 else torch.stack(whole).sum(0)
         learned = [sum(one.parameters[name] for one in found) for name in found[0].parameters]
-        return torch.cat([one.x for one in found], dim=1), found[0].carry, to_dt, None, None, None, None, *learned
+        to_carry = found[0].carry if ctx.needs_input_grad[1] else None
+        return torch.cat([one.x for one in found], dim=1), to_carry, to_dt, None, None, None, None, *learned
 
 
 def _shards(

@@ -12,12 +12,22 @@ import numpy as np
 
 
 def recurrence(
-    inputs: np.ndarray, advance: Callable[[np.ndarray, int], np.ndarray], state: np.ndarray | None = None
+    inputs: np.ndarray,
+    advance: Callable[[np.ndarray, int], np.ndarray],
+    state: np.ndarray | None = None,
+    *,
+    forgets: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
-    """The states h_t = advance(h_{t-1}, t) + x_t, one by one, for inputs of shape (time, channel, *grid)."""
+    """The states h_t = advance(h_{t-1}, t) + x_t, one by one, for inputs of shape (time, channel, *grid).
+
+    Where `forgets` (time, channel) is True, h_t = x_t: an infinite time has passed, and whatever was before is gone.
+    """
     state = np.zeros(inputs.shape[1:]) if state is None else state
     for t, x in enumerate(inputs):
-        state = advance(state, t) + x
+        state = advance(state, t)
+        if forgets is not None:
+            state = np.where(forgets[t].reshape(-1, *[1] * (x.ndim - 1)), 0, state)
+        state = state + x
         yield state
 
 

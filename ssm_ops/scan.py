@@ -43,7 +43,9 @@ def scan(
             one, as a previous call returned it; `None` is a state of zero.
         dt: The time from the state before to each frame's, in the transition's unit: a number, or (time,), or
             (time, channel); after the batch axis if there is one and samples differ. `None` is 1. The first entry is
-            the time since the carry.
+            the time since the carry. `inf` at a frame: the state before is forgotten, at every frequency and whatever
+            the transition. The states from there on are those of a scan that begins there, on a CPU and a grid of two
+            or three axes to the bit, and no gradient passes: neither to what was before, nor to that step.
         mask: True where `x` was observed, broadcast against `x`'s (time, channel, *grid) from its last axis, or one
             entry a frame (time,). What is not observed adds nothing, whatever stands there, while the state moves on.
         backend: `spectral` (any transition), `pixel` (kernels), or `auto`, the faster of those that can, measured once
@@ -277,6 +279,8 @@ def _steps(dt: Number | Tensor, x: Tensor, batched: bool) -> Float[Tensor, "batc
             raise ValueError(f"dt holds {dt.min().item():g}; time does not run backward: give 0 or more")
         if not dt.requires_grad and dt.ndim == 1 and bool((dt == dt[0]).all()):
             dt = dt[0]  # every step the same: its transition is taken once
+        if dt.ndim == 0 and bool(torch.isinf(dt)):
+            dt = dt.expand(time)  # but every frame begins anew
     return dt.to(x.device).reshape(shapes[tuple(dt.shape)])
 
 

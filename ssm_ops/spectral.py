@@ -16,8 +16,8 @@ channels, is transformed, walked and transformed back at a time; a strip of chan
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,9 +25,10 @@ from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor
 
 from ssm_ops import compiled, jobs, streaming
-from ssm_ops.gradients import Change, Gradients, Sums, change_of_all
+from ssm_ops.gradients import Change, Gradients, Sums, change_of_all, steps_of
 from ssm_ops.memory import Rooms
 from ssm_ops.parallel import Threads, granted
+from ssm_ops.resets import Resets, endless
 from ssm_ops.spectrum import Grid, Voxels
 from ssm_ops.transition import Transition
 
@@ -49,7 +50,7 @@ class Strip:
 
     sample: int
     channels: slice
-    spans: tuple[slice, ...]
+    spans: Sequence[slice]
 
 
 def strips(x: Fields, grid: Grid | Voxels) -> list[Strip]:
@@ -107,13 +108,15 @@ def walk(
         if carry is not None:
             left += carry
         uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
-        walk_time, kept = loops(left), None if rooms is None else {}
+        walk_time, infinite, kept = loops(left), endless(dt), None if rooms is None else {}
 
         def walk_strip(strip: Strip) -> None:
             inputs, state = x[strip.sample, :, strip.channels], left[strip.sample, strip.channels]
             beside = None if apart is None else apart[strip.sample, strip.channels].clone()
             change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
-            for span in strip.spans:
+            resets = Resets(steps_of(infinite, strip.sample, strip.channels))
+            for span in resets.cut(strip.spans):
+                resets.forget(span, state, beside)
                 spectra = grid.to_spectrum(inputs[span])
                 walk_time.recurrence(spectra, change(span), state)
                 if kept is not None:
@@ -146,11 +149,14 @@ def finish(
             return streaming.finish(threads, x, transition, grid, kept, dt=dt, apart=apart, calls=calls)
         kind = grid.spectrum_dtype(x.real.dtype)
         states, uniform = _states(threads, x, grid), change_of_all(transition, grid, dt, x.shape[2], kind)
+        infinite = endless(dt)
 
         def walk_strip(strip: Strip) -> None:
             beside = None if apart is None else apart[strip.sample, strip.channels].clone()
             change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
-            for span in strip.spans:
+            resets = Resets(steps_of(infinite, strip.sample, strip.channels))
+            for span in resets.cut(strip.spans):
+                resets.forget(span, beside)
                 spectra = kept.pop((strip.sample, strip.channels.start, span.start))
                 _add_apart(spectra, beside, change(span))
                 grid.to_field(spectra, out=states[strip.sample, span, strip.channels])
@@ -204,14 +210,16 @@ def backward(
             left += carry_gradient / weight
         sums = Sums(transition, grid, dt, torch.zeros_like(left)) if towards_transition or towards_dt else None
         uniform = change_of_all(transition, grid, dt, x.shape[2], kind)
-        walk_time = loops(left)
+        walk_time, infinite = loops(left), endless(dt)
 
         def walk(strip: Strip) -> None:
             here = (strip.sample, strip.channels)
+            resets = Resets(steps_of(infinite, *here))
+            strip = replace(strip, spans=resets.cut(strip.spans))
             change = Change(transition, grid, dt, strip.sample, strip.channels, kind, uniform)
             if sums is not None:
                 entering = None if carry is None else carry[here]
-                past = _past(x[strip.sample, :, strip.channels], states, strip, grid, change, entering, kind)
+                past = _past(x[strip.sample, :, strip.channels], states, strip, grid, change, resets, entering, kind)
             for span in reversed(strip.spans):
                 if gradient is None:
                     spectra = left.new_zeros((span.stop - span.start, *left[here].shape))
@@ -258,7 +266,14 @@ def _to_inputs(spectra: Tensor, grid: Grid | Voxels, out: Tensor) -> None:
 
 
 def _past(
-    x: Tensor, states: Fields | None, strip: Strip, grid: Grid | Voxels, change: Change, entering: Tensor | None, kind
+    x: Tensor,
+    states: Fields | None,
+    strip: Strip,
+    grid: Grid | Voxels,
+    change: Change,
+    resets: Resets,
+    entering: Tensor | None,
+    kind: torch.dtype,
 ) -> Callable[[slice], Tensor]:
     """The spectra of the states before the frames of a span, as a function of the span.
 
@@ -282,12 +297,14 @@ def _past(
     borders, state = {}, start
     for span in strip.spans:
         borders[span.start] = state.clone()
+        resets.forget(span, state)
         if span is not strip.spans[-1]:
             loops(start).recurrence(grid.to_spectrum(x[span]), change(span), state)
 
     def from_inputs(span: slice) -> Tensor:
-        spectra = grid.to_spectrum(x[span])
-        loops(start).recurrence(spectra, change(span), borders[span.start].clone())
+        spectra, state = grid.to_spectrum(x[span]), borders[span.start].clone()
+        resets.forget(span, state)
+        loops(start).recurrence(spectra, change(span), state)
         return torch.cat([borders[span.start][None], spectra[:-1]])
 
     return from_inputs

@@ -43,7 +43,8 @@ def forward(
         changes, nothing = call.changes(job), zeros(0, job.kind)
         state, scratch = job.entering(carry), job.scratch()
         beside = nothing if apart is None else job.entering(apart)
-        for span in job.spans(x.shape[1], changes.once and inputs.whole):
+        for span in changes.spans(x.shape[1], inputs.whole):
+            changes.forget(span, state, beside)
             given, out, into = inputs(job, span), outputs(job, span), nothing if kept is None else kept.of(number, span)
             count = span.stop - span.start
             frames.forward(count, given, out, state, beside, *changes(span), into, job.geometry, *scratch)
@@ -72,7 +73,8 @@ def finish(
         number, job = numbered
         changes, scratch = call.changes(job), job.scratch()
         beside = zeros(0, job.kind) if apart is None else job.entering(apart)
-        for span in job.spans(x.shape[1], changes.once):
+        for span in changes.spans(x.shape[1], True):
+            changes.forget(span, beside)
             out, count = outputs(job, span), span.stop - span.start
             frames.finish(count, out, beside, *changes(span), kept.of(number, span), job.geometry, *scratch)
 
@@ -109,7 +111,7 @@ def backward(
         changes = call.changes(job, each=towards_dt)
         state = job.entering(leaving)
         room, room_past = job.scratch(), job.scratch()
-        spans = job.spans(x.shape[1], changes.once and towards.whole and (sums is None or held))
+        spans = changes.spans(x.shape[1], towards.whole and (sums is None or held))
         past, total = None, zeros(len(changes.table) if changes.once else 0, job.kind)
         if sums is not None and held:
             spans = [slice(0, 1), *([slice(1, spans[0].stop)] if spans[0].stop > 1 else []), *spans[1:]]
@@ -163,6 +165,7 @@ def _past_of_inputs(
 
     def walk(span: slice, state: np.ndarray, kept: np.ndarray) -> None:
         given, out, count = inputs(job, span), (nothing, 0, 0), span.stop - span.start
+        changes.forget(span, state)
         frames.forward(count, given, out, state, nothing, *changes(span), kept, job.geometry, *room)
 
     for span in spans:

@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Float, Inexact, Num, Shaped
 from torch import Tensor
 
+from ssm_ops import powers
+from ssm_ops.powers import Number
 from ssm_ops.spectrum import Grid, Voxels
 
-Number = int | float
 PerChannel = Number | Num[Tensor, ""] | Float[Tensor, "#channel"]
 
 
@@ -36,10 +37,16 @@ class Transition(Protocol):
         """
 
     def change(self, grid: Grid | Voxels, dt: Float[Tensor, "time #channel"] | None = None) -> Shaped[Tensor, "..."]:
-        """a^dt - 1 in float64: (channel, *spectrum) for steps of 1, (time, channel, *spectrum) where `dt` is given."""
+        """a^dt - 1 in float64: (channel, *spectrum) for steps of 1, (time, channel, *spectrum) where `dt` is given.
+
+        Where `dt` is infinite it is -1, and no gradient passes.
+        """
 
     def power(self, grid: Grid | Voxels, steps: Number | Float[Tensor, "*batch #channel"]) -> Shaped[Tensor, "..."]:
-        """a^steps in float64, (channel, *spectrum) behind the batch axes of `steps`, by log-magnitude and phase."""
+        """a^steps in float64, (channel, *spectrum) behind the batch axes of `steps`, by log-magnitude and phase.
+
+        Where `steps` is infinite it is 0, and no gradient passes.
+        """
 
 
 Family = TypeVar("Family", bound=Transition)
@@ -103,10 +110,10 @@ class Propagator:
         return grid
 
     def change(self, grid: Grid, dt: Float[Tensor, "time #channel"] | None = None) -> Shaped[Tensor, "..."]:
-        return _expm1(_times(self.exponent(grid), dt))
+        return powers.change(self.exponent(grid), dt)
 
     def power(self, grid: Grid, steps: Number | Float[Tensor, "*batch #channel"]) -> Shaped[Tensor, "..."]:
-        return torch.exp(_times(self.exponent(grid), steps))
+        return powers.exponential(self.exponent(grid), steps)
 
     def exponent(self, grid: Grid) -> Shaped[Tensor, "channel *spectrum"]:
         """g(w) in float64; real where nothing drifts."""
@@ -155,10 +162,10 @@ class Kernel:
 
     def change(self, grid: Grid, dt: Float[Tensor, "time #channel"] | None = None) -> Shaped[Tensor, "..."]:
         a = transfer(self.taps, grid)
-        return (a if dt is None else _power(a, dt)) - 1
+        return (a if dt is None else powers.power(a, dt)) - 1
 
     def power(self, grid: Grid, steps: Number | Float[Tensor, "*batch #channel"]) -> Shaped[Tensor, "..."]:
-        return _power(transfer(self.taps, grid), steps)
+        return powers.power(transfer(self.taps, grid), steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,10 +190,10 @@ class Pointwise:
         return Voxels(shape)
 
     def change(self, grid: Voxels, dt: Float[Tensor, "time #channel"] | None = None) -> Shaped[Tensor, "..."]:
-        return _expm1(_times(self._exponent(grid), dt))
+        return powers.change(self._exponent(grid), dt)
 
     def power(self, grid: Voxels, steps: Number | Float[Tensor, "*batch #channel"]) -> Shaped[Tensor, "..."]:
-        return torch.exp(_times(self._exponent(grid), steps))
+        return powers.exponential(self._exponent(grid), steps)
 
     def _exponent(self, grid: Voxels) -> Shaped[Tensor, "channel *spectrum"]:
         return _lead(self.rate.to(torch.complex128), grid).expand(-1, *grid.shape)
@@ -220,35 +227,6 @@ def transfer(taps: Float[Tensor, "channel *kernel"], grid: Grid) -> Shaped[Tenso
             waves, result = waves.to(torch.complex128), result.to(torch.complex128)
         result = torch.movedim(torch.tensordot(result, waves, dims=([axis], [1])), -1, axis)
     return result
-
-
-def _expm1(z: Shaped[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
-    """exp(z) - 1 without cancellation, real or complex."""
-    if not z.is_complex():
-        return torch.expm1(z)
-    growth = torch.expm1(z.real)
-    real = growth * torch.cos(z.imag) - 2 * torch.sin(z.imag / 2).square()
-    return torch.complex(real, (growth + 1) * torch.sin(z.imag))
-
-
-def _power(a: Shaped[Tensor, "channel *spectrum"], steps: Number | Tensor) -> Shaped[Tensor, "..."]:
-    """a^steps through log-magnitude and phase; 0^0 is 1."""
-    dead = a == 0
-    alive = torch.where(dead, 1, a).to(torch.complex128)
-    power = torch.exp(_times(torch.log(alive), steps))
-    moved = _times(torch.ones_like(alive.real), steps) != 0
-    power = torch.where(dead & moved, 0, power)
-    return power if a.is_complex() else power.real
-
-
-def _times(
-    exponent: Shaped[Tensor, "channel *spectrum"], steps: Number | Float[Tensor, "*lead #channel"] | None
-) -> Shaped[Tensor, "..."]:
-    if steps is None:
-        return exponent
-    if not isinstance(steps, Tensor):
-        return exponent * steps
-    return exponent * steps.double().reshape(*steps.shape, *[1] * (exponent.ndim - 1))
 
 
 def _lead(value: Shaped[Tensor, "channel"], grid: Grid | Voxels) -> Shaped[Tensor, "channel *ones"]:

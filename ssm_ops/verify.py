@@ -132,9 +132,13 @@ def _recurrence(x: Tensor, transition: Transition, grid: object, dt: Tensor | No
     steps = np.ones((len(x), channels))
     if dt is not None:
         steps *= dt.detach().double().cpu().numpy().reshape(len(x), -1)
+    forgets = np.isinf(steps)
+    steps = np.where(forgets, 0, steps)
     if isinstance(transition, Pointwise):
         rate, ones = numbers["rate"].astype(np.complex128), [1] * len(grid.shape)
-        yield from reference.recurrence(fields, lambda state, t: np.exp(steps[t] * rate).reshape(-1, *ones) * state)
+        yield from reference.recurrence(
+            fields, lambda state, t: np.exp(steps[t] * rate).reshape(-1, *ones) * state, forgets=forgets
+        )
         return
     assert isinstance(grid, Grid)
     boundary = grid.uncropped.boundary
@@ -157,5 +161,5 @@ def _recurrence(x: Tensor, transition: Transition, grid: object, dt: Tensor | No
 
     else:
         raise ValueError(f"a {type(transition).__name__} has no reference; give a Propagator, a Kernel or a Pointwise")
-    for state in reference.recurrence(reference.on_ring(fields, guards), advance):
+    for state in reference.recurrence(reference.on_ring(fields, guards), advance, forgets=forgets):
         yield state[(..., *inside)]

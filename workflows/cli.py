@@ -184,6 +184,9 @@ def verify_scan(
         unit = f" for every {unit_days:g} days" if unit_days else ""
         what = {"transition": words_for + unit}
         scans = [transition_scan(piece, transition, boundary=boundary, unit_days=unit_days, dtype=precision)]
+    if piece.begins:
+        how = "the model goes on across them" if model is not None else "each begins from a state of zero"
+        what["runs"] = f"{len(piece.begins) + 1}, {how} (frames {', '.join(str(start + t) for t in piece.begins)})"
     heading(
         {"data": piece.source, "piece": piece.extent}
         | what
@@ -228,6 +231,13 @@ def scan(
     dt_from_time: Annotated[
         bool, typer.Option("--dt-from-time", help="Instead: differences of the coordinate time over their median.")
     ] = False,
+    join_runs: Annotated[
+        bool,
+        typer.Option(
+            "--join-runs",
+            help="Go on across the borders of runs, which the coordinate run tells. By default each begins from zero.",
+        ),
+    ] = False,
     chunk: Annotated[
         int | None,
         typer.Option(
@@ -266,6 +276,7 @@ def scan(
         boundary,
         dt,
         dt_from_time=dt_from_time,
+        join_runs=join_runs,
         chunk=chunk,
         carry_tolerance=carry_tolerance,
     )

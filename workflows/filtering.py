@@ -47,7 +47,8 @@ def choose_cut(job: FilterJob, workers: int, cut: str = "auto") -> Layout:
     """Channels over the workers, or time; the parts of the channels are then walked side by side."""
     done, costs = job.ledger.done(), predicted(job, workers)
     if workers == 1:
-        return in_time(job.lengths, 1, done=done)
+        alone = f"all {job.sequence.shape[0]} frames are one shard, so one worker scans them" if job.most == 1 else ""
+        return dataclasses.replace(in_time(job.lengths, 1, done=done), why=alone)
     chosen = min(costs, key=costs.get) if cut == "auto" else cut
     why = ", ".join(f"{name} {cost:.2f}" for name, cost in costs.items())
     by = lay_out_channels(job, workers, done) if chosen == "channels" else in_time(job.lengths, workers, done=done)

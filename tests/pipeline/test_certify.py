@@ -1,5 +1,7 @@
 """Certificates of transitions and of models: each layer's own transition on the inputs that it really meets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -98,6 +100,19 @@ def test_any_family_on_the_frames_and_steps_as_the_calendar_has_them(run):
     np.testing.assert_allclose(one.dt, 1 / 7)
 
 
+@pytest.mark.parametrize("unit_days", [None, 7.0])
+def test_runs_of_a_piece_are_certified_each_from_zero(run, unit_days):
+    piece = read_piece(run / "raw-0", frames=8, crop=(4,))
+    days = piece.days.clone()
+    days[[3, 4]] = torch.inf
+    broken = replace(piece, begins=(3, 4), days=days)
+    one = transition_scan(broken, propagator(0.1, 0.2, None), unit_days=unit_days)
+    states, _ = scan(one.x, one.transition, boundary=one.boundary, dt=one.dt)
+    torch.testing.assert_close(states[3:4], one.x[3:4])  # a run of one frame
+    ((_, found),) = certify([one], trials=2)
+    assert 0 < found.worst < one.tolerance
+
+
 def test_mistakes_are_explained(run, monkeypatch):
     piece = read_piece(run / "raw-0", frames=4)
     with pytest.raises(InputError, match=r"decay -1 is negative, so states would grow; give 0 or more"):
@@ -106,6 +121,8 @@ def test_mistakes_are_explained(run, monkeypatch):
         propagator(1.0, float("nan"), None)
     with pytest.raises(InputError, match=r"a unit of time of 0 days; give a positive number"):
         transition_scan(piece, propagator(0.1, 0.0, None), unit_days=0.0)
+    with pytest.raises(InputError, match=r"the times of .*raw.zarr are neither dates nor seconds; leave the unit out"):
+        transition_scan(replace(piece, days=None), propagator(0.1, 0.0, None), unit_days=2.0)
     still = read_piece(run / "raw-0", frames=4)
     still.frames[:] = 0
     with pytest.raises(InputError, match="all inputs are 0, which certifies nothing"):

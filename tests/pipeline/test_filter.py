@@ -205,18 +205,6 @@ def test_inputs_and_results_that_cannot_be(source, tmp_path):
         FilterJob(SETTINGS, tmp_path / "renamed.zarr", tmp_path / "new.zarr")
 
 
-def test_runs_are_not_joined_silently(source, tmp_path):
-    """As `ingest` writes them: a coordinate along time."""
-    volume = xr.open_zarr(source[0], consolidated=False).load().drop_encoding()
-    runs = np.repeat([0, 1, 2], [9, 20, 8])
-    volume.assign_coords(run=("time", runs)).to_zarr(tmp_path / "runs.zarr", consolidated=False)
-    warned = ["runs.zarr holds 3 runs and the scan goes on across their borders (frames 9, 29)"]
-    for name, told in (("runs.zarr", warned), ("in.zarr", [])):
-        heard = Heard()
-        run_filter(FilterJob(SETTINGS, tmp_path / name, tmp_path / f"out-{name}"), LocalExecutor(1), heard)
-        assert [line.split("/")[-1].split(";")[0] for line in heard.lines if " runs " in line] == told
-
-
 def test_infinite_values_are_refused_with_their_frames(tmp_path):
     write_input(tmp_path / "in.zarr")
     volume = xr.open_zarr(tmp_path / "in.zarr", consolidated=False).load()
@@ -224,3 +212,11 @@ def test_infinite_values_are_refused_with_their_frames(tmp_path):
     volume.to_zarr(tmp_path / "infinite.zarr", consolidated=False)
     with pytest.raises(InputError, match="frames 16 to 23 of .*infinite.zarr hold infinite values"):
         run(tmp_path / "infinite.zarr", tmp_path / "out.zarr", workers=2)
+
+
+def test_one_shard_is_for_one_worker_and_a_line_says_so(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(filtering, "PART_BYTES", 2**40)
+    _, lines = run(source[0], tmp_path / "out.zarr", workers=2, shard=99)
+    assert lines[0].startswith("1 worker; all 37 frames are one shard, so one worker scans them; ")
+    _, lines = run(source[0], tmp_path / "short.zarr", workers=2, shard=8)
+    assert lines[0].startswith("2 workers; ")

@@ -44,6 +44,30 @@ def test_a_short_series_is_read_whole_and_a_closed_longitude_is_periodic(tmp_pat
     assert piece.days.tolist() == [1, 1, 2, 1, 4]  # nothing is before the first: it takes the step of the second
 
 
+def test_runs_and_seconds(tmp_path):
+    """A piece that crosses borders of runs knows where; what lies between two runs is no step of time."""
+    volume = xr.Dataset(
+        {"data": (("time", "channel", "depth", "height", "width"), np.ones((6, 1, 1, 3, 4), np.float32))},
+        {
+            "time": ("time", [0.0, 43200, 129600, 7e6, 8e6, 8e6 + 86400], {"units": "s"}),
+            "run": ("time", [4, 4, 4, 5, 2, 2]),
+        },
+    )
+    volume.to_zarr(tmp_path / "raw.zarr", consolidated=False)
+    piece = read_piece(tmp_path / "raw.zarr")
+    assert piece.begins == (3, 4)
+    assert piece.days.tolist() == [0.5, 0.5, 1.0, np.inf, np.inf, 1.0]
+    later = read_piece(tmp_path / "raw.zarr", start=3)
+    assert later.begins == (1,)
+    assert later.days.tolist() == [1.0, np.inf, 1.0]
+    assert read_piece(tmp_path / "raw.zarr", frames=3).begins == ()
+    del volume["time"].attrs["units"]
+    volume.drop_vars("run").to_zarr(tmp_path / "plain.zarr", consolidated=False)
+    plain = read_piece(tmp_path / "plain.zarr")
+    assert plain.days is None
+    assert plain.begins == ()
+
+
 def test_volumes_keep_their_depth(tmp_path):
     data = np.random.default_rng(0).normal(size=(4, 2, 3, 4, 5)).astype(np.float32)
     times = xr.date_range("2000-01-01", periods=4, use_cftime=True)

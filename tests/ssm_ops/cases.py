@@ -66,8 +66,11 @@ def transition(family, boundary, *, dtype=torch.float64, seed=0):
 def truth(x, given, boundary, *, dt=None, state=None):
     """The states of x (time, channel, *grid) as a tensor, and the last one on the ring, by the reference.
 
-    dt (time, channel) or `None`; `state` as the second result of an earlier call.
+    dt (time, channel), infinite where the state before is forgotten, or `None`; `state` as the second result of an
+    earlier call.
     """
+    forgets = None if dt is None else torch.isinf(dt).numpy()
+    dt = None if dt is None else torch.where(torch.isinf(dt), 0, dt)
     x = x.double().numpy()
     grid = Grid(tuple(x.shape[2:]), tuple(boundary))
     rings = tuple("periodic" if name.startswith("padded") else name for name in boundary)
@@ -77,10 +80,12 @@ def truth(x, given, boundary, *, dt=None, state=None):
     def advance(state, t):
         step = None if dt is None else dt[t].double().numpy()
         if isinstance(given, Kernel):
-            for _ in range(1 if step is None else int(step[0])):
-                pairs = zip(state, numbers["taps"], strict=True)
-                state = np.stack([reference.convolve(field, taps, rings) for field, taps in pairs])
-            return state
+            return np.stack(
+                [
+                    convolved(field, taps, rings, 1 if step is None else int(step[channel]))
+                    for channel, (field, taps) in enumerate(zip(state, numbers["taps"], strict=True))
+                ]
+            )
         if isinstance(given, Pointwise):
             rate = numbers["rate"] * (1 if step is None else step)
             return np.exp(rate).reshape(-1, *[1] * (state.ndim - 1)) * state
@@ -88,9 +93,15 @@ def truth(x, given, boundary, *, dt=None, state=None):
 
     guards = tuple(ring - size for ring, size in zip(grid.ring, grid.shape, strict=True))
     fields = x if isinstance(given, Pointwise) else reference.on_ring(x, guards)
-    states = np.stack(list(reference.recurrence(fields, advance, state)))
+    states = np.stack(list(reference.recurrence(fields, advance, state, forgets=forgets)))
     cropped = states[(..., *[slice(size) for size in grid.shape])]
     return torch.from_numpy(cropped), states[-1]
+
+
+def convolved(field, taps, boundary, times):
+    for _ in range(times):
+        field = reference.convolve(field, taps, boundary)
+    return field
 
 
 def relative(actual, expected):

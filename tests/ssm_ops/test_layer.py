@@ -116,6 +116,30 @@ def test_gradients_cross_the_cuts(name, grid, boundary):
 
 
 @pytest.mark.parametrize("name", LAYERS)
+def test_an_infinite_step_begins_anew(name):
+    """Outputs and gradients are those of two sequences, the first frame of each after an infinite time."""
+    grid, boundary = GRIDS[0]
+    module, dt, results = layer(name, boundary), torch.ones(8, dtype=torch.float64), []
+    dt[[0, 5]] = torch.inf
+    for shards in ([[4, 4]], [[2], [2, 1], [3]], [[5], [3]]):
+        x, exchange, outputs, start = frames(grid).requires_grad_(), LocalExchange(), [], 0
+        for lengths in shards:
+            if shards == [[5], [3]]:
+                exchange = LocalExchange()
+            part = slice(start, start + sum(lengths))
+            chunks, steps = list(x[part].split(lengths)), list(dt[part].split(lengths))
+            outputs += drive(module.program(chunks, boundary, steps), exchange)
+            exchange.next_shard()
+            start = part.stop
+        found = torch.cat(outputs)
+        gradients = torch.autograd.grad(found.square().sum(), [x, *module.parameters()])
+        results.append([found, *gradients])
+    for apart, *others in zip(*results[::-1], strict=True):
+        for other in others:
+            torch.testing.assert_close(other, apart, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", LAYERS)
 def test_gradients_are_those_of_finite_differences(name):
     grid, boundary = (3, 2), ("reflect", "periodic")
     module, x = layer(name, boundary, states=2), frames(grid, 4)

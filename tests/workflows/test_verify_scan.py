@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from pipeline import store
 from ssm_ops import scan, verify
 from tests.synthetic import write_untrained
 from workflows.cli import main
@@ -61,6 +62,20 @@ def test_a_kernel_from_a_file(run, chronovox, tmp_path):
     assert "taps.npy" in out
     assert "pixel space" in out
     assert "0.100" in out  # 1 - sum of the taps
+
+
+def test_runs_of_a_store_are_told(run, chronovox, tmp_path):
+    volume = store.open_volume(run / "raw-0" / "raw.zarr").load().drop_encoding()
+    volume = volume.assign_coords(run=("time", np.repeat([0, 1], [13, 27])))
+    store.write_volume({None: volume}, tmp_path / "raw.zarr", {None: 8})
+    code, out, _ = chronovox(tmp_path / "raw.zarr", *PROPAGATOR, "--start", "10", *QUICK)
+    assert code == 0
+    assert "runs:       2, each begins from a state of zero (frames 13)" in out
+    code, out, _ = chronovox(tmp_path / "raw.zarr", "--model", run, "--start", "10", *QUICK)
+    assert code == 0
+    assert "runs:       2, the model goes on across them (frames 13)" in out
+    _, out, _ = chronovox(tmp_path / "raw.zarr", *PROPAGATOR, "--start", "13", *QUICK)
+    assert "runs:" not in out
 
 
 @pytest.mark.parametrize(
