@@ -74,7 +74,7 @@ def test_parts_hold_what_the_memory_allows_and_are_whole_chunks(cut, little):
 def test_long_runs_of_the_source_are_read_whole_a_few_at_a_time(little):
     blocks, whole = CUTS["shards"].blocks(lazy()), int(np.prod(SHAPE)) * 4
     volume = lazy((23, 3, 2, 6, 5))
-    assert plan_parts(blocks, volume[DATA].data, little(whole // 3, 2)) == filling.Plan((8, *SHAPE[1:]), 1)
+    assert plan_parts(blocks, volume[DATA].data, little(whole // 2, 2)) == filling.Plan((8, *SHAPE[1:]), 1)
     with pytest.raises(InputError, match=r"from pieces of 0\.0 MB takes .*; allow more with --memory"):
         plan_parts(blocks, volume[DATA].data, little(whole // 4, 2))
 
