@@ -33,15 +33,44 @@ FOLDS: dict[str, Fold] = {"sum": np.add, "min": np.fmin, "max": np.fmax, "first"
 """Of two frames one; `min` and `max` are of what is not missing, a `sum` with something missing is missing."""
 
 
-def folded(data: dask.array.Array, lengths: Sequence[int], fold: Fold) -> dask.array.Array:
-    """Groups of so many frames each, at least one, one after another: all frames of `data`, a frame a group."""
+def as_it_is(frame: np.ndarray) -> np.ndarray:
+    """The frame."""
+    return frame
+
+
+def wide(frame: np.ndarray) -> np.ndarray:
+    """The frame in float64."""
+    return frame.astype(np.float64)
+
+
+def filled(frame: np.ndarray) -> np.ndarray:
+    """The frame in float64, 0 where it is missing."""
+    return np.where(np.isnan(frame), 0, wide(frame))
+
+
+def there(frame: np.ndarray) -> np.ndarray:
+    """1 where a frame is not missing, 0 where it is."""
+    return (~np.isnan(frame)).astype(np.int64)
+
+
+def folded(
+    data: dask.array.Array, lengths: Sequence[int], fold: Fold, take: Callable[[np.ndarray], np.ndarray] = as_it_is
+) -> dask.array.Array:
+    """Groups of so many frames each, at least one, one after another: all frames of `data`, a frame a group.
+
+    Args:
+        take: What of each frame is folded.
+    """
     most = max(2, together(data))  # of one frame nothing is folded
     pieces = [[min(most, length - start) for start in range(0, length, most)] for length in lengths]
     batches = _batches([piece for group in pieces for piece in group], most)
     data = data.rechunk({0: tuple(sum(batch) for batch in batches)})
-    chunks = (tuple(map(len, batches)), *data.chunks[1:])
+    kind = take(np.zeros(1, data.dtype)).dtype
     found = data.map_blocks(
-        partial(_fold_block, batches=batches, fold=fold), dtype=data.dtype, chunks=chunks, meta=data._meta
+        partial(_fold_block, batches=batches, fold=fold, take=take),
+        dtype=kind,
+        chunks=(tuple(map(len, batches)), *data.chunks[1:]),
+        meta=np.empty((0,) * 5, kind),
     )
     if all(len(group) == 1 for group in pieces):
         return found
@@ -50,9 +79,7 @@ def folded(data: dask.array.Array, lengths: Sequence[int], fold: Fold) -> dask.a
 
 def mean(data: dask.array.Array, lengths: Sequence[int], kind: np.dtype) -> dask.array.Array:
     """Means of what is not missing in groups, as for `folded`, of type `kind`; NaN where all of it is."""
-    there = ~dask.array.isnan(data)
-    total = folded(dask.array.where(there, data, 0).astype(np.float64), lengths, np.add)
-    count = folded(there.astype(np.int64), lengths, np.add)
+    total, count = folded(data, lengths, np.add, filled), folded(data, lengths, np.add, there)
     return (total / dask.array.where(count > 0, count, np.nan)).astype(kind)
 
 
@@ -66,14 +93,19 @@ def _batches(pieces: Sequence[int], most: int) -> list[list[int]]:
     return batches
 
 
-def _fold_block(block: np.ndarray, batches: list[list[int]], fold: Fold, block_info: dict) -> np.ndarray:
+def _fold_block(
+    block: np.ndarray,
+    batches: list[list[int]],
+    fold: Fold,
+    take: Callable[[np.ndarray], np.ndarray],
+    block_info: dict,
+) -> np.ndarray:
     lengths = batches[block_info[0]["chunk-location"][0]]
-    found = np.empty((len(lengths), *block.shape[1:]), block.dtype)
-    start = 0
-    for number, length in enumerate(lengths):
-        frame = block[start]
+    found, start = [], 0
+    for length in lengths:
+        frame = take(block[start])
         for other in block[start + 1 : start + length]:
-            frame = fold(frame, other)
-        found[number] = frame
+            frame = fold(frame, take(other))
+        found.append(frame)
         start += length
-    return found
+    return np.stack(found)

@@ -54,8 +54,12 @@ def neighbours(numbers: np.ndarray, size: int) -> Neighbours:
 
 
 def interpolated(values: np.ndarray, plans: list[Neighbours | None], kind: np.dtype) -> np.ndarray:
-    """Values of whole frames between those of (..., depth, height, width), a plan an axis; NaN where one that has any
-    weight is NaN."""
+    """Values between those of whole frames (time, channel, depth, height, width), a plan an axis, frame by frame in
+    float64; NaN where one that has any weight is NaN."""
+    return np.stack([_interpolated(frame, plans).astype(kind) for frame in values])
+
+
+def _interpolated(values: np.ndarray, plans: list[Neighbours | None]) -> np.ndarray:
     for axis, plan in enumerate(plans, start=values.ndim - 3):
         if plan is None:
             continue
@@ -66,4 +70,4 @@ def interpolated(values: np.ndarray, plans: list[Neighbours | None], kind: np.dt
             high = np.take(values, after, axis)
             low = np.where(weight > 0, low * (1 - weight) + high * weight, low)
         values = low
-    return values.astype(kind)
+    return values

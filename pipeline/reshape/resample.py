@@ -9,7 +9,7 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from pipeline.reshape.fold import FOLDS, folded, mean
+from pipeline.reshape.fold import FOLDS, folded, mean, wide
 from pipeline.reshape.frames import lazy, real
 from pipeline.reshape.periods import Group, by_number, by_period, duration, intervals, segments
 from pipeline.volume import AXES, DATA, InputError, Settings
@@ -91,7 +91,7 @@ def _reduced(data: dask.array.Array, lengths: list[int], how: str) -> dask.array
     if how == "mean":
         return mean(data, lengths, real(data.dtype))
     if how == "sum":
-        return folded(data.astype(np.float64), lengths, FOLDS[how]).astype(real(data.dtype))
+        return folded(data, lengths, FOLDS[how], wide).astype(real(data.dtype))
     return folded(data, lengths, FOLDS[how])
 
 
@@ -150,6 +150,6 @@ def _left_out(times: np.ndarray, parts: list[tuple[int, int]], groups: list[Grou
         ends = (inside[0].start, inside[-1].stop) if inside else (stop, stop)
         for first, last in ((start, ends[0]), (ends[1], stop)):
             if first < last:
-                span = f"from {times[first]} to {times[last - 1]}"
-                told.append(f"frames {span} ({last - first}) fill no whole group and are left out")
+                span = f"at {times[first]}" if last - first == 1 else f"from {times[first]} to {times[last - 1]}"
+                told.append(f"{last - first} of {stop - start} frames, {span}, in no whole group and left out")
     return told

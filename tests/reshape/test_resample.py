@@ -48,7 +48,7 @@ def test_numbers_of_frames():
     assert found[DATA].dtype == np.float32
     assert [time.day for time in found["time"].values] == [1, 4, 7]
     assert found.attrs["left_out"] == [
-        "frames from 2001-01-10 00:00:00 to 2001-01-11 00:00:00 (2) fill no whole group and are left out"
+        "2 of 11 frames, from 2001-01-10 00:00:00 to 2001-01-11 00:00:00, in no whole group and left out"
     ]
     total = resample(grid(values), Resample(3, "sum"))[DATA].values[:, 0, 0]
     np.testing.assert_allclose(total, groups.sum(1), rtol=1e-6)
@@ -86,9 +86,9 @@ def test_whole_periods_alone():
     volume = grid(field(80), start="2001-01-15")  # to 2001-04-04
     found = resample(volume, Resample("month"))
     assert [(time.month, time.day) for time in found["time"].values] == [(2, 1), (3, 1)]
-    assert [line.split(" (")[0] for line in found.attrs["left_out"]] == [
-        "frames from 2001-01-15 00:00:00 to 2001-01-31 00:00:00",
-        "frames from 2001-04-01 00:00:00 to 2001-04-04 00:00:00",
+    assert [line.split(", in")[0] for line in found.attrs["left_out"]] == [
+        "17 of 80 frames, from 2001-01-15 00:00:00 to 2001-01-31 00:00:00",
+        "4 of 80 frames, from 2001-04-01 00:00:00 to 2001-04-04 00:00:00",
     ]
     exact = resample(volume.isel(time=slice(17, 76)), Resample("month"))
     assert exact.sizes["time"] == 2

@@ -106,7 +106,7 @@ def test_runs_become_series():
     assert list(reshaped({"bold": volume}, asked(runs="joined"))) == ["bold"]
     found = reshaped({"bold": volume}, asked(select={"run": 4}, resample={"every": 3}))
     assert list(found) == ["bold"]
-    assert told(found) == ["series bold: frames from 36.0 to 38.0 (2) fill no whole group and are left out"]
+    assert told(found) == ["series bold: 2 of 8 frames, from 36.0 to 38.0, in no whole group and left out"]
 
 
 def test_tiles():
@@ -115,7 +115,7 @@ def test_tiles():
     assert list(found) == [f"a.h{row}w{column}" for row in range(2) for column in range(4)]
     assert natural_boundary(volume)[2] == "periodic"
     assert natural_boundary(found["a.h0w0"]) == ("reflect",) * 3
-    assert told(found)[0].startswith("series a.h0w0 and 7 more: frames from 2001-01-15 ")
+    assert told(found)[0].startswith("series a.h0w0 and 7 more: 6 of 20 frames, from 2001-01-15 ")
     tiles = reshaped({"a": volume}, asked(tile={"height": 3, "width": 2}))
     rows = [np.concatenate([tiles[f"a.h{row}w{n}"][DATA].values for n in range(4)], 4) for row in range(2)]
     assert np.array_equal(np.concatenate(rows, 3), VALUES, equal_nan=True)
@@ -155,7 +155,7 @@ def recipe_of(tmp_path, reshape=RESHAPE):
     recipe = write_recipe(tmp_path, steps=2, checkpoint_every=2)
     text = recipe.read_text().replace("    inputs: {a: raw_a, b: raw_b}\n", reshape)
     text = text.replace("series: a,", "series: a.w0,").replace("series: b,", "series: b.w1,")
-    text = text.replace("window: 24", "window: 12")
+    text = text.replace("window: 24", "window: 12").replace("series: b.w1, chunk", "series: [b.w1, b.w0], chunk")
     recipe.write_text(text)
     return recipe
 
@@ -164,7 +164,7 @@ def test_a_recipe_from_archive_to_report(tmp_path):
     folders = run(load(recipe_of(tmp_path)), tmp_path / "runs", LocalExecutor(), Silent())
     assert store.groups(folders["prepared"] / "prepared.zarr") == ["a.w0", "a.w1", "b.w0", "b.w1"]
     assert splits_of(folders["prepared"])["test"] == {"series": "b.w1", "start": 15, "stop": 50}
-    prediction = store.open_volume(folders["forecast"] / "prediction.zarr")
+    prediction = store.open_volume(folders["forecast"] / "prediction.zarr", "b.w1")
     assert dict(prediction.sizes) == {"time": 65, "channel": 1, "depth": 1, "height": 4, "width": 3}
     assert prediction["longitude"].values.tolist() == [230, 240, 250]
     assert (folders["report"] / "report.html").exists()
@@ -178,7 +178,7 @@ def test_a_recipe_from_archive_to_report(tmp_path):
         ("canonical", "up", r"reshape: orient is 'up'; give 'canonical', or one each of L/R"),
         ("[1, 9]", "[1, 9, 2]", r"reshape\.crop\.height: "),
         ("every: 2", "every: 2.5", r"reshape\.resample\.every: "),
-        ("series: b.w1, chunk", "series: c.w1, chunk", r"forecast\.series: no series 'c\.w1'; known are a, b"),
+        ("[b.w1, b.w0]", "c.w1", r"forecast\.series: no series 'c\.w1'; known are a, b"),
     ],
 )
 def test_mistakes_in_recipes_are_explained(tmp_path, old, new, message):
