@@ -68,6 +68,7 @@ def _interpolated(values: np.ndarray, plans: list[Neighbours | None]) -> np.ndar
         if weight.any():
             weight = weight.reshape(-1, *[1] * (values.ndim - 1 - axis))
             high = np.take(values, after, axis)
-            low = np.where(weight > 0, low * (1 - weight) + high * weight, low)
+            with np.errstate(invalid="ignore"):  # infinity times a weight of 0, which is not taken
+                low = np.where(weight > 0, low * (1 - weight) + high * weight, low)
         values = low
     return values

@@ -42,6 +42,9 @@ def test_rows_count_as_the_area_between_their_parallels():
     found = coarsen(volume, Coarsen(height=2))
     assert found[DATA].values.item() == pytest.approx((cap + 3 * zone) / (cap + zone), rel=1e-12)
     assert found["latitude"].item() == 80
+    world = cell_sizes(grid(np.zeros((1, 5, 1)), [90, 45, 0, -45, -90], [0]), "height")
+    np.testing.assert_allclose(world.sum(), 2, rtol=1e-12)
+    np.testing.assert_allclose(world[0], 1 - np.sin(np.deg2rad(67.5)), rtol=1e-12)
 
 
 def test_against_plain_numpy_with_missing_voxels():

@@ -1,6 +1,7 @@
 """Orientation: as nibabel has it, for every order and direction of axes; grids run north and east."""
 
 import itertools
+import sys
 
 import nibabel
 import numpy as np
@@ -69,6 +70,12 @@ def test_grids_run_north_and_east():
     assert np.array_equal(turned[DATA].values[:, 0, 0], values)
     assert turned["latitude"].values.tolist() == [10, 20, 30]
     assert turned["longitude"].values.tolist() == [-10, -5, 0, 5]
+
+
+def test_without_nibabel_the_message_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nibabel.orientations", None)
+    with pytest.raises(InputError, match=r"nibabel, .* not installed; .*pip install 'chronovox\[medical\]'"):
+        orient(scan(VALUES, oblique("LPS")), "RAS")
 
 
 def test_what_cannot_be_oriented_is_refused():

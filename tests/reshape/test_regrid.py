@@ -98,9 +98,10 @@ def test_a_region_is_found_in_other_longitudes():
 
 def test_missing_voxels_that_count_make_new_ones_missing():
     values = np.zeros((1, 1, 5))
-    values[..., 2] = np.nan
+    values[..., 2], values[..., 4] = np.nan, np.inf
     found = regrid(grid(values, [0], np.arange(5.0)), Regrid(longitude=(0, 4, 0.5)))
     assert np.isnan(found[DATA].values.ravel()).tolist() == [False] * 3 + [True] * 3 + [False] * 3
+    assert np.isinf(found[DATA].values.ravel()).tolist() == [False] * 7 + [True] * 2
 
 
 def test_what_cannot_be_regridded_is_refused():
