@@ -14,6 +14,7 @@ from pipeline import store
 from pipeline.grid import natural_boundary
 from pipeline.period import frames_between
 from pipeline.progress import Progress, Steps
+from pipeline.reshape import Reshape, reshaped, told
 from pipeline.volume import DATA, InputError, Settings, default_chunk
 
 VERSION = 1
@@ -61,11 +62,13 @@ class PreprocessSettings(Settings):
         splits: The training, validation and test periods.
         normalise: See `Normalise`.
         chunk: Frames a chunk; by default as many whole frames as fit 4 MB.
+        reshape: What is done to the volumes before all else, see `pipeline.reshape.Reshape`.
     """
 
     splits: Splits
     normalise: Normalise = field(default_factory=Normalise)
     chunk: int | None = None
+    reshape: Reshape = field(default_factory=Reshape)
 
     def __post_init__(self):
         if self.chunk is not None and self.chunk < 1:
@@ -76,6 +79,8 @@ def preprocess(settings: PreprocessSettings, inputs: dict[str, Path], output: Pa
     """Writes `prepared.zarr` (a normalised volume a series, the splits as attributes) and `statistics.zarr`."""
     yield Progress(0, 3, "checking splits")
     series = {name: store.open_volume(path / "raw.zarr", chunked=True) for name, path in inputs.items()}
+    series = reshaped(series, settings.reshape)
+    yield from (Progress(0, 3, "checking splits", line) for line in told(series))
     spans = {split: frames_of(series, period) for split, period in settings.splits.items()}
     refuse_gaps(series)
     refuse_leaks(series, settings.splits, spans)
@@ -112,7 +117,7 @@ def frames_of(series: dict[str, xr.Dataset], period: Period) -> tuple[int, int]:
         InputError: The series is unknown, or the period holds no frame of it.
     """
     if period.series not in series:
-        raise InputError(f"split names series {period.series!r}; the inputs are {', '.join(series)}")
+        raise InputError(f"split names series {period.series!r}; the series are {', '.join(series)}")
     times = series[period.series].indexes["time"]
     start, stop = frames_between(times, period.first, period.last)
     if start == stop:

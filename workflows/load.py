@@ -172,7 +172,7 @@ class _Recipe:
     def _series(self, stage: Stage, stages: dict[str, Stage]) -> None:
         for key, series in stage.kind.names_series(stage.settings).items():
             known = (stage if stage.kind.series else stages[stage.inputs["prepared"]]).inputs
-            if series not in known:
+            if series not in known and not any(series.startswith(f"{name}.") for name in known):  # its tiles and runs
                 self._fail(("stages", stage.name, *key), f"no series {series!r}{_nearest(series, known)}")
 
     def _keys(self, place: tuple[Key, ...], known: Iterable[str], required: Iterable[str]) -> None:
@@ -235,5 +235,6 @@ def _inside(body: Any, place: Sequence[Key]) -> tuple[Key, ...]:
 def _fields(settings: type, place: Sequence[Key]) -> list[str]:
     """The keys known at `place` inside a settings dataclass."""
     for key in place:
-        settings = typing.get_type_hints(settings)[key]
+        hint = typing.get_type_hints(settings)[key]
+        settings = next((one for one in typing.get_args(hint) if dataclasses.is_dataclass(one)), hint)
     return [field.name for field in dataclasses.fields(settings)]

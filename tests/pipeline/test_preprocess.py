@@ -84,7 +84,7 @@ def test_channel_statistics(tmp_path):
 def test_mistakes_are_explained(tmp_path):
     inputs = small(tmp_path, blobs(40, 0))
     wrong = {
-        "names series 'b'; the inputs are a": dataclasses.replace(GOOD, test=Period("b", 2000, 2000)),
+        "names series 'b'; the series are a": dataclasses.replace(GOOD, test=Period("b", 2000, 2000)),
         "no frame of series 'a' lies in 1999..1999": dataclasses.replace(GOOD, test=Period("a", 1999, 1999)),
         "never..2000 is no period": dataclasses.replace(GOOD, test=Period("a", "never", 2000)),
     }
