@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workflows.archives import ingest
+from workflows.archives import export, ingest
 from workflows.options import Changes, Cut, Precision, Recipe, Way, Where, counts, numbers, size, words
 
 if TYPE_CHECKING:
@@ -210,6 +210,7 @@ def verify_scan(
 
 
 app.command()(ingest)
+app.command()(export)
 
 
 @app.command()

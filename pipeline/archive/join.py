@@ -61,6 +61,8 @@ def _concatenated(volumes: Sequence[xr.Dataset], axis: str) -> xr.Dataset:
     found = xr.concat(volumes, axis, data_vars="minimal", coords="minimal", compat="override", join="override",
                       combine_attrs="drop_conflicts")  # fmt: skip
     found["time"].encoding = volumes[0]["time"].encoding
+    if "source_grid" in volumes[0].attrs:  # differs where any attribute does: then the first file's counts
+        found.attrs["source_grid"] = volumes[0].attrs["source_grid"]
     return found
 
 
