@@ -6,7 +6,7 @@ What the source called its variables and axes lies in the attribute `source_grid
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
 import dask.array
@@ -88,9 +88,7 @@ def _coordinates(volume: xr.Dataset, dims: Mapping[str, str]) -> dict[str, xr.Va
         array = volume[name]
         if "channel" in array.dims:
             continue
-        final = (
-            dims[index[name]] if name in index else _free(_restored(name), {**found, **dict.fromkeys(dims.values())})
-        )
+        final = dims[index[name]] if name in index else _free(_restored(name), {*found, *dims.values()})
         array = array.squeeze("depth") if "depth" in array.dims and "depth" not in dims else array
         values = array.values.astype(object) if array.dtype.kind == "T" else array.values
         attributes = _clean(array.attrs)
@@ -107,7 +105,7 @@ def _restored(name: str) -> str:
     return bare if bare in AXES else name
 
 
-def _free(name: str, taken: Mapping[str, Any]) -> str:
+def _free(name: str, taken: Collection[str]) -> str:
     return f"{name}_value" if name in taken else name
 
 
@@ -120,12 +118,10 @@ def _variables(
         groups: dict[str, list[int]] = {}
         for number, origin in enumerate(origins):
             groups.setdefault(origin["variable"], []).append(number)
-        axes = {
-            name: (origins[own[0]].get("axis"), [origins[n].get("place") for n in own]) for name, own in groups.items()
-        }
-        first = next(iter(axes.values()))
-        if all(found == first for found in axes.values()):
-            stacked = None if first[0] is None else (first[0], _labels(first[1]))
+        along = [(origins[own[0]].get("axis"), [origins[n].get("place") for n in own]) for own in groups.values()]
+        axis, places = along[0]
+        if all(other == along[0] for other in along):
+            stacked = None if axis is None else (axis, _labels(places))
             return {name: (own, stacked) for name, own in groups.items()}
     variable = str(volume.attrs.get("source_variable", ""))
     if len(channels) == 1:

@@ -55,7 +55,7 @@ def export(path: Path, destination: Path, wish: Wish, *, kind: str = "", overwri
     """
     kind = kind or format_of(destination)
     writer = _writer(kind, destination)
-    if (kind == "mp4") < bool(wish.span or wish.rate):
+    if kind != "mp4" and (wish.span is not None or wish.rate is not None):
         raise InputError(f"{destination} is no movie: a range and frames a second are for mp4; leave them out")
     source = open_source(path, wish)
     parts = _parts(source, destination, kind)

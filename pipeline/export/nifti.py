@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 import re
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def write_nifti_gz(source: Source, path: Path, wish: Wish) -> list[str]:
         return _write(source, file)
 
 
-def _write(source: Source, file: BinaryIO) -> list[str]:
+def _write(source: Source, file: BufferedIOBase) -> list[str]:
     directions = _fourth_axis_is_channels(source)
     time, channels, *grid = source.shape
     sizes = (*grid[::-1], channels) if directions else (*grid[::-1], time, channels)

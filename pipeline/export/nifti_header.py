@@ -163,9 +163,12 @@ def _clock(header: Nifti1Header, source: Source, kept: dict[str, Any], *, number
     step = time.step
     if volume.sizes["time"] == 1:
         step = said if SHORTEST <= said <= LONGEST else 0.0
+    start = time.start - source.since[0]
     if not unit or not np.isclose(said, step, rtol=1e-4):
         unit, header["slice_duration"] = "sec", 0.0  # which is in the unit that was wrong
+    elif source.since[0] and kept["toffset"]:
+        start += kept["toffset"] * SECONDS[unit]
     header["xyzt_units"] = (int(header["xyzt_units"]) & SPACE_BITS) | UNITS_OF_TIME[unit]
     header["pixdim"][4] = step / SECONDS[unit]
-    header["toffset"] = (time.start - source.since[0]) / SECONDS[unit]
+    header["toffset"] = start / SECONDS[unit]
     return told(time, "time")

@@ -29,8 +29,8 @@ class Source:
         path: The store.
         volume: See `pipeline.archive.assemble`.
         places: For each axis the numbers of the places that are left of it.
-        since: For each frame the time at which its run began (its own clock), in the unit of the times; 0 where there
-            is one run, or times are dates.
+        since: For each frame the time at which its run began, where that run's own clock begins; 0 in the first run,
+            and where times are dates.
     """
 
     path: Path
@@ -125,9 +125,7 @@ def _series(path: Path, wanted: str) -> str | None:
     """The group that holds the volume; none where it is the store itself."""
     if _holds_volume(path):
         if wanted:
-            raise InputError(
-                f"{path} holds one volume without a name, and series {wanted!r} is asked for; leave it out"
-            )
+            raise InputError(f"{path} holds one volume, without a name, and series {wanted!r} is asked; leave it out")
         return None
     known = [name for name in store.groups(path) if _holds_volume(path / name)]
     if not known:
@@ -157,9 +155,10 @@ def _with_coordinates(volume: xr.Dataset) -> xr.Dataset:
 
 
 def _since(volume: xr.Dataset) -> np.ndarray:
-    """The time at which each frame's run began."""
+    """The time at which each frame's run began, but 0 in the first."""
     times = volume["time"].values
     if "run" not in volume.coords or times.dtype.kind not in "fiu":
         return np.zeros(len(times))
-    first = {run: times[number] for number, run in reversed(list(enumerate(volume["run"].values.tolist())))}
-    return np.array([first[run] - times[0] for run in volume["run"].values.tolist()], float)
+    runs, numbers = np.unique(volume["run"].values, return_index=True)
+    began = dict(zip(runs.tolist(), times[numbers].tolist(), strict=True)) | {volume["run"].values.tolist()[0]: 0}
+    return np.array([began[run] for run in volume["run"].values.tolist()], float)

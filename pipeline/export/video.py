@@ -26,8 +26,8 @@ COLOURS = ["red", "green", "blue"]
 RATE = 10.0
 """Frames a second where times do not tell."""
 
-FINEST = 1001
-"""The largest denominator of a frame rate: 30000/1001 is that of broadcasts."""
+FINEST, FASTEST = 1001, 1000
+"""The largest denominator of a frame rate (30000/1001 is that of broadcasts), and the highest rate."""
 
 
 def write_video(source: Source, path: Path, wish: Wish) -> list[str]:
@@ -105,7 +105,14 @@ def _span(source: Source, wish: Wish) -> tuple[float, float] | None:
 
 
 def _rate(source: Source, wish: Wish) -> Fraction:
-    """Frames a second."""
+    """Frames a second.
+
+    Raises:
+        InputError: What is wished cannot be.
+    """
+    if wish.rate is not None and not 1 / FINEST <= wish.rate <= FASTEST:
+        raise InputError(f"a movie of {wish.rate:g} frames a second; give 1/{FINEST} to {FASTEST} (--fps)")
     time = along_time(source.volume)
     known = time.unit == "s" and not time.dated and time.step > 0 and source.shape[0] > 1
-    return Fraction(wish.rate or (1 / time.step if known else RATE)).limit_denominator(FINEST)
+    rate = wish.rate or (1 / time.step if known else RATE)
+    return Fraction(min(max(rate, 1 / FINEST), FASTEST)).limit_denominator(FINEST)
