@@ -161,7 +161,8 @@ def read_attributes(path: Path) -> dict:
 def create_array(
     path: Path, name: str, *, shape: tuple[int, ...], chunks: tuple[int, ...], axes: tuple[str, ...], dtype: np.dtype
 ) -> zarr.Array:
-    """Creates a group at `path` with one array of named axes in it, to be filled by assignment."""
+    """Creates a group with one array of named axes in it, to be filled by assignment; at `path`, a place aside that the
+    caller renames."""
     group = zarr.create_group(path, zarr_format=3)
     return group.create_array(name, shape=shape, chunks=chunks, dtype=dtype, dimension_names=axes)
 

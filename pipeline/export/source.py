@@ -57,9 +57,9 @@ class Source:
 
     def together(self) -> int:
         """How many frames are read at a time: whole chunks of the store."""
-        chunk = self.volume[DATA].encoding.get("chunks", (1,))[0]
-        frame = max(1, int(np.prod(self.shape[1:])) * self.dtype.itemsize)
-        return chunk * max(1, BLOCK_BYTES // (frame * chunk))
+        chunk = self.volume[DATA].encoding.get("chunks", (1,))
+        taken = chunk[0] * int(np.prod(self.shape[1:]))  # a chunk is read whole, however little of it is taken
+        return chunk[0] * max(1, BLOCK_BYTES // (max(taken, int(np.prod(chunk))) * self.dtype.itemsize))
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Frames [start, stop): (time, channel, depth, height, width).

@@ -173,3 +173,10 @@ def test_frames_are_read_some_at_a_time(tmp_path, monkeypatch):
         exported(path, tmp_path / f"a.{ending}")
     assert max(stop - start for start, stop in spans) <= 20  # OME-Zarr has chunks of its own
     assert spans.count((0, 6)) == 3
+
+
+def test_little_of_each_chunk_is_still_read_chunk_by_chunk(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.export.source.BLOCK_BYTES", 6 * 40 * 16)
+    path = written(tmp_path / "a.zarr", chunk=3, alone=volume((20, 1, 16, 5, 4)))
+    assert open_source(path, Wish()).together() == 6
+    assert open_source(path, Wish(select=(("depth", "3"),))).together() == 6
