@@ -148,6 +148,20 @@ def test_numbers_in_other_units_are_no_longer_the_standard_quantity(tmp_path):
     assert after["ua"].attrs["units"] == "1"
 
 
+def test_of_several_files_the_attributes_are_those_that_all_have(tmp_path):
+    for number, name in enumerate(("one", "two")):
+        part = grid(times=(4 * number, 4 * number + 1, 4 * number + 2, 4 * number + 3))
+        part["ta"].attrs["history"] = name
+        part.to_netcdf(tmp_path / f"{name}.nc")
+    files = [tmp_path / "one.nc", tmp_path / "two.nc"]
+    write(files, tmp_path / "a.zarr", Ask(variables=("ta", "ua")))
+    exported(tmp_path / "a.zarr", tmp_path / "after.nc")
+    after = opened(tmp_path / "after.nc")
+    check_same(xr.concat([opened(path) for path in files], "time", data_vars="minimal"), after, ["ta", "ua"])
+    assert after["ta"].attrs == {"units": "K", "standard_name": "air_temperature"}
+    assert after["ua"].attrs["long_name"] == "eastward wind"
+
+
 def test_a_bent_grid_keeps_its_two_coordinates(tmp_path):
     rows, columns = np.meshgrid(np.arange(3.0), np.arange(4.0), indexing="ij")
     dataset = xr.Dataset(
