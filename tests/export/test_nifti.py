@@ -274,3 +274,14 @@ def test_real_scans_come_back(tmp_path):
     for number, path in enumerate(echoes, start=1):
         exported(tmp_path / "echoes.zarr", tmp_path / f"e{number}.nii.gz", channel=f"echo{number}")
         check_same(nibabel.load(path), nibabel.load(tmp_path / f"e{number}.nii.gz"))
+
+
+def test_a_forecast_of_runs_keeps_their_borders_and_clocks(tmp_path):
+    raw = volume((6, 1, 2, 4, 5), np.float32).assign_coords(run=("time", [0, 0, 0, 1, 1, 1]))
+    raw[DATA].attrs["normalised_from"] = ""
+    moved = forecast_template(raw, "scan")
+    assert moved["run"].values.tolist() == [0, 0, 1, 1, 1, 1]
+    exported(written(tmp_path / "a.zarr", alone=moved), tmp_path / "a.nii")
+    files = [nibabel.load(tmp_path / f"a_run-{number}.nii") for number in (1, 2)]
+    assert [file.shape[3] for file in files] == [2, 4]
+    assert [float(file.header["toffset"]) for file in files] == [2, 0]
