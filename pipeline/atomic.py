@@ -6,7 +6,7 @@ import ctypes
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -51,6 +51,37 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
+
+
+@contextmanager
+def appearing(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Clean places beside `paths` for files or folders to be written: they take their names once all are whole, in the
+    place of what stood there. Where writing fails nothing is left of them, and what stood there stays."""
+    asides = [path.with_name(path.name + ".partial") for path in paths]
+    for aside in asides:
+        _remove(aside)
+        aside.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield asides
+        for aside, path in zip(asides, paths, strict=True):
+            old = path.with_name(path.name + ".old")
+            if path.is_dir():  # a folder cannot be replaced at once
+                _remove(old)
+                os.replace(path, old)
+            os.replace(aside, path)
+            _remove(old)
+    except BaseException:
+        for aside in asides:
+            _remove(aside)
+        raise
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a folder, where there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def link(source: Path, path: Path) -> None:

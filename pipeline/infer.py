@@ -184,17 +184,24 @@ def refuse_unlike(volumes: dict[str, xr.Dataset]) -> None:
 def forecast_template(volume: xr.Dataset, series: str) -> xr.Dataset:
     """The volume's coordinates moved one step on: element t of the output is the forecast of frame t + 1.
 
-    The last forecast lies one step beyond the series; its time continues the last step.
+    The last forecast lies one step beyond the series; its time continues the last step, and its run. Other coordinates
+    along time are left out.
     """
-    numbers = cftime.date2num(volume["time"].values, **time_encoding(volume))
+    encoding, times = time_encoding(volume), volume["time"].values
+    numbers = cftime.date2num(times, **encoding) if encoding else times
     numbers = np.append(numbers[1:], 2 * numbers[-1] - numbers[-2])
     moved = volume.drop_vars([c for c in volume.coords if "time" in volume[c].dims])
-    moved = moved.assign_coords(time=("time", cftime.num2date(numbers, **time_encoding(volume)), volume["time"].attrs))
-    moved["time"].encoding = time_encoding(volume)
+    times = cftime.num2date(numbers, **encoding) if encoding else numbers
+    moved = moved.assign_coords(time=("time", times, volume["time"].attrs))
+    moved["time"].encoding = encoding
+    if "run" in volume.coords:
+        runs = volume["run"].values
+        moved = moved.assign_coords(run=("time", np.append(runs[1:], runs[-1]), volume["run"].attrs))
     attributes = {key: value for key, value in volume[DATA].attrs.items() if key != "normalised_from"}
     moved[DATA].attrs = {**attributes, "units": volume[DATA].attrs["normalised_from"]}
     return moved.assign_attrs(series=series, forecast="one step ahead; the time is the time that the forecast is for")
 
 
 def time_encoding(volume: xr.Dataset) -> dict:
-    return {key: volume["time"].encoding[key] for key in ("units", "calendar")}
+    """The units and the calendar of dates; nothing of times that are none."""
+    return {key: volume["time"].encoding[key] for key in ("units", "calendar") if key in volume["time"].encoding}

@@ -235,6 +235,20 @@ def read_attributes(path: Path) -> dict:
     return dict(zarr.open_group(path, mode="r").attrs)
 
 
+def create_array(
+    path: Path, name: str, *, shape: tuple[int, ...], chunks: tuple[int, ...], axes: tuple[str, ...], dtype: np.dtype
+) -> zarr.Array:
+    """Creates a group with one array of named axes in it, to be filled by assignment; at `path`, a place aside that the
+    caller renames."""
+    group = zarr.create_group(path, zarr_format=3)
+    return group.create_array(name, shape=shape, chunks=chunks, dtype=dtype, dimension_names=axes)
+
+
+def write_attributes(path: Path, attributes: dict) -> None:
+    """Adds JSON attributes to the group at `path`."""
+    zarr.open_group(path, mode="r+").attrs.update(attributes)
+
+
 class Rows:
     """Arrays of one shape and type, the rows of one Zarr array: each is written once, whole, by whoever has it.
 

@@ -1,4 +1,4 @@
-"""The commands that bring archives in."""
+"""The commands that bring archives in and take results out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.options import Chunk, Compressor, Hands, Memory, ShardSize, listed, pairs, words
+from workflows.options import Chunk, Compressor, Format, Hands, Memory, ShardSize, listed, pairs, span, words
 
 
 def ingest(
@@ -79,4 +79,63 @@ def ingest(
     for message in dict.fromkeys(str(one.message) for one in caught if one.category is UserWarning):
         typer.echo(f"chronovox: {message}", err=True)
     for line in told(store.open_volume(destination), destination):
+        typer.echo(line)
+
+
+def export(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STORE.zarr",
+            help="A store that ingest, a scan or a recipe's stage wrote: raw.zarr, prediction.zarr.",
+            show_default=False,
+        ),
+    ],
+    destination: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DEST",
+            help="The file to be made; its ending says the format: .nc, .nii, .nii.gz, .ome.zarr, .tif, .tiff, .mp4.",
+            show_default=False,
+        ),
+    ],
+    kind: Annotated[
+        Format | None, typer.Option("--format", help="The format, whatever the ending says.", show_default=False)
+    ] = None,
+    series: Annotated[str, typer.Option(help="The series, where the store has several.", show_default=False)] = "",
+    channel: Annotated[
+        str, typer.Option(metavar="NAME", help="The one channel to write; by default all.", show_default=False)
+    ] = "",
+    select: Annotated[
+        tuple | None,
+        typer.Option(
+            parser=pairs,
+            metavar="AXIS=VALUE,...",
+            help="What is taken of an axis: a value, or FIRST:LAST, both included, as in time=1990:1999,level=500.",
+            show_default=False,
+        ),
+    ] = None,
+    shown: Annotated[
+        tuple | None,
+        typer.Option(
+            "--range",
+            parser=span,
+            metavar="LOW,HIGH",
+            help="Of a movie: the values that are black and white; by default the smallest and the largest.",
+            show_default=False,
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Of a movie: frames a second; by default what the times say, or 10.", show_default=False),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at DEST.")] = False,
+) -> None:
+    """Write a volume of a store as NetCDF, NIfTI, OME-Zarr, OME-TIFF or a movie. The file appears when it is whole;
+    what a format cannot keep is told."""
+    from pipeline.export import Wish
+    from pipeline.export import export as write
+
+    wish = Wish(series, channel, select or (), shown, fps)
+    for line in write(source, destination, wish, kind=kind.value if kind else "", overwrite=overwrite):
         typer.echo(line)

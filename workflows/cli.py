@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.archives import ingest
+from workflows.archives import export, ingest
 from workflows.options import Changes, Cut, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
 from workflows.showing import closing_on_signals
 from workflows.stores import rechunk, repair, verify
@@ -196,7 +196,7 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (ingest, rechunk, verify, repair):
+for command in (ingest, export, rechunk, verify, repair):
     app.command()(command)
 
 

@@ -45,6 +45,15 @@ class Precision(StrEnum):
     float64 = "float64"
 
 
+class Format(StrEnum):
+    netcdf = "nc"
+    nifti = "nii"
+    nifti_gz = "nii.gz"
+    ome_zarr = "ome.zarr"
+    tiff = "tif"
+    mp4 = "mp4"
+
+
 def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(","))
 
@@ -69,6 +78,14 @@ def pairs(text: str) -> tuple[tuple[str, str], ...]:
     found = tuple(tuple(part.strip() for part in word.split("=", 1)) for word in words(text))
     if not all(len(pair) == 2 and all(pair) for pair in found):
         raise typer.BadParameter(f"{text!r}; give AXIS=VALUE, as in time=1990:1999,level=500")
+    return found
+
+
+def span(text: str) -> tuple[float, float]:
+    """Two numbers, the lower one first, of 270,310."""
+    found = numbers(text)
+    if len(found) != 2 or not found[0] < found[1]:
+        raise typer.BadParameter(f"{text!r}; give two numbers, the lower one first, as in 270,310")
     return found
 
 

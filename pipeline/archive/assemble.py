@@ -46,12 +46,17 @@ def assemble(
     return xr.Dataset({DATA: (AXES, data)}, coords={"channel": names, **found}, attrs=dict(attributes))
 
 
-def lazily(read: Callable[[int, int], np.ndarray], shape: tuple[int, ...], dtype: np.dtype | type) -> dask.array.Array:
+def lazily(
+    read: Callable[[int, int], np.ndarray],
+    shape: tuple[int, ...],
+    dtype: np.dtype | type,
+    together: int | None = None,
+) -> dask.array.Array:
     """An array (time, channel, depth, height, width) whose frames [start, stop) are read by `read(start, stop)` when
-    they are needed, some megabytes at a time, perhaps on several threads."""
+    they are needed, some megabytes (or `together` frames) at a time, perhaps on several threads."""
     dtype = np.dtype(dtype)
     frame_bytes = int(np.prod(shape[1:])) * dtype.itemsize
-    together = max(1, READ_BYTES // max(1, frame_bytes))
+    together = together or max(1, READ_BYTES // max(1, frame_bytes))
     blocks = tuple(min(together, shape[0] - start) for start in range(0, shape[0], together))
 
     def block(block_info: dict | None = None) -> np.ndarray:

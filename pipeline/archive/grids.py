@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import itertools
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import cftime
 import numpy as np
@@ -53,7 +55,10 @@ def as_volume(dataset: xr.Dataset, ask: Ask, source: str) -> xr.Dataset:
     """A volume (time, channel, depth, height, width) of one or several variables on one grid, lazy.
 
     The vertical axis, if there is one, is depth. Numbers are float32, or float64 where they are stored with more than
-    3 bytes of digits; what is missing, by declaration or because it is a library's default fill, is NaN.
+    3 bytes of digits; what is missing, by declaration or because it is a library's default fill, is NaN. The attribute
+    `source_grid` tells what writing the same kind again needs, as plain JSON: `axes` (the name of the axis of each
+    role), `channels` (for each the variable, and the place along a stacked axis), `attributes` (of each variable, of a
+    stacked axis and of a grid mapping).
 
     Args:
         dataset: Masked and unpacked; times not decoded, or decoded to numpy's.
@@ -73,7 +78,7 @@ def as_volume(dataset: xr.Dataset, ask: Ask, source: str) -> xr.Dataset:
 
 def _volume(dataset: xr.Dataset, ask: Ask, source: str) -> xr.Dataset:
     names = _variables(dataset, ask, source)
-    arrays = [_as_channels(dataset[name], ask, only=len(names) == 1) for name in names]
+    arrays, origins = zip(*(_as_channels(dataset[name], ask, only=len(names) == 1) for name in names), strict=True)
     for name, array in zip(names[1:], arrays[1:], strict=True):
         if [array.sizes[axis] for axis in AXES if axis != "channel"] != [
             arrays[0].sizes[axis] for axis in AXES if axis != "channel"
@@ -87,7 +92,19 @@ def _volume(dataset: xr.Dataset, ask: Ask, source: str) -> xr.Dataset:
         stacked.attrs["units"] = ", ".join(str(array.attrs.get("units", "")) for array in arrays)
     volume = stacked.transpose(*AXES).rename(DATA).to_dataset()
     volume.attrs["source_variable"] = ", ".join(names)
+    volume.attrs["source_grid"] = {
+        "axes": origins[0]["axes"],
+        "channels": {label: place for origin in origins for label, place in origin["channels"].items()},
+        "attributes": {name: found for origin in origins for name, found in origin["attributes"].items()}
+        | _grid_mappings(dataset, names),
+    }
     return volume
+
+
+def _grid_mappings(dataset: xr.Dataset, names: tuple[str, ...]) -> dict[str, dict]:
+    """The attributes of the variables that say how the grid lies on the earth."""
+    named = {str(dataset[name].attrs.get("grid_mapping", "")) for name in names}
+    return {name: _plain(dataset[name].attrs) for name in sorted(named) if name in dataset.variables}
 
 
 def _variables(dataset: xr.Dataset, ask: Ask, source: str) -> tuple[str, ...]:
@@ -107,8 +124,9 @@ def _variables(dataset: xr.Dataset, ask: Ask, source: str) -> tuple[str, ...]:
     return ask.variables
 
 
-def _as_channels(array: xr.DataArray, ask: Ask, *, only: bool) -> xr.DataArray:
-    """One variable with the five axes; `only` one is named by the variable or what is stacked, others by both."""
+def _as_channels(array: xr.DataArray, ask: Ask, *, only: bool) -> tuple[xr.DataArray, dict[str, dict]]:
+    """One variable with the five axes, and where it came from (`source_grid`); `only` one is named by the variable or
+    what is stacked, others by both."""
     name, roles = str(array.name), _roles(array, ask)
     array = _with_dates(array, roles["time"])
     array = _missing_as_nan(array)
@@ -131,12 +149,15 @@ def _as_channels(array: xr.DataArray, ask: Ask, *, only: bool) -> xr.DataArray:
                 f"{axis}=..., or stack them with --channels {axis}"
             )
         array = array.squeeze(axis)
-    labels = [name]
+    labels, places, attributes = [name], [{"variable": name}], {name: _plain(array.attrs)}
     if stacked:
-        values = array[stacked].values if stacked in array.coords else range(array.sizes[stacked])
+        values = array[stacked].values if stacked in array.coords else np.arange(array.sizes[stacked])
         labels = [f"{'' if only else name + ' '}{ask.channels}={_label(value)}" for value in values]
+        places = [{"variable": name, "axis": stacked, "place": _plain_value(value)} for value in values]
+        attributes[stacked] = _plain(array[stacked].attrs)
         array = array.drop_vars([c for c in array.coords if stacked in array[c].dims])
-    return _renamed(array, roles, stacked, labels)
+    origin = {"axes": roles, "channels": dict(zip(labels, places, strict=True)), "attributes": attributes}
+    return _renamed(array, roles, stacked, labels), origin
 
 
 def _roles(array: xr.DataArray, ask: Ask) -> dict[str, str]:
@@ -256,3 +277,13 @@ def _renamed(array: xr.DataArray, roles: dict[str, str], stacked: str | None, la
 
 def _label(value: object) -> str:
     return f"{value:g}" if isinstance(value, (int, float, np.number)) else str(value)
+
+
+def _plain(attributes: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """Attributes as plain JSON."""
+    return {str(name): _plain_value(value) for name, value in attributes.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    value = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+    return value if isinstance(value, (bool, int, float, str, list)) else str(value)

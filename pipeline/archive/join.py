@@ -67,7 +67,23 @@ def _concatenated(volumes: Sequence[xr.Dataset], axis: str) -> xr.Dataset:
     found = xr.concat(volumes, axis, data_vars="minimal", coords="minimal", compat="override", join="override",
                       combine_attrs="drop_conflicts")  # fmt: skip
     found["time"].encoding = volumes[0]["time"].encoding
+    if all("source_grid" in volume.attrs for volume in volumes):
+        found.attrs["source_grid"] = _common([volume.attrs["source_grid"] for volume in volumes])
     return found
+
+
+def _common(grids: Sequence[dict[str, dict]]) -> dict[str, dict]:
+    """The first file's names of axes and channels, and of the attributes those that all files agree in."""
+    first, *others = grids
+    attributes = {
+        name: {
+            key: value
+            for key, value in own.items()
+            if all(o["attributes"].get(name, {}).get(key) == value for o in others)
+        }
+        for name, own in first["attributes"].items()
+    }
+    return first | {"attributes": attributes}
 
 
 def _refuse_other_grid(one: xr.Dataset, other: xr.Dataset, first: Source, second: Source) -> None:

@@ -296,7 +296,12 @@ def _plain(header: Nifti1Header) -> dict[str, Any]:
         "pixdim": [number(value) for value in header["pixdim"]],
         "xyzt_units": int(header["xyzt_units"]),
         "toffset": number(header["toffset"]),
+        "dim_info": int(header["dim_info"]),
+        "slices": [number(header[name]) for name in ("slice_start", "slice_end", "slice_code", "slice_duration")],
+        "cal": [number(header[name]) for name in ("cal_min", "cal_max")],
         "intent_code": int(header["intent_code"]),
+        "intent_p": [number(header[name]) for name in ("intent_p1", "intent_p2", "intent_p3")],
+        "intent_name": _text(header["intent_name"]),
         "descrip": _text(header["descrip"]),
         "aux_file": _text(header["aux_file"]),
     }
