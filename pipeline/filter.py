@@ -12,12 +12,15 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from pipeline import store
 from pipeline.atomic import replace_folder, write_text
@@ -26,6 +29,7 @@ from pipeline.carried import CarryIndex
 from pipeline.filter_worker import FilterWorker
 from pipeline.grown import Earlier
 from pipeline.ledger import Ledger
+from pipeline.origin import ORIGIN
 from pipeline.sequence import (
     FilterSettings,
     Sequence4D,
@@ -163,6 +167,28 @@ class FilterJob:
         """Whether the destination holds all frames of the input already."""
         return self.earlier is not None and self.earlier.frames == self.sequence.shape[0]
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Holds the lock of the unfinished result; that of a dead process counts for nothing.
+
+        Raises:
+            InputError: Another process makes it, or made it in the meantime.
+        """
+        lock = FileLock(self.destination.with_name(self.destination.name + ".part.lock"), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InputError(
+                f"another process makes {self.destination} at this moment; wait for it, or choose another name"
+            ) from None
+        try:
+            if self.earlier is None and self.destination.exists():
+                raise InputError(f"{self.destination} was made in the meantime; remove it, or choose another name")
+            yield
+            Path(lock.lock_file).unlink(missing_ok=True)
+        finally:
+            lock.release()
+
     def prepare(self) -> None:
         """Creates the store and the ledger, unless an interrupted run already did."""
         sequence = self.sequence
@@ -170,21 +196,28 @@ class FilterJob:
         if not self.begun:
             shutil.rmtree(self.part, ignore_errors=True)
             self.part.mkdir(parents=True)
-            told = {"chronovox_scan": json.dumps(asdict(self.settings)), "chronovox_plan": json.dumps(self.plan)}
-            like = self.volume.assign_attrs(self.volume.attrs | told)
-            if self.earlier:
-                like[DATA].encoding = self.earlier.volume[DATA].encoding  # compressed as the chunks that are taken over
-            width, chunk = sequence.parts[0].stop, sequence.shards[0].chunk
-            blocks = of_frames(sequence.shape, chunk, width)
-            spans = [(one.start, one.stop) for one in sequence.shards]
-            refuse_shared((chunk, width), sequence.shape[0], spans, sequence.parts)
-            store.create_volumes({None: like}, sequence.data, {None: blocks}, dtype=np.dtype(sequence.dtype))
+            self.create(sequence.data)
             CarryIndex(sequence.data / "carry").prepare(names)
             if self.earlier:
                 self.earlier.hand_over(sequence, names, self.part / "committed.json")
             write_text(self.plan_path, json.dumps({"identity": self.identity, **self.plan}))
             self.begun = True
         self.ledger = Ledger(self.part / "committed.json", names)
+
+    def create(self, path: Path) -> None:
+        """Creates the store of the result, with nothing in it yet but what it was made of."""
+        sequence = self.sequence
+        told = {"chronovox_scan": json.dumps(asdict(self.settings)), "chronovox_plan": json.dumps(self.plan)}
+        like = self.volume.assign_attrs(self.volume.attrs | told)
+        if self.earlier:
+            like[DATA].encoding = self.earlier.volume[DATA].encoding  # compressed as the chunks that are taken over
+        width, chunk = sequence.parts[0].stop, sequence.shards[0].chunk
+        blocks = of_frames(sequence.shape, chunk, width)
+        spans = [(one.start, one.stop) for one in sequence.shards]
+        refuse_shared((chunk, width), sequence.shape[0], spans, sequence.parts)
+        store.create_volumes({None: like}, path, {None: blocks}, dtype=np.dtype(sequence.dtype))
+        origin = {"made_by": "scan", "source": str(sequence.source), "settings": asdict(self.settings)}
+        write_text(path / DATA / ORIGIN, json.dumps(origin) + "\n")
 
     def finish(self) -> None:
         """Gives the result its name; a result that it continues makes room for it."""

@@ -12,8 +12,9 @@ import xarray as xr
 from pipeline import codecs, store
 from pipeline.archive import Ask, open_archive
 from pipeline.fill import Means
-from pipeline.make import Storage, make, origin_of
+from pipeline.make import Storage, make
 from pipeline.more import refuse_misfit, with_more
+from pipeline.origin import origin_of
 from pipeline.progress import Progress, Steps
 from pipeline.volume import AXES, DATA, InputError, Settings
 

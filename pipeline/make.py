@@ -20,12 +20,10 @@ from pipeline import codecs, store
 from pipeline.atomic import replace_folder, write_text
 from pipeline.blocks import Blocks, choose
 from pipeline.fill import Means, fill, take
+from pipeline.origin import ORIGIN
 from pipeline.progress import Progress, Steps
 from pipeline.unfinished import unfinished
 from pipeline.volume import AXES, DATA, InputError
-
-ORIGIN = "origin.json"
-"""What a store was made of, in the folder of its data."""
 
 
 @dataclass(frozen=True)
@@ -137,12 +135,6 @@ def _create(
 
 MEGABYTE = 1_000_000
 """Progress is told in them, before compression."""
-
-
-def origin_of(path: Path) -> dict[str, Any]:
-    """What the volume at `path` was made of; empty where that was not kept."""
-    found = path / DATA / ORIGIN
-    return json.loads(found.read_text()) if found.is_file() else {}
 
 
 def _signature(volume: xr.Dataset, blocks: Blocks) -> dict[str, Any]:

@@ -26,6 +26,11 @@ def run_filter(
     job: FilterJob, executor: Executor, display: Display, *, cut: str = "auto", exchange: str = "auto"
 ) -> None:
     """Runs a job to its end and gives the result its name; tells it where nothing is to be done."""
+    with job.alone():
+        _run(job, executor, display, cut, exchange)
+
+
+def _run(job: FilterJob, executor: Executor, display: Display, cut: str, exchange: str) -> None:
     begun = time.monotonic()
     if not job.complete:
         job.prepare()

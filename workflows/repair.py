@@ -14,8 +14,10 @@ import xarray as xr
 
 from pipeline import ingest, manifest, rechunk, store
 from pipeline.fill import Means, fill
-from pipeline.make import Storage, origin_of
+from pipeline.filter_again import scan_again
+from pipeline.make import Storage
 from pipeline.manifest import Digest
+from pipeline.origin import origin_of
 from pipeline.progress import Progress, Steps
 from pipeline.unfinished import unfinished
 from pipeline.verify_store import Damage
@@ -35,24 +37,38 @@ def repair(path: Path, damages: Sequence[Damage], means: Means) -> Steps:
         InputError: What the store was made of is not known, not there, or not what it was.
     """
     origin = next((origin for origin in (origin_of(folder) for folder in (path, *path.iterdir())) if origin), {})
-    again = MADE_AGAIN.get(origin.get("made_by", ""))
-    if again is None:
-        raise InputError(f"{path} does not tell what it was made of; {REMEDY.get(path.name, 'make it again')}")
-    volumes, storage = again(origin), Storage(**origin["storage"])
     wanted = {"files": [str(one.array / one.key) for one in damages]}
     with unfinished(path.with_name(path.name + ".repair"), wanted) as held:
         if not held.begun:
             held.begin()
         made = held.folder / "data.zarr"
-        blocks = {group: storage.blocks(volume) for group, volume in volumes.items()}
-        store.create_volumes(volumes, made, blocks, compressor=storage.compressor)
-        for number, (group, volume) in enumerate(volumes.items()):
-            keys = {one.key for one in damages if one.array == path / (group or "") / DATA}
-            for _ in fill(volume, made / (group or ""), means, only=keys):
-                yield Progress(number, len(volumes), f"making {len(damages)} files again")
+        yield Progress(0, 1, f"making {len(damages)} files again")
+        if origin.get("made_by") == "scan":
+            scan_again(path, made, origin, {one.frames for one in damages if one.frames})
+        elif origin.get("made_by") in MADE_AGAIN:
+            fill_again(MADE_AGAIN[origin["made_by"]](origin), Storage(**origin["storage"]), path, made, damages, means)
+        else:
+            raise InputError(f"{path} does not tell what it was made of; {REMEDY.get(path.name, 'make it again')}")
         for one in damages:
             _put(made / one.array.relative_to(path), one)
-    yield Progress(len(volumes), len(volumes), line=f"{len(damages)} files made again, as they were written")
+    yield Progress(1, 1, line=f"{len(damages)} files made again, as they were written")
+
+
+def fill_again(
+    volumes: Mapping[str | None, xr.Dataset],
+    storage: Storage,
+    path: Path,
+    made: Path,
+    damages: Sequence[Damage],
+    means: Means,
+) -> None:
+    """Makes the store `made` of what `path` was made of, with the damaged files of the data alone."""
+    blocks = {group: storage.blocks(volume) for group, volume in volumes.items()}
+    store.create_volumes(dict(volumes), made, blocks, compressor=storage.compressor)
+    for group, volume in volumes.items():
+        keys = {one.key for one in damages if one.array == path / (group or "") / DATA}
+        for _ in fill(volume, made / (group or ""), means, only=keys):
+            pass
 
 
 def _put(made: Path, damage: Damage) -> None:

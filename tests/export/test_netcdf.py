@@ -10,9 +10,9 @@ import xarray as xr
 
 from pipeline import store
 from pipeline.archive import Ask
-from pipeline.ingest import write
 from pipeline.volume import DATA
 from tests.export.stores import exported, volume, written
+from tests.synthetic import stored
 
 CFTIME = {"decode_times": xr.coders.CFDatetimeCoder(use_cftime=True), "decode_timedelta": False}
 LATITUDE, LONGITUDE, LEVEL = [60.0, 40.0, 20.0], [350.0, 355.0, 360.0, 365.0], [1000.0, 500.0]
@@ -46,7 +46,7 @@ def grid(units="days since 2001-01-01", calendar="standard", times=(0, 1, 2.5, 3
 def round_trip(tmp_path, dataset, ask, **wish):
     """The file before and the file after, as xarray decodes them."""
     dataset.to_netcdf(tmp_path / "before.nc")
-    write([tmp_path / "before.nc"], tmp_path / "a.zarr", ask)
+    stored([tmp_path / "before.nc"], tmp_path / "a.zarr", ask)
     exported(tmp_path / "a.zarr", tmp_path / "after.nc", **wish)
     return opened(tmp_path / "before.nc"), opened(tmp_path / "after.nc")
 
@@ -89,7 +89,7 @@ def test_values_and_decoded_times_come_back(tmp_path, units, calendar, times):
 def test_months_since_and_years_are_written_as_days(tmp_path):
     before = grid("months since 2000-01-15", "noleap", (0, 1, 2, 13))
     before.to_netcdf(tmp_path / "before.nc")
-    write([tmp_path / "before.nc"], tmp_path / "a.zarr", Ask(variables=("ta",)))
+    stored([tmp_path / "before.nc"], tmp_path / "a.zarr", Ask(variables=("ta",)))
     exported(tmp_path / "a.zarr", tmp_path / "after.nc")
     after = opened(tmp_path / "after.nc")
     assert [str(time)[:10] for time in after["time"].values] == ["2000-01-15", "2000-02-15", "2000-03-15", "2001-02-15"]
@@ -139,7 +139,7 @@ def test_a_part_by_its_axes(tmp_path):
 
 def test_numbers_in_other_units_are_no_longer_the_standard_quantity(tmp_path):
     grid().to_netcdf(tmp_path / "before.nc")
-    raw = write([tmp_path / "before.nc"], tmp_path / "a.zarr", Ask(variables=("ta", "ua")))
+    raw = stored([tmp_path / "before.nc"], tmp_path / "a.zarr", Ask(variables=("ta", "ua")))
     normal = raw.copy()
     normal[DATA].attrs |= {"units": "1", "normalised_from": "K, m s-1"}
     exported(written(tmp_path / "b.zarr", alone=normal), tmp_path / "b.nc")
@@ -154,7 +154,7 @@ def test_of_several_files_the_attributes_are_those_that_all_have(tmp_path):
         part["ta"].attrs["history"] = name
         part.to_netcdf(tmp_path / f"{name}.nc")
     files = [tmp_path / "one.nc", tmp_path / "two.nc"]
-    write(files, tmp_path / "a.zarr", Ask(variables=("ta", "ua")))
+    stored(files, tmp_path / "a.zarr", Ask(variables=("ta", "ua")))
     exported(tmp_path / "a.zarr", tmp_path / "after.nc")
     after = opened(tmp_path / "after.nc")
     check_same(xr.concat([opened(path) for path in files], "time", data_vars="minimal"), after, ["ta", "ua"])
@@ -221,7 +221,7 @@ def test_real_archives_come_back(tmp_path, name):
     if not folder:
         pytest.skip("CHRONOVOX_DATA names no folder with the bigger real files")
     path = Path(folder) / "climate" / name
-    write([path], tmp_path / "a.zarr", Ask(variables=tuple(REAL[name])))
+    stored([path], tmp_path / "a.zarr", Ask(variables=tuple(REAL[name])))
     exported(tmp_path / "a.zarr", tmp_path / "after.nc")
     if name.startswith("ocean"):  # its year 0 is none of the calendar that the file means: xarray does not decode it
         before = xr.open_dataset(path, decode_times=False)

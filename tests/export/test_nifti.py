@@ -11,9 +11,9 @@ import xarray as xr
 from pipeline import store
 from pipeline.archive import Ask
 from pipeline.infer import forecast_template
-from pipeline.ingest import write
 from pipeline.volume import DATA, InputError
 from tests.export.stores import exported, volume, written
+from tests.synthetic import stored
 
 OBLIQUE = np.array([[-2.0, 0.25, 0, 10.5], [0.125, 2.875, -0.375, -20], [0.125, 0.5, 3.75, -30], [0, 0, 0, 1]])
 """An affine that header fields (float32) hold exactly."""
@@ -38,7 +38,7 @@ def image(values, affine=OBLIQUE, unit="sec", step=1.35, kind=nibabel.Nifti1Imag
 def round_trip(folder, before, ask=Ask(), name="before.nii.gz", **wish):  # noqa: B008  it is frozen
     """The file after, and what was told."""
     nibabel.save(before, folder / name)
-    write([folder / name], folder / "a.zarr", ask)
+    stored([folder / name], folder / "a.zarr", ask)
     lines = exported(folder / "a.zarr", folder / "after.nii.gz", **wish)
     return nibabel.load(folder / "after.nii.gz"), lines
 
@@ -75,15 +75,15 @@ def test_types_stay_and_headers_come_back(tmp_path, dtype):
     assert len(lines) == 1  # nothing is lost
 
 
-@pytest.mark.parametrize(("stored", "slope"), [(np.int16, 0.1), (np.uint8, 3.3), (np.int32, 0.013), (np.int16, -0.5)])
-def test_scaled_integers_are_the_same_integers_again(tmp_path, stored, slope):
-    before = image(np.zeros((3, 4, 5, 6), stored))
+@pytest.mark.parametrize(("kind", "slope"), [(np.int16, 0.1), (np.uint8, 3.3), (np.int32, 0.013), (np.int16, -0.5)])
+def test_scaled_integers_are_the_same_integers_again(tmp_path, kind, slope):
+    before = image(np.zeros((3, 4, 5, 6), kind))
     before.header.set_slope_inter(slope, 10.5)
     nibabel.save(before, tmp_path / "before.nii")
     content = bytearray((tmp_path / "before.nii").read_bytes())
-    content[352:] = numbers(3, 4, 5, 6, dtype=stored).tobytes(order="F")
+    content[352:] = numbers(3, 4, 5, 6, dtype=kind).tobytes(order="F")
     (tmp_path / "before.nii").write_bytes(content)
-    write([tmp_path / "before.nii"], tmp_path / "a.zarr", Ask())
+    stored([tmp_path / "before.nii"], tmp_path / "a.zarr", Ask())
     exported(tmp_path / "a.zarr", tmp_path / "after.nii")
     before, after = (nibabel.load(tmp_path / f"{name}.nii") for name in ("before", "after"))
     check_same(before, after)
@@ -94,7 +94,7 @@ def test_values_that_the_scaling_cannot_give_are_floats(tmp_path):
     before = image(numbers(3, 4, 5, 6))
     before.header.set_slope_inter(0.5, 0)
     nibabel.save(before, tmp_path / "before.nii")
-    raw = write([tmp_path / "before.nii"], tmp_path / "a.zarr", Ask())
+    raw = stored([tmp_path / "before.nii"], tmp_path / "a.zarr", Ask())
     for change, name in ((0.25, "between"), (1e6, "beyond"), (np.nan, "missing")):
         other = raw.copy(deep=True)
         other[DATA] = raw[DATA].compute()
@@ -184,7 +184,7 @@ def test_each_run_is_a_file_with_its_own_clock(tmp_path):
     runs = [image(numbers(3, 4, 5, frames), toffset=5.4) for frames in (4, 3, 5)]
     for number, one in enumerate(runs):
         nibabel.save(one, tmp_path / f"run{number}.nii")
-    write([tmp_path / f"run{number}.nii" for number in range(3)], tmp_path / "a.zarr", Ask())
+    stored([tmp_path / f"run{number}.nii" for number in range(3)], tmp_path / "a.zarr", Ask())
     lines = exported(tmp_path / "a.zarr", tmp_path / "out.nii.gz")
     assert [line.split(":")[0][-16:] for line in lines] == [f"out_run-{n}.nii.gz"[-16:] for n in (1, 2, 3)]
     for number, before in enumerate(runs, start=1):
@@ -230,7 +230,7 @@ def test_dates_and_uneven_levels_are_told(tmp_path):
 
 def test_a_forecast_lies_where_the_scan_does_one_step_later(tmp_path):
     nibabel.save(image(numbers(3, 4, 5, 6)), tmp_path / "before.nii")
-    write([tmp_path / "before.nii"], tmp_path / "a.zarr", Ask())
+    stored([tmp_path / "before.nii"], tmp_path / "a.zarr", Ask())
     raw = store.open_volume(tmp_path / "a.zarr", chunked=True)
     raw[DATA] = (raw[DATA] / 7).astype(np.float32)
     raw[DATA].attrs["normalised_from"] = ""
@@ -254,7 +254,7 @@ def test_the_same_volume_gives_the_same_bytes(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*repetition time")
 @pytest.mark.parametrize("name", ["example4d.nii.gz", "functional.nii", "anatomical.nii", "standard.nii.gz"])
 def test_files_of_nibabel_come_back(tmp_path, name):
-    write([NIBABEL / name], tmp_path / "a.zarr", Ask())
+    stored([NIBABEL / name], tmp_path / "a.zarr", Ask())
     exported(tmp_path / "a.zarr", tmp_path / "after.nii.gz")
     check_same(nibabel.load(NIBABEL / name), nibabel.load(tmp_path / "after.nii.gz"), ignored=["pixdim", "descrip"])
 
@@ -266,11 +266,11 @@ def test_real_scans_come_back(tmp_path):
     fmri = Path(folder) / "fmri"
     files = [fmri / "fmri1.nii.gz", fmri / "haxby25" / "run001.nii.gz", fmri / "haxby25" / "masks" / "vt.nii.gz"]
     for number, path in enumerate([*files, fmri / "tedana" / "echo2.nii.gz"]):
-        write([path], tmp_path / f"{number}.zarr", Ask())
+        stored([path], tmp_path / f"{number}.zarr", Ask())
         exported(tmp_path / f"{number}.zarr", tmp_path / f"{number}.nii.gz")
         check_same(nibabel.load(path), nibabel.load(tmp_path / f"{number}.nii.gz"))
     echoes = [fmri / "tedana" / f"echo{number}.nii.gz" for number in (1, 2, 3)]
-    write(echoes, tmp_path / "echoes.zarr", Ask(channels="files"))
+    stored(echoes, tmp_path / "echoes.zarr", Ask(channels="files"))
     for number, path in enumerate(echoes, start=1):
         exported(tmp_path / "echoes.zarr", tmp_path / f"e{number}.nii.gz", channel=f"echo{number}")
         check_same(nibabel.load(path), nibabel.load(tmp_path / f"e{number}.nii.gz"))

@@ -11,7 +11,8 @@ from filelock import FileLock
 from pipeline import fill as filling
 from pipeline import manifest, store
 from pipeline.fill import Means, plan_parts
-from pipeline.make import Storage, make, origin_of
+from pipeline.make import Storage, make
+from pipeline.origin import origin_of
 from pipeline.stream import StoreError
 from pipeline.volume import AXES, DATA, InputError
 

@@ -5,6 +5,7 @@ import os
 
 import pytest
 import xarray as xr
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from pipeline import store
@@ -190,3 +191,29 @@ def test_mistakes_are_told_before_anything_is_written(chronovox, tmp_path):
         assert code == 2
         assert message in " ".join(said.replace("│", " ").split())
     assert {path.name for path in tmp_path.iterdir()} == {"a.nc", "v.zarr"}
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("damage", ["missing", "altered"])
+def test_a_scan_is_repaired_from_the_carries_that_it_kept(damage, chronovox, tmp_path):
+    given = ("scan", "v.zarr", "s.zarr", "--decay", 0.1, "--executor", "local", "--chunk", 4)
+    assert chronovox(*given, "--diffusivity", 0.2)[0] == 0
+    before = files(tmp_path / "s.zarr")
+    lost = tmp_path / PLACE.format("s", 3)
+    lost.unlink() if damage == "missing" else lost.write_bytes(lost.read_bytes()[::-1])
+    assert chronovox("verify", "s.zarr")[0] == 1
+    code, said = chronovox("repair", "s.zarr")
+    assert code == 0, said
+    assert files(tmp_path / "s.zarr") == before
+    assert {path.name for path in tmp_path.iterdir()} == {"a.nc", "v.zarr", "s.zarr"}
+
+
+@pytest.mark.usefixtures("stored")
+def test_two_scans_do_not_make_the_same_store(chronovox, tmp_path):
+    given = ("scan", "v.zarr", "s.zarr", "--decay", 0.1, "--executor", "local")
+    with FileLock(tmp_path / "s.zarr.part.lock"):
+        code, said = chronovox(*given)
+        assert code == 2
+        assert "another process makes" in said
+    assert chronovox(*given)[0] == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"a.nc", "v.zarr", "s.zarr"}
