@@ -12,11 +12,12 @@ import xarray as xr
 
 from pipeline import store
 from pipeline.grid import natural_boundary
+from pipeline.moments import moments_of
 from pipeline.period import frames_between
 from pipeline.progress import Progress, Steps
 from pipeline.volume import DATA, InputError, Settings, default_chunk
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -157,13 +158,16 @@ def measure(training: xr.Dataset, normalise: Normalise) -> dict[str, np.ndarray]
 
     `climatology`, the mean of each voxel, is measured whether normalisation uses it or not: a baseline is made of it.
     """
-    data = training[DATA].data.astype(np.float64)
-    climatology = data.mean(axis=0, keepdims=True).compute()
-    mean = climatology if normalise.mean == "voxel" else climatology.mean(axis=(2, 3, 4), keepdims=True)
-    scale = np.sqrt(((data - mean) ** 2).mean(axis=(0, 2, 3, 4), keepdims=True).compute())
+    (moments,) = moments_of(training[DATA].data)
+    climatology, count = moments.mean, moments.count.sum(axis=(1, 2, 3), keepdims=True)
+    mean = climatology
+    if normalise.mean == "channel":
+        mean = (climatology * moments.count).sum(axis=(1, 2, 3), keepdims=True) / count
+    squares = moments.squares + moments.count * (climatology - mean) ** 2
+    scale = np.sqrt(squares.sum(axis=(1, 2, 3), keepdims=True) / count)
     if (scale == 0).any():
         raise InputError("the training frames do not vary in some channel; there is nothing to learn from it")
-    return {"mean": mean[0], "scale": scale[0], "climatology": climatology[0]}
+    return {"mean": mean, "scale": scale, "climatology": climatology}
 
 
 def prepared(volume: xr.Dataset, statistics: dict[str, np.ndarray]) -> xr.Dataset:
