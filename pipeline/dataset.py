@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline import store
+from pipeline.splits import Span, by_series
 from pipeline.volume import DATA, InputError
 
 
@@ -32,10 +33,27 @@ class Truth:
         return store.read_frames(self._path, self._series, start, stop).astype(np.float64) * self.scale + self.mean
 
 
-def splits_of(prepared: Path) -> dict[str, dict]:
-    """The splits of a `preprocess` stage: per split its series and its frames [start, stop)."""
+def splits_of(prepared: Path) -> dict[str, list[Span]]:
+    """The splits of a `preprocess` stage: of each the frames of its periods."""
     path = prepared / "prepared.zarr"
-    return store.open_volume(path, store.groups(path)[0]).attrs["splits"]  # all series carry the same
+    stored = store.open_volume(path, store.groups(path)[0]).attrs["splits"]  # all series carry the same
+    return {split: [Span(**span) for span in spans] for split, spans in stored.items()}
+
+
+def scored_frames(splits: dict[str, list[Span]], split: str) -> list[tuple[str, int]]:
+    """The frames of a split that have one before them to be forecast from, series by series: where scores are.
+
+    Raises:
+        InputError: There are none.
+    """
+    found = [
+        (series, frame) for series, own in by_series(splits[split]).items() for span in own for frame in span.scored
+    ]
+    if not found:
+        raise InputError(
+            f"the {split} split is the first frame of its series alone; give it more, to be forecast from it"
+        )
+    return found
 
 
 def forecast_of(prediction: Path, series: str) -> Path:
@@ -56,27 +74,40 @@ def forecast_of(prediction: Path, series: str) -> Path:
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of `length` frames of one series, cut from the frames [start, stop)."""
+    """Windows of `length` frames, cut from some spans; one shorter than a window offers none.
+
+    Attributes:
+        path: The prepared store.
+        spans: Where windows are cut.
+        length: Frames of each.
+    """
 
     path: Path
-    series: str
-    start: int
-    stop: int
+    spans: tuple[Span, ...]
     length: int
 
     def __post_init__(self):
-        if self.length > self.stop - self.start:
+        longest = max(span.stop - span.start for span in self.spans)
+        if self.length > longest:
             raise InputError(
-                f"a window of {self.length} frames does not fit the {self.stop - self.start} frames of its split; "
-                f"set window to at most {self.stop - self.start}"
+                f"a window of {self.length} frames does not fit the {longest} frames of its split"
+                f"{'' if len(self.spans) == 1 else ' (of its longest period)'}; set window to at most {longest}"
             )
 
-    def firsts(self, seed: int, step: int, count: int) -> list[int]:
-        """Where the windows of a training step begin: drawn from (seed, step) alone, so that a resumed run, and every
-        worker, sees the same data."""
+    def firsts(self, seed: int, step: int, count: int) -> list[tuple[str, int]]:
+        """The series and first frame of each window of a training step, all windows alike: drawn from (seed, step)
+        alone, so that a resumed run, and every worker, sees the same data."""
         draw = np.random.default_rng([seed, step])
-        return [int(draw.integers(self.start, self.stop - self.length + 1)) for _ in range(count)]
+        offers = np.cumsum([max(0, span.stop - span.start - self.length + 1) for span in self.spans])
+        found = []
+        for _ in range(count):
+            number = int(draw.integers(offers[-1]))
+            place = int(np.searchsorted(offers, number, "right"))
+            span = self.spans[place]
+            found.append((span.series, span.start + number - int(offers[place - 1] if place else 0)))
+        return found
 
-    def read(self, first: int, start: int, stop: int) -> Float[Tensor, "time channel depth height width"]:
-        """The frames [start, stop) of the window that begins at frame `first` of the series."""
-        return torch.from_numpy(store.read_frames(self.path, self.series, first + start, first + stop))
+    def read(self, window: tuple[str, int], start: int, stop: int) -> Float[Tensor, "time channel depth height width"]:
+        """The frames [start, stop) of the window that begins at a frame of a series."""
+        series, first = window
+        return torch.from_numpy(store.read_frames(self.path, series, first + start, first + stop))

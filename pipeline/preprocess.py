@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import dask.array
 import numpy as np
 import xarray as xr
 
 from pipeline import store
+from pipeline.blocks import over_blocks
 from pipeline.grid import natural_boundary
-from pipeline.moments import moments_of
-from pipeline.period import frames_between
+from pipeline.moments import merged, moments_of
 from pipeline.progress import Progress, Steps
-from pipeline.volume import DATA, InputError, Settings, default_chunk
+from pipeline.splits import Span, Splits, spans_of
+from pipeline.times import in_words, with_times
+from pipeline.volume import AXES, DATA, InputError, Settings, default_chunk
 
 VERSION = 2
-
-
-@dataclass(frozen=True)
-class Period(Settings):
-    """The frames of one series from `first` to `last`, both included: years or ISO dates in the series' calendar."""
-
-    series: str
-    first: int | str
-    last: int | str
-
-
-@dataclass(frozen=True)
-class Splits(Settings):
-    """Which frames may be learned from, which choose among models, which are looked at once."""
-
-    train: Period
-    validation: Period
-    test: Period
-
-    def items(self) -> list[tuple[str, Period]]:
-        return [("train", self.train), ("validation", self.validation), ("test", self.test)]
 
 
 @dataclass(frozen=True)
@@ -53,13 +35,18 @@ class Normalise(Settings):
     mean: Literal["voxel", "channel"] = "voxel"
     scale: Literal["channel"] = "channel"
 
+    @property
+    def of_voxels(self) -> bool:
+        """Whether any of it is of each voxel."""
+        return self.mean == "voxel"
+
 
 @dataclass(frozen=True)
 class PreprocessSettings(Settings):
     """Settings of a `preprocess` stage. Its inputs name the series: `{a1b: raw_a1b}`.
 
     Attributes:
-        splits: The training, validation and test periods.
+        splits: The training, validation and test periods; see `pipeline.splits`.
         normalise: See `Normalise`.
         chunk: Frames a chunk; by default as many whole frames as fit 4 MB.
     """
@@ -76,21 +63,18 @@ class PreprocessSettings(Settings):
 def preprocess(settings: PreprocessSettings, inputs: dict[str, Path], output: Path) -> Steps:
     """Writes `prepared.zarr` (a normalised volume a series, the splits as attributes) and `statistics.zarr`."""
     yield Progress(0, 3, "checking splits")
-    series = {name: store.open_volume(path / "raw.zarr", chunked=True) for name, path in inputs.items()}
-    spans = {split: frames_of(series, period) for split, period in settings.splits.items()}
+    opened = {name: store.open_volume(path / "raw.zarr", chunked=True) for name, path in inputs.items()}
+    series = {name: with_times(volume) for name, volume in opened.items()}
+    spans = spans_of(series, settings.splits)
+    refuse_unlike(series, settings)
     refuse_gaps(series)
     refuse_leaks(series, settings.splits, spans)
 
     yield Progress(1, 3, "statistics of the training frames")
-    training = settings.splits.train
-    start, stop = spans["train"]
-    statistics = measure(series[training.series].isel(time=slice(start, stop)), settings.normalise)
+    statistics = measure([frames_of(series, span) for span in spans["train"]], settings.normalise)
 
     yield Progress(2, 3, "normalising")
-    splits = {
-        split: {"series": period.series, "start": spans[split][0], "stop": spans[split][1]}
-        for split, period in settings.splits.items()
-    }
+    splits = {split: [asdict(span) for span in own] for split, own in spans.items()}
     volumes = {
         name: prepared(volume, statistics).assign_attrs(splits=splits, boundary=list(natural_boundary(volume)))
         for name, volume in series.items()
@@ -100,28 +84,8 @@ def preprocess(settings: PreprocessSettings, inputs: dict[str, Path], output: Pa
         for name, volume in volumes.items()
     }
     store.write_volume(volumes, output / "prepared.zarr", chunk)
-    store.write_arrays(
-        output / "statistics.zarr", statistics, {"first": str(training.first), "last": str(training.last)}
-    )
+    store.write_arrays(output / "statistics.zarr", statistics, {"periods": told(series, spans["train"])})
     yield Progress(3, 3, f"{len(volumes)} series")
-
-
-def frames_of(series: dict[str, xr.Dataset], period: Period) -> tuple[int, int]:
-    """The frames [start, stop) of a period.
-
-    Raises:
-        InputError: The series is unknown, or the period holds no frame of it.
-    """
-    if period.series not in series:
-        raise InputError(f"split names series {period.series!r}; the inputs are {', '.join(series)}")
-    times = series[period.series].indexes["time"]
-    start, stop = frames_between(times, period.first, period.last)
-    if start == stop:
-        raise InputError(
-            f"no frame of series {period.series!r} lies in {period.first}..{period.last}; "
-            f"it runs {times[0]}..{times[-1]}"
-        )
-    return start, stop
 
 
 def refuse_gaps(series: dict[str, xr.Dataset]) -> None:
@@ -134,31 +98,66 @@ def refuse_gaps(series: dict[str, xr.Dataset]) -> None:
             )
 
 
-def refuse_leaks(series: dict[str, xr.Dataset], splits: Splits, spans: dict[str, tuple[int, int]]) -> None:
+def refuse_leaks(series: dict[str, xr.Dataset], splits: Splits, spans: dict[str, list[Span]]) -> None:
     """Refuses splits that share a frame, bit for bit, even under different names (two runs with one past)."""
     seen: dict[bytes, str] = {}
-    for split, period in splits.items():
-        frames = series[period.series].isel(time=slice(*spans[split]))
+    for split, periods in splits.items():
         own = {}
-        for block in frames[DATA].data.blocks.ravel():
-            for frame in block.compute():
-                own[hashlib.sha256(frame.tobytes()).digest()] = split
-        shared = [seen[digest] for digest in own if digest in seen]
-        if shared:
+        for period, span in zip(periods, spans[split], strict=True):
+            found = [digest for _, digests in over_blocks(frames_of(series, span), digests_of) for digest in digests]
+            shared = [seen[digest] for digest in found if digest in seen]
+            if shared:
+                raise InputError(
+                    f"splits leak: {len(shared)} of {span.stop - span.start} frames of {split} ({period}) are also in "
+                    f"{shared[0]}, bit for bit; choose periods whose frames differ"
+                )
+            own |= dict.fromkeys(found, split)
+        seen |= own
+
+
+def digests_of(block: np.ndarray, first: int) -> list[bytes]:
+    """Of each frame of a block."""
+    del first
+    return [hashlib.sha256(frame.tobytes()).digest() for frame in block]
+
+
+def refuse_unlike(series: dict[str, xr.Dataset], settings: PreprocessSettings) -> None:
+    """Refuses series whose frames are not of one shape. Where all statistics are of whole channels, a series that no
+    split names need only have as many channels."""
+    names = dict.fromkeys((*settings.splits.names().values(), *series))
+    first = next(iter(names))
+    for name in names:
+        one, other = (series[each][DATA].shape[1:] for each in (first, name))
+        if name not in settings.splits.names().values() and not settings.normalise.of_voxels:
+            one, other = one[:1], other[:1]
+        if one != other:
             raise InputError(
-                f"splits leak: {len(shared)} of {frames.sizes['time']} frames of {split} "
-                f"({period.series} {period.first}..{period.last}) are also in {shared[0]}, bit for bit; "
-                f"choose periods whose frames differ"
+                f"frames of series {first!r} are {one} ({', '.join(AXES[1:][: len(one)])}), those of {name!r} are "
+                f"{other}, and they are to share statistics; bring them to one grid, or give each a stage of its own"
             )
-        seen.update(own)
 
 
-def measure(training: xr.Dataset, normalise: Normalise) -> dict[str, np.ndarray]:
+def frames_of(series: dict[str, xr.Dataset], span: Span) -> dask.array.Array:
+    """The frames of a span, lazily."""
+    return series[span.series][DATA].data[span.start : span.stop]
+
+
+def told(series: dict[str, xr.Dataset], spans: list[Span]) -> list[dict]:
+    """The frames of some spans by their dates, as JSON."""
+    found = []
+    for span in spans:
+        times = series[span.series].indexes["time"]
+        first, last = (in_words(times[frame]) for frame in (span.start, span.stop - 1))
+        found.append({"series": span.series, "first": first, "last": last, "frames": span.stop - span.start})
+    return found
+
+
+def measure(periods: list[dask.array.Array], normalise: Normalise) -> dict[str, np.ndarray]:
     """Mean and scale of the training frames, float64, broadcastable to (channel, depth, height, width).
 
     `climatology`, the mean of each voxel, is measured whether normalisation uses it or not: a baseline is made of it.
     """
-    (moments,) = moments_of(training[DATA].data)
+    moments = merged([one for data in periods for one in moments_of(data)], periods[0].shape[1:])
     climatology, count = moments.mean, moments.count.sum(axis=(1, 2, 3), keepdims=True)
     mean = climatology
     if normalise.mean == "channel":

@@ -21,6 +21,7 @@ from pipeline.device import own_device, threads_kept
 from pipeline.mesh import Alone, Member, leads, share_of
 from pipeline.model import Forecaster, ModelSettings
 from pipeline.progress import Progress, Steps
+from pipeline.splits import Span, by_series
 from pipeline.through_time import Run, squares, squares_across
 from pipeline.volume import AXES, InputError, Settings
 
@@ -148,11 +149,10 @@ class Training:
         self.path = source / "prepared.zarr"
         self.statistics, _ = store.read_arrays(source / "statistics.zarr")
         self.splits = splits_of(source)
-        split = self.splits["train"]
-        series = store.open_volume(self.path, split["series"])
-        self.windows = Windows(self.path, split["series"], split["start"], split["stop"], settings.window)
-        frame = math.prod(series.sizes[axis] for axis in AXES[1:])
-        self.scored = (settings.window - 1 - settings.burn_in) * frame * settings.batch
+        series = store.open_volume(self.path, self.splits["train"][0].series)
+        self.windows = Windows(self.path, tuple(self.splits["train"]), settings.window)
+        self.frame = math.prod(series.sizes[axis] for axis in AXES[1:])
+        self.scored = (settings.window - 1 - settings.burn_in) * self.frame * settings.batch
         self.device = own_device()
 
         with torch.random.fork_rng(devices=[]):
@@ -225,15 +225,15 @@ class Training:
         self.step += 1
         return loss
 
-    def squares(self, first: int) -> Float[Tensor, ""]:
-        """This worker's part of the squared errors of the window that begins at frame `first`."""
+    def squares(self, window: tuple[str, int]) -> Float[Tensor, ""]:
+        """This worker's part of the squared errors of a window, given by its series and first frame."""
         settings, member = self.settings, self.member
         if member.time_size == 1 and settings.recompute is None:
-            frames = self.windows.read(first, 0, settings.window).to(self.device)
+            frames = self.windows.read(window, 0, settings.window).to(self.device)
             forecasts, _ = self.model(frames)
             return (forecasts[settings.burn_in : -1] - frames[settings.burn_in + 1 :]).square().sum()
         own = share_of(settings.window - 1, member.time_rank, member.time_size)
-        frames = self.windows.read(first, max(own.start - 1, 0), own.stop + 1).to(self.device)
+        frames = self.windows.read(window, max(own.start - 1, 0), own.stop + 1).to(self.device)
         run = Run.of_window(frames, self.model, first=own.start, burn_in=settings.burn_in)
         if member.time_size > 1:
             return squares_across(self.model, run, member.exchange, recompute=settings.recompute)
@@ -256,22 +256,30 @@ class Training:
 
         One worker does this, the others wait for it in the next step; it takes no more memory than a step does.
         """
-        split, settings = self.splits["validation"], self.settings
-        length = settings.recompute or math.ceil(settings.window / settings.time_parallel)
-        start, stop = max(split["start"], 1), split["stop"]
-        carries, squares = None, 0.0
-        scale = torch.from_numpy(self.statistics["scale"])
-        for first in range(0, stop - 1, length):
-            last = min(first + length, stop - 1)
-            frames = torch.from_numpy(store.read_frames(self.path, split["series"], first, last + 1))
-            forecasts, carries = self.model(frames[:-1].to(self.device), carries)
-            scored = slice(max(start - 1 - first, 0), None)
-            errors = (forecasts.cpu()[scored] - frames[1:][scored]).double() * scale
-            squares += errors.square().sum().item()
-        error = squares / ((stop - start) * frames[0].numel())
+        squares, frames = 0.0, 0
+        for series, spans in by_series(self.splits["validation"]).items():
+            squares += self.validation_squares(series, spans)
+            frames += sum(len(span.scored) for span in spans)
+        error = squares / (frames * self.frame)
         if error < self.best_error:
             self.best, self.best_error = checkpoint.to_arrays(self.model.state_dict()), error
         self.history.record(step=self.step, validation_mse=error)
+
+    def validation_squares(self, series: str, spans: list[Span]) -> float:
+        """The squared errors, in the data's units squared, over some spans of a series, from its first frame on."""
+        settings, squares, carries = self.settings, 0.0, None
+        length = settings.recompute or math.ceil(settings.window / settings.time_parallel)
+        stop, scale = spans[-1].stop, torch.from_numpy(self.statistics["scale"])
+        for first in range(0, stop - 1, length):
+            last = min(first + length, stop - 1)
+            frames = torch.from_numpy(store.read_frames(self.path, series, first, last + 1))
+            forecasts, carries = self.model(frames[:-1].to(self.device), carries)
+            forecasts = forecasts.cpu()
+            for span in spans:
+                scored = slice(*(min(max(frame - 1 - first, 0), last - first) for frame in (span.start, span.stop)))
+                errors = (forecasts[scored] - frames[1:][scored]).double() * scale
+                squares += errors.square().sum().item()
+        return squares
 
     def snapshot(self) -> Checkpoint:
         moments = {

@@ -72,6 +72,11 @@ def named(settings: infer.InferSettings) -> dict[tuple[str | int, ...], str]:
     return {("series",) if one else ("series", number): name for number, name in enumerate(settings.names)}
 
 
+def in_splits(settings: preprocess.PreprocessSettings) -> dict[tuple[str | int, ...], str]:
+    """Where a `preprocess` stage names its series."""
+    return {("splits", *place): series for place, series in settings.splits.names().items()}
+
+
 def kinds() -> dict[str, StageKind]:
     """All kinds of stages, by name."""
     table = (
@@ -90,7 +95,7 @@ def kinds() -> dict[str, StageKind]:
             preprocess.VERSION,
             roles={},
             series="ingest",
-            names_series=lambda settings: {("splits", n, "series"): p.series for n, p in settings.splits.items()},
+            names_series=in_splits,
         ),
         StageKind(
             "train",

@@ -9,7 +9,8 @@ from pipeline import store
 from pipeline.archive import locate
 from pipeline.dataset import Truth, splits_of
 from pipeline.ingest import IngestSettings, ingest
-from pipeline.preprocess import Normalise, Period, PreprocessSettings, Splits, preprocess
+from pipeline.preprocess import Normalise, PreprocessSettings, preprocess
+from pipeline.splits import Period, Span, Splits
 from pipeline.volume import InputError
 from tests.synthetic import blobs
 
@@ -32,11 +33,11 @@ def test_statistics_are_of_the_training_years_alone(climate, tmp_path):
     years = store.read_frames(climate["a1b"] / "raw.zarr", None, 0, 120).astype(np.float64)
     np.testing.assert_allclose(statistics["mean"], years.mean(0), rtol=1e-12)
     np.testing.assert_allclose(statistics["scale"].item(), (years - years.mean(0)).std(), rtol=1e-10)
-    assert dates == {"first": "1860", "last": "1979"}
+    assert dates == {"periods": [{"series": "a1b", "first": "1860-06-01", "last": "1979-06-01", "frames": 120}]}
     assert splits_of(tmp_path) == {
-        "train": {"series": "a1b", "start": 0, "stop": 120},
-        "validation": {"series": "a1b", "start": 120, "stop": 140},
-        "test": {"series": "e1", "start": 140, "stop": 240},
+        "train": [Span("a1b", 0, 120)],
+        "validation": [Span("a1b", 120, 140)],
+        "test": [Span("e1", 140, 240)],
     }
     truth = Truth(tmp_path, "e1")
     raw = store.read_frames(climate["e1"] / "raw.zarr", None, 0, 240)
@@ -103,3 +104,51 @@ def test_gaps_and_constants_are_refused(tmp_path):
     still["warmth"][:20] = still["warmth"].values[0]
     with pytest.raises(InputError, match="do not vary"):
         list(preprocess(PreprocessSettings(GOOD), small(tmp_path / "still", still), tmp_path / "out"))
+
+
+def test_a_split_may_be_several_periods_and_leave_ends_out(tmp_path):
+    inputs = small(tmp_path, blobs(40, 0)) | {"b": tmp_path}
+    (tmp_path / "b").mkdir()
+    inputs["b"] = small(tmp_path / "b", blobs(30, 7))["a"]
+    splits = Splits(
+        train=(Period("a", last="2000-01-10"), Period("a", "2000-01-16", "2000-01-20"), Period("b")),
+        validation=Period("a", "2000-01-21", "2000-01-30"),
+        test=Period("a", "2000-02-01"),
+    )
+    output = tmp_path / "out"
+    list(preprocess(PreprocessSettings(splits), inputs, output))
+    assert splits_of(output) == {
+        "train": [Span("a", 0, 10), Span("a", 15, 20), Span("b", 0, 30)],
+        "validation": [Span("a", 20, 30)],
+        "test": [Span("a", 30, 40)],
+    }
+    a, b = blobs(40, 0)["warmth"].values, blobs(30, 7)["warmth"].values
+    frames = np.concatenate([a[:10], a[15:20], b]).astype(np.float64)
+    statistics, attributes = store.read_arrays(output / "statistics.zarr")
+    np.testing.assert_allclose(statistics["mean"][0, 0], frames.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(statistics["scale"].item(), (frames - frames.mean(0)).std(), rtol=1e-10)
+    assert [period["frames"] for period in attributes["periods"]] == [10, 5, 30]
+    assert attributes["periods"][1] == {"series": "a", "first": "2000-01-16", "last": "2000-01-20", "frames": 5}
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (
+            (Period("a", last="2000-01-10"), Period("a", "2000-01-08", "2000-01-20")),
+            "periods of train share 3 frames",
+        ),
+        ((Period("a", last="2000-01-10"), Period("a", "2000-01-01", "2000-01-10")), "train has the period .* twice"),
+        (
+            (Period("a", last="2000-01-10"), Period("a", "2000-01-25", "2000-01-26")),
+            "validation .* also in train",
+        ),
+    ],
+)
+def test_periods_that_share_frames_are_refused(tmp_path, train, message):
+    with pytest.raises(InputError, match=message):
+        list(
+            preprocess(
+                PreprocessSettings(dataclasses.replace(GOOD, train=train)), small(tmp_path, blobs(40, 0)), tmp_path
+            )
+        )
