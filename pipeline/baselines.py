@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -30,16 +31,21 @@ class Persistence:
 
 
 class TrainingMean:
-    """Every frame is the mean of the training frames."""
+    """Every frame is the mean of the training frames; of those of its phase of the year, if the data are anomalies.
 
-    def __init__(self, mean: Frame):
-        self._mean = mean
+    Args:
+        expected: That mean, by the number of a frame.
+    """
+
+    def __init__(self, expected: Callable[[int], Frame]):
+        self._expected, self._next = expected, 0
 
     def update(self, frame: Frame) -> None:
         del frame
+        self._next += 1
 
     def forecast(self) -> Frame:
-        return self._mean
+        return self._expected(self._next)
 
 
 class ExponentialAverage:

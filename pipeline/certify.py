@@ -177,6 +177,11 @@ class _Recorder(nn.Module):
 
 def _normalised(piece: Piece, checkpoint: Checkpoint, path: Path) -> Float[Tensor, "time channel *grid"]:
     """The frames as the model was trained to read them."""
+    if "cycle" in checkpoint.statistics:
+        raise InputError(
+            f"{piece.source} is not normalised, and the model of {path} reads anomalies from phases of the year; give "
+            "the prepared store"
+        )
     mean, scale = (torch.from_numpy(checkpoint.statistics[name]) for name in ("mean", "scale"))
     if len(piece.grid) == 2:
         mean, scale = mean.squeeze(1), scale.squeeze(1)

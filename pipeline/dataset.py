@@ -11,26 +11,38 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline import store
+from pipeline.masks import data_channels
+from pipeline.normalisation import Normalisation
 from pipeline.splits import Span, by_series
 from pipeline.volume import DATA, InputError
 
 
 class Truth:
-    """The frames of a prepared series in the units of its source, float64.
+    """The frames of a prepared series in the units of its source, float64; NaN where there is no value.
 
     Normalised values are of order 1, so float32 holds them finer than it holds the source's own numbers.
     """
 
     def __init__(self, prepared: Path, series: str):
         self._path, self._series = prepared / "prepared.zarr", series
-        statistics, _ = store.read_arrays(prepared / "statistics.zarr")
-        self.mean, self.scale = statistics["mean"], statistics["scale"]
-        self.climatology = statistics["climatology"]
+        arrays, _ = store.read_arrays(prepared / "statistics.zarr")
+        self.normalisation = Normalisation.of(arrays)
         self.volume = store.open_volume(self._path, series)
         self.units = self.volume[DATA].attrs["normalised_from"]
+        self.phases = self.volume["phase"].values if "phase" in self.volume.coords else None
+        self._channels = data_channels(self.volume)
 
     def frames(self, start: int, stop: int) -> Float[np.ndarray, "time channel depth height width"]:
-        return store.read_frames(self._path, self._series, start, stop).astype(np.float64) * self.scale + self.mean
+        stored = store.read_frames(self._path, self._series, start, stop)
+        normal, masks = stored[:, : self._channels], stored[:, self._channels :]
+        frames = self.normalisation.to_units(normal, None if self.phases is None else self.phases[start:stop])
+        if masks.size:
+            frames[np.broadcast_to(masks == 0, frames.shape)] = np.nan
+        return frames
+
+    def expected(self, frame: int) -> Float[np.ndarray, "channel depth height width"]:
+        """The mean of the training frames, of the frame's phase of the year where anomalies are from phases."""
+        return self.normalisation.expected(None if self.phases is None else int(self.phases[frame]))
 
 
 def splits_of(prepared: Path) -> dict[str, list[Span]]:

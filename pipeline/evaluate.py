@@ -114,7 +114,7 @@ def score_baselines(prepared: Path, spans: list[Span], rates: Iterable[float]) -
         truth = Truth(prepared, series)
         baselines: dict[str, Baseline] = {
             "persistence": Persistence(),
-            "training_mean": TrainingMean(truth.climatology),
+            "training_mean": TrainingMean(truth.expected),
         }
         baselines |= {average_name(rate): ExponentialAverage(rate) for rate in rates}
         weights, scored = weights_of(truth), {frame for span in own for frame in span.scored}

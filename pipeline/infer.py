@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-import cftime
-import numpy as np
 import xarray as xr
 
 from pipeline import store
@@ -19,7 +17,10 @@ from pipeline.carried import CarryIndex
 from pipeline.checkpoint import Checkpoint
 from pipeline.forecast import ShardWorker, Strand
 from pipeline.ledger import Ledger
+from pipeline.masks import data_channels
 from pipeline.model import Forecaster
+from pipeline.phases import Phases
+from pipeline.times import one_further
 from pipeline.volume import AXES, DATA, SPACE, InputError, Settings, cut
 from ssm_ops.carry import Place
 
@@ -69,7 +70,7 @@ class InferJob:
         settings, inputs, output: Of the stage.
 
     Raises:
-        InputError: A series was not prepared, or two have frames of different shapes.
+        InputError: A series was not prepared, or not as the model needs it, or two have frames of different shapes.
     """
 
     def __init__(self, settings: InferSettings, inputs: dict[str, Path], output: Path):
@@ -82,6 +83,7 @@ class InferJob:
                 raise InputError(f"series {name!r} was not prepared; the prepared series are {', '.join(known)}")
         self.volumes = {name: store.open_volume(self.prepared, name) for name in settings.names}
         refuse_unlike(self.volumes)
+        refuse_other_normalisation(self.volumes, store.read_attributes(self.checkpoint))
         self.strands = [self._strand(name) for name in settings.names]
         self.lengths = [len(strand.shards) for strand in self.strands]
         self.most, self.work = sum(self.lengths), 0.0  # not known: it depends on the model
@@ -175,20 +177,35 @@ def refuse_unlike(volumes: dict[str, xr.Dataset]) -> None:
             )
 
 
+def refuse_other_normalisation(volumes: dict[str, xr.Dataset], model: dict) -> None:
+    """Refuses series whose frames are anomalies from other phases of the year than those the model learned from."""
+    learned = list(model["learned_from"].get("phases", ()))
+    for name, volume in volumes.items():
+        phases = list(volume["phase"].attrs["names"]) if "phase" in volume.coords else []
+        if phases != learned:
+            raise InputError(
+                f"series {name!r} is prepared as anomalies from {len(phases)} phases of the year, the model learned "
+                f"from anomalies from {len(learned)}; prepare both with the same anomalies and training periods"
+            )
+
+
 def forecast_template(volume: xr.Dataset, series: str) -> xr.Dataset:
     """The volume's coordinates moved one step on: element t of the output is the forecast of frame t + 1.
 
     The last forecast lies one step beyond the series; its time continues the last step.
     """
-    numbers = cftime.date2num(volume["time"].values, **time_encoding(volume))
-    numbers = np.append(numbers[1:], 2 * numbers[-1] - numbers[-2])
+    times = list(volume.indexes["time"])
+    times = [*times[1:], one_further(times)]
     moved = volume.drop_vars([c for c in volume.coords if "time" in volume[c].dims])
-    moved = moved.assign_coords(time=("time", cftime.num2date(numbers, **time_encoding(volume)), volume["time"].attrs))
-    moved["time"].encoding = time_encoding(volume)
+    moved = moved.isel(channel=slice(data_channels(volume)))
+    moved.attrs.pop("masks", None)
+    moved = moved.assign_coords(time=("time", times, volume["time"].attrs))
+    encoding = volume["time"].encoding
+    moved["time"].encoding = {key: encoding[key] for key in ("units", "calendar") if key in encoding}
+    if "phase" in volume.coords:
+        kinds = volume["phase"].attrs
+        phases = Phases(kinds["kind"], tuple(kinds["names"])).of(times)
+        moved = moved.assign_coords(phase=("time", phases, kinds))
     attributes = {key: value for key, value in volume[DATA].attrs.items() if key != "normalised_from"}
     moved[DATA].attrs = {**attributes, "units": volume[DATA].attrs["normalised_from"]}
     return moved.assign_attrs(series=series, forecast="one step ahead; the time is the time that the forecast is for")
-
-
-def time_encoding(volume: xr.Dataset) -> dict:
-    return {key: volume["time"].encoding[key] for key in ("units", "calendar")}

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import dask
 import dask.array
 import numpy as np
 import xarray as xr
 
 from pipeline import store
-from pipeline.blocks import over_blocks
 from pipeline.grid import natural_boundary
-from pipeline.moments import merged, moments_of
+from pipeline.masks import mask_names, with_masks
+from pipeline.moments import Moments, merged, moments_of
+from pipeline.normalisation import Normalisation
+from pipeline.phases import Phases
 from pipeline.progress import Progress, Steps
 from pipeline.splits import Span, Splits, spans_of
-from pipeline.times import in_words, with_times
+from pipeline.survey import refuse_gaps, refuse_leaks, survey
+from pipeline.times import in_words, one_further, with_times
 from pipeline.volume import AXES, DATA, InputError, Settings, default_chunk
 
 VERSION = 2
@@ -25,20 +28,17 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Normalise(Settings):
-    """What is subtracted and divided by: means over time for each voxel or over a whole channel; one scale a channel.
+    """What is subtracted and what is divided by, of the training frames alone.
 
     Attributes:
-        mean: `voxel` (the training climatology of each voxel) or `channel`.
-        scale: `channel`: the root mean square of what remains.
+        mean: `voxel` (the mean of each voxel over time), `channel` (one of a whole channel) or `none`. Of anomalies
+            the mean is zero already.
+        scale: The root mean square of what remains, of a whole `channel` or of each `voxel`; or `none`. A voxel that
+            varies less than a thousandth as much as its channel has the channel's scale.
     """
 
-    mean: Literal["voxel", "channel"] = "voxel"
-    scale: Literal["channel"] = "channel"
-
-    @property
-    def of_voxels(self) -> bool:
-        """Whether any of it is of each voxel."""
-        return self.mean == "voxel"
+    mean: Literal["voxel", "channel", "none"] = "voxel"
+    scale: Literal["channel", "voxel", "none"] = "channel"
 
 
 @dataclass(frozen=True)
@@ -48,35 +48,59 @@ class PreprocessSettings(Settings):
     Attributes:
         splits: The training, validation and test periods; see `pipeline.splits`.
         normalise: See `Normalise`.
+        anomalies: What is subtracted first: the mean of the training frames of the same `month`, `season` (DJF, MAM,
+            JJA, SON) or `day` of the year, in each series' own calendar (29 February counts as the 28th); or `none`.
+        missing: What becomes of missing values (NaN): `refuse`, or `mask`: they become zero, and a channel is added
+            that is 1 where there is a value and 0 where there is none; one for all channels if they always lack the
+            same voxels, else one for each.
         chunk: Frames a chunk; by default as many whole frames as fit 4 MB.
     """
 
     splits: Splits
     normalise: Normalise = field(default_factory=Normalise)
+    anomalies: Literal["none", "month", "season", "day"] = "none"
+    missing: Literal["refuse", "mask"] = "refuse"
     chunk: int | None = None
 
     def __post_init__(self):
         if self.chunk is not None and self.chunk < 1:
             raise ValueError(f"chunk is {self.chunk}; give at least 1 frame")
 
+    @property
+    def of_voxels(self) -> bool:
+        """Whether any of the statistics is of each voxel."""
+        return self.anomalies != "none" or "voxel" in (self.normalise.mean, self.normalise.scale)
+
 
 def preprocess(settings: PreprocessSettings, inputs: dict[str, Path], output: Path) -> Steps:
-    """Writes `prepared.zarr` (a normalised volume a series, the splits as attributes) and `statistics.zarr`."""
+    """Writes `prepared.zarr` (a normalised volume a series, the splits as attributes) and `statistics.zarr`.
+
+    Whatever dask's scheduler, the result has the same bits.
+    """
     yield Progress(0, 3, "checking splits")
     opened = {name: store.open_volume(path / "raw.zarr", chunked=True) for name, path in inputs.items()}
     series = {name: with_times(volume) for name, volume in opened.items()}
     spans = spans_of(series, settings.splits)
     refuse_unlike(series, settings)
-    refuse_gaps(series)
-    refuse_leaks(series, settings.splits, spans)
+    phases = phases_of(series, spans["train"], settings.anomalies)
+    surveys = {name: survey(volume[DATA].data) for name, volume in series.items()}
+    refuse_gaps(surveys, masked=settings.missing == "mask")
+    refuse_leaks(surveys, settings.splits, spans)
+    masks = mask_names(series, surveys) if settings.missing == "mask" else []
 
     yield Progress(1, 3, "statistics of the training frames")
-    statistics = measure([frames_of(series, span) for span in spans["train"]], settings.normalise)
+    moments = training_moments(series, spans["train"], phases)
+    normalisation = Normalisation.measured(
+        moments, mean=settings.normalise.mean, scale=settings.normalise.scale, anomalies=phases is not None
+    )
 
     yield Progress(2, 3, "normalising")
     splits = {split: [asdict(span) for span in own] for split, own in spans.items()}
+    shared = dask.delayed(normalisation, pure=False, traverse=False)  # one object, however many blocks
     volumes = {
-        name: prepared(volume, statistics).assign_attrs(splits=splits, boundary=list(natural_boundary(volume)))
+        name: prepared(volume, shared, phases, masks).assign_attrs(
+            splits=splits, boundary=list(natural_boundary(volume))
+        )
         for name, volume in series.items()
     }
     chunk = {
@@ -84,41 +108,10 @@ def preprocess(settings: PreprocessSettings, inputs: dict[str, Path], output: Pa
         for name, volume in volumes.items()
     }
     store.write_volume(volumes, output / "prepared.zarr", chunk)
-    store.write_arrays(output / "statistics.zarr", statistics, {"periods": told(series, spans["train"])})
+    store.write_arrays(
+        output / "statistics.zarr", normalisation.arrays(), provenance(series, spans["train"], settings, phases)
+    )
     yield Progress(3, 3, f"{len(volumes)} series")
-
-
-def refuse_gaps(series: dict[str, xr.Dataset]) -> None:
-    """Refuses series with missing values, which this version cannot yet carry through the recurrence."""
-    for name, volume in series.items():
-        missing = int(volume[DATA].isnull().sum().compute())
-        if missing:
-            raise InputError(
-                f"series {name!r} has {missing} missing values of {volume[DATA].size}; give complete fields"
-            )
-
-
-def refuse_leaks(series: dict[str, xr.Dataset], splits: Splits, spans: dict[str, list[Span]]) -> None:
-    """Refuses splits that share a frame, bit for bit, even under different names (two runs with one past)."""
-    seen: dict[bytes, str] = {}
-    for split, periods in splits.items():
-        own = {}
-        for period, span in zip(periods, spans[split], strict=True):
-            found = [digest for _, digests in over_blocks(frames_of(series, span), digests_of) for digest in digests]
-            shared = [seen[digest] for digest in found if digest in seen]
-            if shared:
-                raise InputError(
-                    f"splits leak: {len(shared)} of {span.stop - span.start} frames of {split} ({period}) are also in "
-                    f"{shared[0]}, bit for bit; choose periods whose frames differ"
-                )
-            own |= dict.fromkeys(found, split)
-        seen |= own
-
-
-def digests_of(block: np.ndarray, first: int) -> list[bytes]:
-    """Of each frame of a block."""
-    del first
-    return [hashlib.sha256(frame.tobytes()).digest() for frame in block]
 
 
 def refuse_unlike(series: dict[str, xr.Dataset], settings: PreprocessSettings) -> None:
@@ -128,7 +121,7 @@ def refuse_unlike(series: dict[str, xr.Dataset], settings: PreprocessSettings) -
     first = next(iter(names))
     for name in names:
         one, other = (series[each][DATA].shape[1:] for each in (first, name))
-        if name not in settings.splits.names().values() and not settings.normalise.of_voxels:
+        if name not in settings.splits.names().values() and not settings.of_voxels:
             one, other = one[:1], other[:1]
         if one != other:
             raise InputError(
@@ -137,41 +130,85 @@ def refuse_unlike(series: dict[str, xr.Dataset], settings: PreprocessSettings) -
             )
 
 
-def frames_of(series: dict[str, xr.Dataset], span: Span) -> dask.array.Array:
-    """The frames of a span, lazily."""
-    return series[span.series][DATA].data[span.start : span.stop]
+def phases_of(series: dict[str, xr.Dataset], training: list[Span], anomalies: str) -> Phases | None:
+    """The phases of the year that the training frames have; `None` where no anomalies are asked for.
 
-
-def told(series: dict[str, xr.Dataset], spans: list[Span]) -> list[dict]:
-    """The frames of some spans by their dates, as JSON."""
-    found = []
-    for span in spans:
-        times = series[span.series].indexes["time"]
-        first, last = (in_words(times[frame]) for frame in (span.start, span.stop - 1))
-        found.append({"series": span.series, "first": first, "last": last, "frames": span.stop - span.start})
-    return found
-
-
-def measure(periods: list[dask.array.Array], normalise: Normalise) -> dict[str, np.ndarray]:
-    """Mean and scale of the training frames, float64, broadcastable to (channel, depth, height, width).
-
-    `climatology`, the mean of each voxel, is measured whether normalisation uses it or not: a baseline is made of it.
+    Raises:
+        InputError: There are no dates, or a frame, or the one that follows a series, has a phase that training lacks.
     """
-    moments = merged([one for data in periods for one in moments_of(data)], periods[0].shape[1:])
-    climatology, count = moments.mean, moments.count.sum(axis=(1, 2, 3), keepdims=True)
-    mean = climatology
-    if normalise.mean == "channel":
-        mean = (climatology * moments.count).sum(axis=(1, 2, 3), keepdims=True) / count
-    squares = moments.squares + moments.count * (climatology - mean) ** 2
-    scale = np.sqrt(squares.sum(axis=(1, 2, 3), keepdims=True) / count)
-    if (scale == 0).any():
-        raise InputError("the training frames do not vary in some channel; there is nothing to learn from it")
-    return {"mean": mean, "scale": scale, "climatology": climatology}
+    if anomalies == "none":
+        return None
+    phases = Phases.found(anomalies, (times_of(series, span) for span in training))
+    for volume in series.values():
+        times = volume.indexes["time"]
+        phases.of([*times, one_further(times)] if len(times) > 1 else list(times))
+    return phases
 
 
-def prepared(volume: xr.Dataset, statistics: dict[str, np.ndarray]) -> xr.Dataset:
-    """The volume as (data - mean) / scale, float32, with its coordinates."""
-    normal = volume.copy()
-    normal[DATA] = ((volume[DATA] - statistics["mean"]) / statistics["scale"]).astype(np.float32)
-    normal[DATA].attrs = {**volume[DATA].attrs, "units": "1", "normalised_from": volume[DATA].attrs.get("units", "")}
-    return normal
+def times_of(series: dict[str, xr.Dataset], span: Span) -> list:
+    """The times of a span's frames."""
+    return list(series[span.series].indexes["time"][span.start : span.stop])
+
+
+def training_moments(series: dict[str, xr.Dataset], training: list[Span], phases: Phases | None) -> list[Moments]:
+    """The moments of the training frames in each phase; in one, where there are no phases."""
+    count, periods = len(phases.names) if phases else 1, []
+    for span in training:
+        groups = phases.of(times_of(series, span)) if phases else None
+        frames = series[span.series][DATA].data[span.start : span.stop]
+        periods.append(moments_of(frames, groups, count))
+    shape = series[training[0].series][DATA].shape[1:]
+    return [merged((period[phase] for period in periods), shape) for phase in range(count)]
+
+
+def provenance(
+    series: dict[str, xr.Dataset], training: list[Span], settings: PreprocessSettings, phases: Phases | None
+) -> dict:
+    """What the statistics are of, as JSON: the frames of each period by their times, and of each phase their number."""
+    periods, frames = [], []
+    for span in training:
+        times = times_of(series, span)
+        first, last = in_words(times[0]), in_words(times[-1])
+        periods.append({"series": span.series, "first": first, "last": last, "frames": len(times)})
+        frames += list(phases.of(times)) if phases else []
+    told = {"periods": periods, "normalise": asdict(settings.normalise)}
+    if phases is None:
+        return told
+    counts = np.bincount(frames, minlength=len(phases.names)).tolist()
+    return told | {"anomalies": phases.kind, "phases": dict(zip(phases.names, counts, strict=True))}
+
+
+def prepared(volume: xr.Dataset, normalisation: object, phases: Phases | None, masks: list[str]) -> xr.Dataset:
+    """The volume normalised, float32, with its coordinates, the phase of each frame, and masks as further channels.
+
+    Args:
+        normalisation: A `Normalisation`, delayed.
+    """
+    data = volume[DATA].data.rechunk(dict.fromkeys(range(1, len(AXES)), -1))
+    arguments = [data]
+    if phases is not None:
+        own = phases.of(list(volume.indexes["time"]))
+        volume = volume.assign_coords(phase=("time", own, {"kind": phases.kind, "names": list(phases.names)}))
+        arguments.append(dask.array.from_array(own[:, None, None, None, None], chunks=(data.chunks[0], 1, 1, 1, 1)))
+    normal = dask.array.map_blocks(
+        normal_block,
+        *arguments,
+        normalisation=normalisation,
+        masks=len(masks),
+        dtype=np.float32,
+        chunks=(data.chunks[0], (data.shape[1] + len(masks),), *data.chunks[2:]),
+        meta=np.empty((0,) * len(AXES), np.float32),
+    )
+    attributes = {**volume[DATA].attrs, "units": "1", "normalised_from": volume[DATA].attrs.get("units", "")}
+    return with_masks(volume, masks).assign({DATA: (AXES, normal, attributes)})
+
+
+def normal_block(
+    frames: np.ndarray, phases: np.ndarray | None = None, *, normalisation: Normalisation, masks: int
+) -> np.ndarray:
+    """A block of frames normalised; with masks, missing values are zero and masks follow the channels."""
+    normal = normalisation.to_normal(frames, None if phases is None else phases.ravel())
+    if not masks:
+        return normal
+    valued = ~np.isnan(normal)
+    return np.concatenate([np.where(valued, normal, np.float32(0)), valued[:, :masks].astype(np.float32)], axis=1)

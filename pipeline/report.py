@@ -57,10 +57,13 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
     order = np.argsort(by_time["model.mse"].values, kind="stable")
     times = [in_words(truths[one].volume["time"].values[frame]) for one, frame in tested]
     series, middle = tested[order[len(order) // 2]]
+    anomalies = store.read_attributes(inputs["prepared"] / "statistics.zarr").get("anomalies")
+    of_phase = {"training_mean": f"mean of the training frames of the same {anomalies}"} if anomalies else {}
+    labels = LABELS | of_phase
     page = {
         "title": settings.title,
-        "scores": score_rows(scores),
-        "validation": validation_rows(scores),
+        "scores": score_rows(scores, labels),
+        "validation": validation_rows(scores, labels),
         "metrics": [metric for metric in METRICS if f"model.{metric}" in scores],
         "units": units,
         "periods": {split: period_words(inputs["prepared"], spans) for split, spans in splits.items()},
@@ -77,18 +80,18 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
     yield Progress(2, 2, "report.html")
 
 
-def score_rows(scores: dict) -> list[dict]:
+def score_rows(scores: dict, labels: dict[str, str]) -> list[dict]:
     """A row a forecast: its label, its scores, and its mean squared error over that of persistence."""
     rows = []
-    for name, label in LABELS.items():
+    for name, label in labels.items():
         values = {metric: scores[f"{name}.{metric}"] for metric in METRICS if f"{name}.{metric}" in scores}
         rows.append({"label": label, "model": name == "model", "rate": scores.get(f"{name}.rate"), **values})
         rows[-1]["against_persistence"] = scores[f"{name}.mse"] / scores["persistence.mse"]
     return rows
 
 
-def validation_rows(scores: dict) -> list[tuple[str, float]]:
-    return [(label, scores[f"validation.{n}.mse"]) for n, label in LABELS.items() if f"validation.{n}.mse" in scores]
+def validation_rows(scores: dict, labels: dict[str, str]) -> list[tuple[str, float]]:
+    return [(label, scores[f"validation.{n}.mse"]) for n, label in labels.items() if f"validation.{n}.mse" in scores]
 
 
 def period_words(prepared: Path, spans: list[Span]) -> str:
@@ -128,7 +131,7 @@ def training_curve(history: list[dict], truth: Truth) -> Figure:
     """Loss of every step and validation error, both in the data's units squared."""
     figure = Figure(figsize=(12, 3.2), layout="constrained")
     axes = figure.subplots()
-    scale = float(np.mean(truth.scale**2))
+    scale = float(np.mean(truth.normalisation.scale**2))
     losses = [(record["step"], record["loss"] * scale) for record in history if "loss" in record]
     checks = [(record["step"], record["validation_mse"]) for record in history if "validation_mse" in record]
     axes.plot(*zip(*losses, strict=True), color="#b8b8b8", linewidth=1, label="training loss, one window a step")

@@ -18,6 +18,7 @@ from pipeline.atomic import write_text
 from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Windows, splits_of
 from pipeline.device import own_device, threads_kept
+from pipeline.masks import masks_of
 from pipeline.mesh import Alone, Member, leads, share_of
 from pipeline.model import Forecaster, ModelSettings
 from pipeline.progress import Progress, Steps
@@ -25,7 +26,7 @@ from pipeline.splits import Span, by_series
 from pipeline.through_time import Run, squares, squares_across
 from pipeline.volume import AXES, InputError, Settings
 
-VERSION = 4
+VERSION = 5
 
 LOCK_SECONDS = 60.0
 """How long the trainer of a killed driver may live on; two must not write one history."""
@@ -147,9 +148,11 @@ class Training:
     def __init__(self, settings: TrainSettings, source: Path, output: Path, member: Member):
         self.settings, self.output, self.member = settings, output, member
         self.path = source / "prepared.zarr"
-        self.statistics, _ = store.read_arrays(source / "statistics.zarr")
+        self.statistics, self.learned_from = store.read_arrays(source / "statistics.zarr")
         self.splits = splits_of(source)
         series = store.open_volume(self.path, self.splits["train"][0].series)
+        if masks_of(series):
+            raise InputError("the prepared series have masks, which the model cannot read yet; give complete fields")
         self.windows = Windows(self.path, tuple(self.splits["train"]), settings.window)
         self.frame = math.prod(series.sizes[axis] for axis in AXES[1:])
         self.scored = (settings.window - 1 - settings.burn_in) * self.frame * settings.batch
@@ -296,6 +299,7 @@ class Training:
             best=self.best,
             statistics=self.statistics,
             best_error=self.best_error,
+            learned_from=self.learned_from,
         )
 
     def restore(self, reached: Checkpoint) -> None:

@@ -1,6 +1,9 @@
 """Splits, statistics and normalisation: training frames only, and no frame on both sides of a split."""
 
 import dataclasses
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,7 +36,9 @@ def test_statistics_are_of_the_training_years_alone(climate, tmp_path):
     years = store.read_frames(climate["a1b"] / "raw.zarr", None, 0, 120).astype(np.float64)
     np.testing.assert_allclose(statistics["mean"], years.mean(0), rtol=1e-12)
     np.testing.assert_allclose(statistics["scale"].item(), (years - years.mean(0)).std(), rtol=1e-10)
-    assert dates == {"periods": [{"series": "a1b", "first": "1860-06-01", "last": "1979-06-01", "frames": 120}]}
+    period = {"series": "a1b", "first": "1860-06-01", "last": "1979-06-01", "frames": 120}
+    assert dates == {"periods": [period], "normalise": {"mean": "voxel", "scale": "channel"}}
+    assert (statistics["count"] == 120).all()
     assert splits_of(tmp_path) == {
         "train": [Span("a1b", 0, 120)],
         "validation": [Span("a1b", 120, 140)],
@@ -77,7 +82,7 @@ def test_channel_statistics(tmp_path):
     statistics, _ = store.read_arrays(output / "statistics.zarr")
     frames = blobs(40, 0)["warmth"].values[:20].astype(np.float64)
     assert statistics["mean"].shape == (1, 1, 1, 1)
-    np.testing.assert_allclose(Truth(output, "a").climatology[0, 0], frames.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(Truth(output, "a").expected(0)[0, 0], frames.mean(0), rtol=1e-12)
     np.testing.assert_allclose(statistics["mean"].item(), frames.mean(), rtol=1e-12)
     np.testing.assert_allclose(statistics["scale"].item(), frames.std(), rtol=1e-10)
 
@@ -152,3 +157,42 @@ def test_periods_that_share_frames_are_refused(tmp_path, train, message):
                 PreprocessSettings(dataclasses.replace(GOOD, train=train)), small(tmp_path, blobs(40, 0)), tmp_path
             )
         )
+
+
+@pytest.mark.skipif(not os.environ.get("CHRONOVOX_DATA"), reason="CHRONOVOX_DATA names no folder of real files")
+def test_the_monthly_climatology_of_the_winds(tmp_path):
+    """Its error on the last 24 months, mean of U and V, was measured without this project."""
+    source = Path(os.environ["CHRONOVOX_DATA"]) / "climate" / "monthly_navy_winds.cdf"
+    list(ingest(IngestSettings(str(source), ("UWND", "VWND")), {}, tmp_path))
+    splits = Splits(Period("w", last=1990), Period("w", 1991, 1991), Period("w", 1992))
+    output = tmp_path / "out"
+    list(preprocess(PreprocessSettings(splits, anomalies="month"), {"w": tmp_path}, output))
+    truth = Truth(output, "w")
+    assert truth.volume["phase"].values[:13].tolist() == [*range(12), 0]
+    assert truth.volume["phase"].attrs["names"][11] == "December"
+    _, told = store.read_arrays(output / "statistics.zarr")
+    assert told["anomalies"] == "month"
+    assert set(told["phases"].values()) == {9}
+    errors = truth.frames(108, 132) - np.stack([truth.expected(frame) for frame in range(108, 132)])
+    assert np.mean(errors**2) == pytest.approx(3.959, abs=5e-4)
+    raw = store.read_frames(tmp_path / "raw.zarr", None, 108, 132)
+    np.testing.assert_allclose(truth.frames(108, 132), raw, atol=1e-5)
+
+
+def test_anomalies_need_dates_and_every_phase(tmp_path):
+    inputs = small(tmp_path, blobs(40, 0))
+    with pytest.raises(InputError, match="a frame is for 2000-02-01, and no training frame lies in the month February"):
+        list(preprocess(PreprocessSettings(GOOD, anomalies="month"), inputs, tmp_path / "out"))
+    beyond = days(("2000-01-01", "2000-02-10"), ("2000-01-21", "2000-01-30"), ("2000-02-01", "2000-02-10"))
+    with pytest.raises(InputError, match="a frame is for 2000-02-11, and no training frame lies in the day 11 Feb"):
+        list(preprocess(PreprocessSettings(beyond, anomalies="day"), inputs, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_infinite_values_are_refused(tmp_path):
+    data = blobs(40, 0)
+    data["warmth"][39, 2, 2] = -np.inf
+    for missing in ("refuse", "mask"):
+        with pytest.raises(InputError, match="series 'a' has 1 infinite values of 4320: its archive is corrupt"):
+            list(preprocess(PreprocessSettings(GOOD, missing=missing), small(tmp_path, data), tmp_path / "out"))
+        shutil.rmtree(tmp_path / "raw.zarr")
