@@ -1,4 +1,7 @@
-"""Forecasts without a model: what any model has to beat. Each sees one frame at a time and forecasts the next."""
+"""Forecasts without a model: what any model has to beat. Each sees one frame at a time and forecasts the next.
+
+What is missing (NaN) changes nothing; a voxel that never had a value is forecast as NaN.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,14 @@ class Baseline(Protocol):
 
 
 class Persistence:
-    """The next frame is the last one."""
+    """The next frame is the last one; a voxel without a value has its last known one."""
+
+    def __init__(self) -> None:
+        self._last = None
 
     def update(self, frame: Frame) -> None:
-        self._last = frame
+        missing = np.isnan(frame)
+        self._last = frame if self._last is None or not missing.any() else np.where(missing, self._last, frame)
 
     def forecast(self) -> Frame:
         return self._last
@@ -49,13 +56,19 @@ class TrainingMean:
 
 
 class ExponentialAverage:
-    """s_t = s_{t-1} + rate (x_t - s_{t-1}), starting at the first frame; the next frame is s_t."""
+    """s_t = s_{t-1} + rate (x_t - s_{t-1}), starting at the first value of a voxel; the next frame is s_t."""
 
     def __init__(self, rate: float):
         self._rate, self._average = rate, None
 
     def update(self, frame: Frame) -> None:
-        self._average = frame if self._average is None else self._average + self._rate * (frame - self._average)
+        if self._average is None:
+            self._average = frame
+            return
+        average = self._average + self._rate * (frame - self._average)
+        if np.isnan(average).any():
+            average = np.where(np.isnan(frame), self._average, np.where(np.isnan(self._average), frame, average))
+        self._average = average
 
     def forecast(self) -> Frame:
         return self._average

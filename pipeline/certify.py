@@ -116,9 +116,10 @@ def model_scans(piece: Piece, path: Path, *, dtype: torch.dtype = torch.float32)
     checkpoint = Checkpoint.load(found)
     model = checkpoint.best_model()
     channels, axes = piece.frames.shape[1], piece.frames.ndim - 2
-    if model.volume_channels != channels:
+    reads = model.volume_channels + model.masks
+    if reads != channels:
         raise InputError(
-            f"the model of {found} reads {model.volume_channels} channels and {piece.source} has {channels}; "
+            f"the model of {found} reads {reads} channels and {piece.source} has {channels}; "
             "give the data it was trained for"
         )
     if len(model.boundary) != axes:

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: the forecast and its baselines, scored frame by frame on the test period, in the data's units."""
+"""Stage `evaluate`: the forecast and its baselines, scored frame by frame on the test periods, in the data's units."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import Float
 
 from pipeline import store
 from pipeline.baselines import Baseline, ExponentialAverage, Persistence, TrainingMean
@@ -55,10 +56,12 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
     scored_frames(splits, "validation")  # refuses one without any
 
     chosen = score_baselines(prepared, splits["validation"], settings.rates)
+    refuse_nothing("validation", chosen)
     rate = min(settings.rates, key=lambda r: over_frames(chosen[average_name(r)])["mse"])
 
     yield Progress(1, 3, "baselines on the test frames")
     scored = score_baselines(prepared, splits["test"], settings.rates)
+    refuse_nothing("test", scored)
     hindsight = min(settings.rates, key=lambda r: over_frames(scored[average_name(r)])["mse"])
 
     yield Progress(2, 3, "the forecast on the test frames")
@@ -102,6 +105,12 @@ def refuse_misfit(truth: xr.Dataset, prediction: xr.Dataset, series: str) -> Non
         )
 
 
+def refuse_nothing(split: str, errors: dict[str, dict]) -> None:
+    """Refuses a split without any value to be scored on."""
+    if np.isnan(errors["persistence"]["mse"]).all():
+        raise InputError(f"no frame of the {split} split has a value to be scored on; choose other periods")
+
+
 def average_name(rate: float) -> str:
     return f"exponential_average_{rate}"
 
@@ -122,9 +131,18 @@ def score_baselines(prepared: Path, spans: list[Span], rates: Iterable[float]) -
             for number, frame in enumerate(truth.frames(first, min(first + BLOCK, own[-1].stop)), start=first):
                 for name, baseline in baselines.items():
                     if number in scored:
-                        records.setdefault(name, []).append(frame_errors(baseline.forecast(), frame, weights))
+                        forecast = known(baseline.forecast(), truth, number)
+                        records.setdefault(name, []).append(frame_errors(forecast, frame, weights))
                     baseline.update(frame)
     return {name: columns(found) for name, found in records.items()}
+
+
+def known(
+    forecast: Float[np.ndarray, "channel depth height width"], truth: Truth, frame: int
+) -> Float[np.ndarray, "channel depth height width"]:
+    """A baseline's forecast; where it has met no value yet, the mean of the training frames."""
+    missing = np.isnan(forecast)
+    return np.where(missing, truth.expected(frame), forecast) if missing.any() else forecast
 
 
 def score_prediction(predictions: dict[str, Path], prepared: Path, spans: list[Span]) -> dict[str, np.ndarray]:
@@ -138,11 +156,12 @@ def score_prediction(predictions: dict[str, Path], prepared: Path, spans: list[S
             for first in range(span.scored.start, span.stop, BLOCK):
                 stop = min(first + BLOCK, span.stop)
                 forecasts = store.read_frames(prediction, None, first - 1, stop - 1)
-                if not np.isfinite(forecasts).all():
+                frames = truth.frames(first, stop)
+                if not (np.isfinite(forecasts) | np.isnan(frames)).all():
                     raise RuntimeError(
                         f"{prediction} has gaps in frames {first - 1}..{stop - 2}; they were never written"
                     )
-                pairs = zip(forecasts, truth.frames(first, stop), strict=True)
+                pairs = zip(forecasts, frames, strict=True)
                 records += [frame_errors(forecast, frame, weights) for forecast, frame in pairs]
     return columns(records)
 

@@ -17,7 +17,7 @@ from pipeline.carried import CarryIndex
 from pipeline.checkpoint import Checkpoint
 from pipeline.forecast import ShardWorker, Strand
 from pipeline.ledger import Ledger
-from pipeline.masks import data_channels
+from pipeline.masks import data_channels, masks_of
 from pipeline.model import Forecaster
 from pipeline.phases import Phases
 from pipeline.times import one_further
@@ -83,7 +83,7 @@ class InferJob:
                 raise InputError(f"series {name!r} was not prepared; the prepared series are {', '.join(known)}")
         self.volumes = {name: store.open_volume(self.prepared, name) for name in settings.names}
         refuse_unlike(self.volumes)
-        refuse_other_normalisation(self.volumes, store.read_attributes(self.checkpoint))
+        refuse_other_preparation(self.volumes, store.read_attributes(self.checkpoint))
         self.strands = [self._strand(name) for name in settings.names]
         self.lengths = [len(strand.shards) for strand in self.strands]
         self.most, self.work = sum(self.lengths), 0.0  # not known: it depends on the model
@@ -177,8 +177,16 @@ def refuse_unlike(volumes: dict[str, xr.Dataset]) -> None:
             )
 
 
-def refuse_other_normalisation(volumes: dict[str, xr.Dataset], model: dict) -> None:
-    """Refuses series whose frames are anomalies from other phases of the year than those the model learned from."""
+def refuse_other_preparation(volumes: dict[str, xr.Dataset], model: dict) -> None:
+    """Refuses series with other channels or masks than the model reads, or anomalies from other phases of the year."""
+    reads = tuple(model["description"][name] for name in ("volume_channels", "masks"))
+    for name, volume in volumes.items():
+        has = data_channels(volume), masks_of(volume)
+        if has != reads:
+            raise InputError(
+                f"series {name!r} is prepared with {has[0]} channels and {has[1]} masks, the model reads {reads[0]} "
+                f"and {reads[1]}; prepare both alike"
+            )
     learned = list(model["learned_from"].get("phases", ()))
     for name, volume in volumes.items():
         phases = list(volume["phase"].attrs["names"]) if "phase" in volume.coords else []

@@ -54,7 +54,7 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
     tested = scored_frames(splits, "test")
     truths = {series: Truth(inputs["prepared"], series) for series, _ in tested}
     units = truths[tested[0][0]].units
-    order = np.argsort(by_time["model.mse"].values, kind="stable")
+    order = np.argsort(by_time["model.mse"].values, kind="stable")[: by_time["model.mse"].count()]
     times = [in_words(truths[one].volume["time"].values[frame]) for one, frame in tested]
     series, middle = tested[order[len(order) // 2]]
     anomalies = store.read_attributes(inputs["prepared"] / "statistics.zarr").get("anomalies")
@@ -151,8 +151,9 @@ def forecast_maps(prediction: Path, truth: Truth, number: int) -> Figure:
     real = truth.frames(number, number + 1)[0, 0, middle]
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
-    low, high = min(real.min(), forecast.min()), max(real.max(), forecast.max())
-    reach = np.abs(forecast - real).max()
+    both = np.stack([real, forecast])
+    low, high = np.nanmin(both), np.nanmax(both)
+    reach = np.nanmax(np.abs(forecast - real))
     panels = (
         ("forecast", forecast, {"cmap": "inferno", "vmin": low, "vmax": high}),
         ("truth", real, {"cmap": "inferno", "vmin": low, "vmax": high}),
