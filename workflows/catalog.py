@@ -25,6 +25,16 @@ def here(function: Callable[[Any, dict[str, Path], Path], Steps]) -> Callable[..
     return run
 
 
+def by_blocks(function: Callable[[Any, dict[str, Path], Path], Steps]) -> Callable[..., Steps]:
+    """A stage whose dask arrays are computed where the executor's work runs; the bits are the same."""
+
+    def run(settings: Any, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
+        with executor.dask_scheduler():
+            yield from function(settings, inputs, output)
+
+    return run
+
+
 def on_a_mesh(settings: train.TrainSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
     """The stage `train`: in one worker, on a GPU where the cluster has them, or in a team of as many as asked for."""
     if settings.workers == 1:
@@ -83,7 +93,7 @@ def kinds() -> dict[str, StageKind]:
         StageKind(
             "ingest",
             ingest.IngestSettings,
-            here(ingest.ingest),
+            by_blocks(ingest.ingest),
             ingest.VERSION,
             roles={},
             files=("source",),
@@ -91,7 +101,7 @@ def kinds() -> dict[str, StageKind]:
         StageKind(
             "preprocess",
             preprocess.PreprocessSettings,
-            here(preprocess.preprocess),
+            by_blocks(preprocess.preprocess),
             preprocess.VERSION,
             roles={},
             series="ingest",
