@@ -13,6 +13,7 @@ from torch import Tensor
 from pipeline import store
 from pipeline.masks import data_channels
 from pipeline.normalisation import Normalisation
+from pipeline.phases import PHASE
 from pipeline.splits import Span, by_series
 from pipeline.volume import DATA, InputError
 
@@ -29,7 +30,7 @@ class Truth:
         self.normalisation = Normalisation.of(arrays)
         self.volume = store.open_volume(self._path, series)
         self.units = self.volume[DATA].attrs["normalised_from"]
-        self.phases = self.volume["phase"].values if "phase" in self.volume.coords else None
+        self.phases = self.volume[PHASE].values if PHASE in self.volume.coords else None
         self._channels = data_channels(self.volume)
 
     def frames(self, start: int, stop: int) -> Float[np.ndarray, "time channel depth height width"]:

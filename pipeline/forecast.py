@@ -16,6 +16,7 @@ from pipeline.carried import CarryIndex, Travel, Travelling, to_device
 from pipeline.checkpoint import Checkpoint
 from pipeline.device import own_resources
 from pipeline.normalisation import Normalisation
+from pipeline.phases import PHASE
 from pipeline.stream import Clock, Reader, Writer, all_done, patiently
 from pipeline.volume import DATA, InputError, Shard
 from ssm_ops.carry import ASK, LATER, Carry, Place, Program
@@ -181,7 +182,7 @@ class ShardWorker:
         """The phases of the year that a shard's forecasts are for, if the normalisation knows any."""
         if strand.name not in self._known_phases:
             forecast = store.open_volume(strand.forecast)
-            self._known_phases[strand.name] = forecast["phase"].values if "phase" in forecast.coords else None
+            self._known_phases[strand.name] = forecast[PHASE].values if PHASE in forecast.coords else None
         phases = self._known_phases[strand.name]
         return None if phases is None else phases[shard.start : shard.stop]
 

@@ -19,7 +19,7 @@ from pipeline.forecast import ShardWorker, Strand
 from pipeline.ledger import Ledger
 from pipeline.masks import data_channels, masks_of
 from pipeline.model import Forecaster
-from pipeline.phases import Phases
+from pipeline.phases import PHASE, Phases
 from pipeline.times import one_further
 from pipeline.volume import AXES, DATA, SPACE, InputError, Settings, cut
 from ssm_ops.carry import Place
@@ -189,7 +189,8 @@ def refuse_other_preparation(volumes: dict[str, xr.Dataset], model: dict) -> Non
             )
     learned = list(model["learned_from"].get("phases", ()))
     for name, volume in volumes.items():
-        phases = list(volume["phase"].attrs["names"]) if "phase" in volume.coords else []
+        kept = Phases.kept(volume)
+        phases = list(kept.names) if kept else []
         if phases != learned:
             raise InputError(
                 f"series {name!r} is prepared as anomalies from {len(phases)} phases of the year, the model learned "
@@ -210,10 +211,9 @@ def forecast_template(volume: xr.Dataset, series: str) -> xr.Dataset:
     moved = moved.assign_coords(time=("time", times, volume["time"].attrs))
     encoding = volume["time"].encoding
     moved["time"].encoding = {key: encoding[key] for key in ("units", "calendar") if key in encoding}
-    if "phase" in volume.coords:
-        kinds = volume["phase"].attrs
-        phases = Phases(kinds["kind"], tuple(kinds["names"])).of(times)
-        moved = moved.assign_coords(phase=("time", phases, kinds))
+    phases = Phases.kept(volume)
+    if phases is not None:
+        moved = moved.assign_coords({PHASE: phases.coordinate(times)})
     attributes = {key: value for key, value in volume[DATA].attrs.items() if key != "normalised_from"}
     moved[DATA].attrs = {**attributes, "units": volume[DATA].attrs["normalised_from"]}
     return moved.assign_attrs(series=series, forecast="one step ahead; the time is the time that the forecast is for")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cftime
 import numpy as np
+import xarray as xr
 from jaxtyping import Int
 
 from pipeline.times import Times, are_dates
@@ -16,6 +17,9 @@ MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
+PHASE = "phase_of_year"
+"""The coordinate of a prepared volume that has each frame's phase."""
+
 SEASONS = ("DJF", "MAM", "JJA", "SON")
 
 
@@ -55,6 +59,17 @@ class Phases:
         """
         found = {named(date, kind) for times in periods for date in _dates(times, kind)}
         return Phases(kind, tuple(name for _, name in sorted(found)))
+
+    @staticmethod
+    def kept(volume: xr.Dataset) -> Phases | None:
+        """Those that a prepared volume's coordinate tells of; `None` where it has none."""
+        if PHASE not in volume.coords:
+            return None
+        return Phases(volume[PHASE].attrs["kind"], tuple(volume[PHASE].attrs["names"]))
+
+    def coordinate(self, times: Times) -> tuple[str, Int[np.ndarray, "time"], dict]:
+        """The coordinate of frames with these dates."""
+        return "time", self.of(times), {"kind": self.kind, "names": list(self.names)}
 
     def of(self, times: Times) -> Int[np.ndarray, "time"]:
         """The phase of each date.

@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline import store
 from pipeline.archive import Ask, open_archive
 from pipeline.grid import natural_boundary
+from pipeline.times import are_dates, with_times
 from pipeline.volume import AXES, DATA, SPACE, InputError
 
 FRAMES = 36
@@ -30,6 +31,7 @@ class Piece:
         frames: (time, channel, *grid), as they are stored.
         boundary: For each axis of the grid, as the data call for it.
         days: The time from the frame before to each; the first one's, which nothing is before, is that of the second.
+            Numbers without a unit count as days.
         normalised: Whether a `preprocess` stage has normalised the frames.
         grid: Voxels along each axis of the whole grid.
         window: The part of each of these axes that `frames` hold.
@@ -71,6 +73,7 @@ def read_piece(
         InputError: There are no such data, or they have missing values; the message says what there is.
     """
     volume, source = _open(path, series, variable)
+    volume = with_times(volume)
     total = volume.sizes["time"]
     count = min(FRAMES, total - start) if frames is None else frames
     if count < 2 or start + count > total:
@@ -168,5 +171,9 @@ def _middle(sizes: tuple[int, ...], crop: tuple[int, ...]) -> tuple[slice, ...]:
 
 
 def _days(volume: xr.Dataset) -> Float[Tensor, "time"]:
-    steps = [step.total_seconds() / DAY for step in np.diff(volume["time"].values)]
-    return torch.tensor([steps[0], *steps], dtype=torch.float64)
+    steps = np.diff(volume["time"].values)
+    if are_dates(volume["time"].values):
+        days = [step.total_seconds() / DAY for step in steps]
+    else:
+        days = (steps / (DAY if volume["time"].attrs.get("units") == "s" else 1)).tolist()
+    return torch.tensor([days[0], *days], dtype=torch.float64)

@@ -16,7 +16,7 @@ from pipeline.grid import natural_boundary
 from pipeline.masks import mask_names, with_masks
 from pipeline.moments import Moments, merged, moments_of
 from pipeline.normalisation import Normalisation
-from pipeline.phases import Phases
+from pipeline.phases import PHASE, Phases
 from pipeline.progress import Progress, Steps
 from pipeline.splits import Span, Splits, spans_of
 from pipeline.survey import refuse_gaps, refuse_leaks, survey
@@ -187,8 +187,8 @@ def prepared(volume: xr.Dataset, normalisation: object, phases: Phases | None, m
     data = volume[DATA].data.rechunk(dict.fromkeys(range(1, len(AXES)), -1))
     arguments = [data]
     if phases is not None:
-        own = phases.of(list(volume.indexes["time"]))
-        volume = volume.assign_coords(phase=("time", own, {"kind": phases.kind, "names": list(phases.names)}))
+        volume = volume.assign_coords({PHASE: phases.coordinate(list(volume.indexes["time"]))})
+        own = volume[PHASE].values
         arguments.append(dask.array.from_array(own[:, None, None, None, None], chunks=(data.chunks[0], 1, 1, 1, 1)))
     normal = dask.array.map_blocks(
         normal_block,

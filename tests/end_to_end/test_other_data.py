@@ -14,6 +14,7 @@ from pipeline import store
 from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Truth
 from pipeline.infer import InferSettings
+from pipeline.volume import InputError
 from tests.synthetic import Silent
 from workflows.catalog import across_span, across_time
 from workflows.load import load
@@ -103,7 +104,7 @@ def test_runs_of_fmri_learned_from_but_one(tmp_path):
         {"series": "run2", "first": "0", "last": "40", "frames": 17},
     ]
     assert "run1, 0 to 50, 21 frames; run2, 0 to 40, 17 frames" in (folders["report"] / "report.html").read_text()
-    with pytest.raises(Exception, match="anomalies by month of a series without dates"):
+    with pytest.raises(InputError, match="anomalies by month of a series without dates"):
         run_recipe(tmp_path, raw, splits + "    anomalies: month\n", series="run3")
 
 
@@ -198,7 +199,7 @@ def test_the_forecast_is_of_the_month_that_it_is_for(ocean):
     _, folders, _ = ocean
     prediction = store.open_volume(folders["forecast"] / "prediction.zarr")
     assert prediction["channel"].values.tolist() == ["u", "v"]
-    assert prediction["phase"].values.tolist() == [*range(1, 12), *[month % 12 for month in range(49)]]
+    assert prediction["phase_of_year"].values.tolist() == [*range(1, 12), *[month % 12 for month in range(49)]]
     assert prediction["time"].values[-1].isoformat() == "2005-01-01T00:00:00"
     frames = torch.from_numpy(store.read_frames(folders["prepared"] / "prepared.zarr", "s", 0, 60))
     model = Checkpoint.load(folders["model"] / "checkpoint.zarr").best_model()
@@ -230,5 +231,14 @@ def test_what_lies_under_a_mask_changes_nothing(ocean):
 def test_a_model_without_masks_reads_no_masked_series(ocean, finished_run, tmp_path):
     _, folders, _ = ocean
     inputs = {"prepared": folders["prepared"], "model": finished_run["model"]}
-    with pytest.raises(Exception, match="prepared with 2 channels and 1 masks, the model reads 1 and 0"):
+    with pytest.raises(InputError, match="prepared with 2 channels and 1 masks, the model reads 1 and 0"):
         list(across_time(InferSettings("s"), inputs, tmp_path, LocalExecutor()))
+
+
+def test_a_model_that_learned_no_anomalies_reads_none(finished_run, tmp_path):
+    volume = store.open_volume(finished_run["prepared"] / "prepared.zarr", "b", chunked=True).isel(time=slice(9))
+    seasons = ("time", np.zeros(9, int), {"kind": "season", "names": ["DJF"]})
+    store.write_volume({"b": volume.assign_coords(phase_of_year=seasons)}, tmp_path / "prepared.zarr", {"b": 9})
+    inputs = {"prepared": tmp_path, "model": finished_run["model"]}
+    with pytest.raises(InputError, match="as anomalies from 1 phases of the year, the model learned from .* from 0"):
+        list(across_time(InferSettings("b"), inputs, tmp_path, LocalExecutor()))

@@ -168,8 +168,8 @@ def test_the_monthly_climatology_of_the_winds(tmp_path):
     output = tmp_path / "out"
     list(preprocess(PreprocessSettings(splits, anomalies="month"), {"w": tmp_path}, output))
     truth = Truth(output, "w")
-    assert truth.volume["phase"].values[:13].tolist() == [*range(12), 0]
-    assert truth.volume["phase"].attrs["names"][11] == "December"
+    assert truth.volume["phase_of_year"].values[:13].tolist() == [*range(12), 0]
+    assert truth.volume["phase_of_year"].attrs["names"][11] == "December"
     _, told = store.read_arrays(output / "statistics.zarr")
     assert told["anomalies"] == "month"
     assert set(told["phases"].values()) == {9}
