@@ -252,20 +252,20 @@ class Training:
         by the number of all voxels, are then divided by the share that has a value.
         """
         gradients = [parameter.grad for parameter in self.model.parameters()]
+        numbers = [loss, valued / self.scored] if self.model.masks else [loss]
         if self.member.data_size * self.member.time_size > 1:
-            told = gradients[0].new_tensor([loss, valued / self.scored])
-            flat = torch.cat([*(gradient.flatten() for gradient in gradients), told])
-            *totals, told = self.member.total(flat).split([gradient.numel() for gradient in gradients] + [2])
+            flat = torch.cat([*(gradient.flatten() for gradient in gradients), gradients[0].new_tensor(numbers)])
+            sizes = [gradient.numel() for gradient in gradients]
+            *totals, told = self.member.total(flat).split([*sizes, len(numbers)])
             for gradient, total in zip(gradients, totals, strict=True):
                 gradient.copy_(total.view_as(gradient))
-            loss, share = told.tolist()
-        else:
-            share = valued / self.scored
-        if not self.model.masks or share == 0:
-            return loss
-        for gradient in gradients:
-            gradient.div_(share)
-        return loss / share
+            numbers = told.tolist()
+        loss, *shares = numbers
+        for share in filter(None, shares):
+            loss /= share
+            for gradient in gradients:
+                gradient.div_(share)
+        return loss
 
     @torch.no_grad()
     def validate(self) -> None:

@@ -1,12 +1,17 @@
 """Masks: what is added for missing values, and that losses, scores and baselines leave out what they hide."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
+from cluster import LocalExecutor
 from pipeline import store
 from pipeline.baselines import ExponentialAverage, Persistence
+from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Truth
 from pipeline.masks import with_masks
 from pipeline.mesh import Alone
@@ -17,6 +22,7 @@ from pipeline.preprocess import PreprocessSettings, preprocess
 from pipeline.splits import Period, Splits
 from pipeline.train import Training, TrainSettings
 from pipeline.volume import AXES, InputError
+from workflows.catalog import on_a_mesh
 
 SPLITS = Splits(Period("a", last=19), Period("a", 20, 29), Period("a", 30))
 
@@ -100,6 +106,31 @@ def test_the_loss_of_a_step_is_the_mean_over_what_has_a_value(tmp_path):
     scale = torch.from_numpy(Normalisation.of(training.statistics).scale)
     expected = (error.double() * scale)[frames[20:, 2:] == 1].square().mean().item()
     assert training.best_error == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_workers_that_train_together_count_alike(tmp_path):
+    """Each has another share of what has a value; losses and weights are those of one worker to round-off."""
+
+    def change(data):
+        data[np.random.default_rng(1).random(data.shape) < 0.3] = np.nan
+        data[::3, :, :, 2:] = np.nan
+
+    prepare(tmp_path, change)
+    model = ModelSettings(channels=3, states=4, layers=1)
+    settings = TrainSettings(model, steps=3, window=9, burn_in=2, batch=2, validate_every=3, threads=1, warm_up=0)
+    found = []
+    for data, time in ((1, 1), (2, 1), (1, 2)):
+        folder = tmp_path / f"{data}x{time}"
+        folder.mkdir()
+        cut = dataclasses.replace(settings, data_parallel=data, time_parallel=time)
+        list(on_a_mesh(cut, {"prepared": tmp_path / "prepared"}, folder, LocalExecutor(silence=60.0)))
+        records = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        weights = Checkpoint.load(folder / "checkpoint.zarr").weights
+        found.append(([*(r.get("loss", r.get("validation_mse")) for r in records)], weights["encoder.weight"]))
+    for losses, weights in found[1:]:
+        np.testing.assert_allclose(losses, found[0][0], rtol=1e-5)
+        np.testing.assert_allclose(weights, found[0][1], atol=1e-5)
 
 
 def test_scores_are_over_what_has_a_value():
