@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import dask.array
 import numpy as np
 
-from pipeline.blocks import over_blocks
+from pipeline.over_blocks import over_blocks
 from pipeline.splits import Span, Splits
 from pipeline.volume import InputError
 
