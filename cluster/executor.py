@@ -67,6 +67,10 @@ class Executor(Protocol):
         """
         ...
 
+    def dask_scheduler(self) -> AbstractContextManager[None]:
+        """While it is open, dask computes where this executor's work runs, with the same results."""
+        ...
+
     def describe(self) -> str:
         """A few words: where the work runs."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,10 @@ class LocalExecutor:
         """Processes of this machine: workers that wait for each other cannot take turns in one."""
         del threads, folder
         yield from team_of_processes(function, arguments, data=data, time=time, seconds=self._silence)
+
+    def dask_scheduler(self) -> AbstractContextManager[None]:
+        """Dask's own threads."""
+        return nullcontext()
 
     def describe(self) -> str:
         return "one process"

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.actor import Done, Owner, Tally, Waiting, Worker
 from cluster.cost import Hop
+from cluster.dask_on_ray import dask_on_ray
 from cluster.layout import Layout
 from cluster.mail import CONTINUE, Key, WorkerLost
 from cluster.ray_team import team_on_ray
@@ -174,6 +175,16 @@ class RayExecutor:
         yield from team_on_ray(
             function, arguments, data=data, time=time, slots=slots, folder=folder, seconds=self._silence
         )
+
+    @contextmanager
+    def dask_scheduler(self) -> Iterator[None]:
+        """Tasks of a cluster of several nodes. On one node dask's threads share memory, and tasks would not."""
+        tasks = False
+        if self._address is not None or ray.is_initialized():
+            self._start(1)
+            tasks = sum(node["Alive"] for node in ray.nodes()) > 1
+        with dask_on_ray() if tasks else nullcontext():
+            yield
 
     def describe(self) -> str:
         return f"Ray at {self._address}" if self._address else "Ray on this machine"

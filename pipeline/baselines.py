@@ -1,7 +1,11 @@
-"""Forecasts without a model: what any model has to beat. Each sees one frame at a time and forecasts the next."""
+"""Forecasts without a model: what any model has to beat. Each sees one frame at a time and forecasts the next.
+
+What is missing (NaN) changes nothing; a voxel that never had a value is forecast as NaN.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -20,36 +24,51 @@ class Baseline(Protocol):
 
 
 class Persistence:
-    """The next frame is the last one."""
+    """The next frame is the last one; a voxel without a value has its last known one."""
+
+    def __init__(self) -> None:
+        self._last = None
 
     def update(self, frame: Frame) -> None:
-        self._last = frame
+        missing = np.isnan(frame)
+        self._last = frame if self._last is None or not missing.any() else np.where(missing, self._last, frame)
 
     def forecast(self) -> Frame:
         return self._last
 
 
 class TrainingMean:
-    """Every frame is the mean of the training frames."""
+    """Every frame is the mean of the training frames; of those of its phase of the year, if the data are anomalies.
 
-    def __init__(self, mean: Frame):
-        self._mean = mean
+    Args:
+        expected: That mean, by the number of a frame.
+    """
+
+    def __init__(self, expected: Callable[[int], Frame]):
+        self._expected, self._next = expected, 0
 
     def update(self, frame: Frame) -> None:
         del frame
+        self._next += 1
 
     def forecast(self) -> Frame:
-        return self._mean
+        return self._expected(self._next)
 
 
 class ExponentialAverage:
-    """s_t = s_{t-1} + rate (x_t - s_{t-1}), starting at the first frame; the next frame is s_t."""
+    """s_t = s_{t-1} + rate (x_t - s_{t-1}), starting at the first value of a voxel; the next frame is s_t."""
 
     def __init__(self, rate: float):
         self._rate, self._average = rate, None
 
     def update(self, frame: Frame) -> None:
-        self._average = frame if self._average is None else self._average + self._rate * (frame - self._average)
+        if self._average is None:
+            self._average = frame
+            return
+        average = self._average + self._rate * (frame - self._average)
+        if np.isnan(average).any():
+            average = np.where(np.isnan(frame), self._average, np.where(np.isnan(self._average), frame, average))
+        self._average = average
 
     def forecast(self) -> Frame:
         return self._average

@@ -11,10 +11,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.volume import AXES, InputError
+from pipeline.volume import AXES, CHUNK_BYTES, InputError
 
-CHUNK_BYTES = 4 << 20
-"""About a chunk, before compression: large enough to stream, small enough to move."""
 LARGEST_CHUNK = 16 << 20
 """A frame that is larger is cut in space."""
 SHARD_CHUNKS = 64

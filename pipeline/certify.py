@@ -126,9 +126,10 @@ def model_scans(piece: Piece, path: Path, *, dtype: torch.dtype = torch.float32)
     checkpoint = Checkpoint.load(found)
     model = checkpoint.best_model()
     channels, axes = piece.frames.shape[1], piece.frames.ndim - 2
-    if model.volume_channels != channels:
+    reads = model.volume_channels + model.masks
+    if reads != channels:
         raise InputError(
-            f"the model of {found} reads {model.volume_channels} channels and {piece.source} has {channels}; "
+            f"the model of {found} reads {reads} channels and {piece.source} has {channels}; "
             "give the data it was trained for"
         )
     if len(model.boundary) != axes:
@@ -187,6 +188,11 @@ class _Recorder(nn.Module):
 
 def _normalised(piece: Piece, checkpoint: Checkpoint, path: Path) -> Float[Tensor, "time channel *grid"]:
     """The frames as the model was trained to read them."""
+    if "cycle" in checkpoint.statistics:
+        raise InputError(
+            f"{piece.source} is not normalised, and the model of {path} reads anomalies from phases of the year; give "
+            "the prepared store"
+        )
     mean, scale = (torch.from_numpy(checkpoint.statistics[name]) for name in ("mean", "scale"))
     if len(piece.grid) == 2:
         mean, scale = mean.squeeze(1), scale.squeeze(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,9 @@ class Checkpoint:
         weights: The model's weights.
         optimiser: Per weight, the optimiser's moments.
         best: The weights with the smallest validation error so far.
-        statistics: Mean and scale of the training frames.
+        statistics: Those of the training frames, see `pipeline.normalisation`.
         best_error: Its validation mean squared error, in the data's own units squared.
+        learned_from: What the statistics are of: the training periods by their series and dates.
     """
 
     step: int
@@ -34,6 +35,7 @@ class Checkpoint:
     best: dict[str, np.ndarray]
     statistics: dict[str, np.ndarray]
     best_error: float
+    learned_from: dict = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Writes the store at `path`; it appears whole. There is no random state: all draws are keyed by the step."""
@@ -44,7 +46,12 @@ class Checkpoint:
             "statistics": self.statistics,
         }
         arrays = {f"{group}.{name}": array for group, named in groups.items() for name, array in named.items()}
-        attributes = {"step": self.step, "description": self.description, "best_error": self.best_error}
+        attributes = {
+            "step": self.step,
+            "description": self.description,
+            "best_error": self.best_error,
+            "learned_from": self.learned_from,
+        }
         store.write_arrays(path, arrays, attributes)
 
     @staticmethod
@@ -62,6 +69,7 @@ class Checkpoint:
             best=group("best."),
             statistics=group("statistics."),
             best_error=attributes["best_error"],
+            learned_from=attributes["learned_from"],
         )
 
     def best_model(self) -> Forecaster:

@@ -11,32 +11,63 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline import store
+from pipeline.masks import data_channels
+from pipeline.normalisation import Normalisation
+from pipeline.phases import PHASE
+from pipeline.splits import Span, by_series
 from pipeline.volume import DATA, InputError
 from ssm_ops import memory
 
 
 class Truth:
-    """The frames of a prepared series in the units of its source, float64.
+    """The frames of a prepared series in the units of its source, float64; NaN where there is no value.
 
     Normalised values are of order 1, so float32 holds them finer than it holds the source's own numbers.
     """
 
     def __init__(self, prepared: Path, series: str):
         self._path, self._series = prepared / "prepared.zarr", series
-        statistics, _ = store.read_arrays(prepared / "statistics.zarr")
-        self.mean, self.scale = statistics["mean"], statistics["scale"]
-        self.climatology = statistics["climatology"]
+        arrays, _ = store.read_arrays(prepared / "statistics.zarr")
+        self.normalisation = Normalisation.of(arrays)
         self.volume = store.open_volume(self._path, series)
         self.units = self.volume[DATA].attrs["normalised_from"]
+        self.phases = self.volume[PHASE].values if PHASE in self.volume.coords else None
+        self._channels = data_channels(self.volume)
 
     def frames(self, start: int, stop: int) -> Float[np.ndarray, "time channel depth height width"]:
-        return store.read_frames(self._path, self._series, start, stop).astype(np.float64) * self.scale + self.mean
+        stored = store.read_frames(self._path, self._series, start, stop)
+        normal, masks = stored[:, : self._channels], stored[:, self._channels :]
+        frames = self.normalisation.to_units(normal, None if self.phases is None else self.phases[start:stop])
+        if masks.size:
+            frames[np.broadcast_to(masks == 0, frames.shape)] = np.nan
+        return frames
+
+    def expected(self, frame: int) -> Float[np.ndarray, "channel depth height width"]:
+        """The mean of the training frames, of the frame's phase of the year where anomalies are from phases."""
+        return self.normalisation.expected(None if self.phases is None else int(self.phases[frame]))
 
 
-def splits_of(prepared: Path) -> dict[str, dict]:
-    """The splits of a `preprocess` stage: per split its series and its frames [start, stop)."""
+def splits_of(prepared: Path) -> dict[str, list[Span]]:
+    """The splits of a `preprocess` stage: of each the frames of its periods."""
     path = prepared / "prepared.zarr"
-    return store.open_volume(path, store.groups(path)[0]).attrs["splits"]  # all series carry the same
+    stored = store.open_volume(path, store.groups(path)[0]).attrs["splits"]  # all series carry the same
+    return {split: [Span(**span) for span in spans] for split, spans in stored.items()}
+
+
+def scored_frames(splits: dict[str, list[Span]], split: str) -> list[tuple[str, int]]:
+    """The frames of a split that have one before them to be forecast from, series by series: where scores are.
+
+    Raises:
+        InputError: There are none.
+    """
+    found = [
+        (series, frame) for series, own in by_series(splits[split]).items() for span in own for frame in span.scored
+    ]
+    if not found:
+        raise InputError(
+            f"the {split} split is the first frame of its series alone; give it more, to be forecast from it"
+        )
+    return found
 
 
 def forecast_of(prediction: Path, series: str) -> Path:
@@ -57,28 +88,41 @@ def forecast_of(prediction: Path, series: str) -> Path:
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of `length` frames of one series, cut from the frames [start, stop)."""
+    """Windows of `length` frames, cut from some spans; one shorter than a window offers none.
+
+    Attributes:
+        path: The prepared store.
+        spans: Where windows are cut.
+        length: Frames of each.
+    """
 
     path: Path
-    series: str
-    start: int
-    stop: int
+    spans: tuple[Span, ...]
     length: int
 
     def __post_init__(self):
-        if self.length > self.stop - self.start:
+        longest = max(span.stop - span.start for span in self.spans)
+        if self.length > longest:
             raise InputError(
-                f"a window of {self.length} frames does not fit the {self.stop - self.start} frames of its split; "
-                f"set window to at most {self.stop - self.start}"
+                f"a window of {self.length} frames does not fit the {longest} frames of its split"
+                f"{'' if len(self.spans) == 1 else ' (of its longest period)'}; set window to at most {longest}"
             )
 
-    def firsts(self, seed: int, step: int, count: int) -> list[int]:
-        """Where the windows of a training step begin: drawn from (seed, step) alone, so that a resumed run, and every
-        worker, sees the same data."""
+    def firsts(self, seed: int, step: int, count: int) -> list[tuple[str, int]]:
+        """The series and first frame of each window of a training step, all windows alike: drawn from (seed, step)
+        alone, so that a resumed run, and every worker, sees the same data."""
         draw = np.random.default_rng([seed, step])
-        return [int(draw.integers(self.start, self.stop - self.length + 1)) for _ in range(count)]
+        offers = np.cumsum([max(0, span.stop - span.start - self.length + 1) for span in self.spans])
+        found = []
+        for _ in range(count):
+            number = int(draw.integers(offers[-1]))
+            place = int(np.searchsorted(offers, number, "right"))
+            span = self.spans[place]
+            found.append((span.series, span.start + number - int(offers[place - 1] if place else 0)))
+        return found
 
-    def read(self, first: int, start: int, stop: int) -> Float[Tensor, "time channel depth height width"]:
-        """The frames [start, stop) of the window that begins at frame `first` of the series."""
-        span = (self.series, first + start, first + stop)
+    def read(self, window: tuple[str, int], start: int, stop: int) -> Float[Tensor, "time channel depth height width"]:
+        """The frames [start, stop) of the window that begins at a frame of a series."""
+        series, first = window
+        span = (series, first + start, first + stop)
         return torch.from_numpy(store.read_frames(self.path, *span, empty=memory.empty))

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: the forecast and its baselines, scored frame by frame on the test period, in the data's units."""
+"""Stage `evaluate`: the forecast and its baselines, scored frame by frame on the test periods, in the data's units."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import Float
 
 from pipeline import store
 from pipeline.baselines import Baseline, ExponentialAverage, Persistence, TrainingMean
-from pipeline.dataset import Truth, forecast_of, splits_of
+from pipeline.dataset import Truth, forecast_of, scored_frames, splits_of
 from pipeline.metrics import frame_errors, latitude_weights, over_frames
 from pipeline.progress import Progress, Steps
+from pipeline.splits import Span, by_series
 from pipeline.volume import InputError, Settings
 
 VERSION = 1
@@ -46,22 +48,25 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
     best on the test frames themselves, chosen in hindsight: no forecast, but the strictest opponent.
     """
     yield Progress(0, 3, "baselines on the validation frames")
-    splits = splits_of(inputs["prepared"])
-    validation, test = splits["validation"], splits["test"]
-    prediction = forecast_of(inputs["prediction"], test["series"])
-    truth = Truth(inputs["prepared"], test["series"])
-    refuse_misfit(truth.volume, store.open_volume(prediction), test["series"])
+    prepared, splits = inputs["prepared"], splits_of(inputs["prepared"])
+    predictions = {series: forecast_of(inputs["prediction"], series) for series in by_series(splits["test"])}
+    for series, prediction in predictions.items():
+        refuse_misfit(Truth(prepared, series).volume, store.open_volume(prediction), series)
+    tested = scored_frames(splits, "test")
+    scored_frames(splits, "validation")  # refuses one without any
 
-    chosen = score_baselines(Truth(inputs["prepared"], validation["series"]), validation, settings.rates)
+    chosen = score_baselines(prepared, splits["validation"], settings.rates)
+    refuse_nothing("validation", chosen)
     rate = min(settings.rates, key=lambda r: over_frames(chosen[average_name(r)])["mse"])
 
     yield Progress(1, 3, "baselines on the test frames")
-    scored = score_baselines(truth, test, settings.rates)
+    scored = score_baselines(prepared, splits["test"], settings.rates)
+    refuse_nothing("test", scored)
     hindsight = min(settings.rates, key=lambda r: over_frames(scored[average_name(r)])["mse"])
 
     yield Progress(2, 3, "the forecast on the test frames")
     errors = {
-        "model": score_prediction(prediction, truth, test),
+        "model": score_prediction(predictions, prepared, splits["test"]),
         "persistence": scored["persistence"],
         "training_mean": scored["training_mean"],
         "exponential_average": scored[average_name(rate)],
@@ -78,13 +83,14 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
         ("exponential_average", chosen[average_name(rate)]),
     ):
         scores[f"validation.{name}.mse"] = over_frames(frames)["mse"]
-    scores["units"] = truth.units
+    truths = {series: Truth(prepared, series) for series in predictions}
+    scores["units"] = next(iter(truths.values())).units
 
-    times = [str(time) for time in truth.volume["time"].values[max(test["start"], 1) : test["stop"]]]
-    table = pd.DataFrame(
-        {f"{n}.{metric}": v for n, frames in errors.items() for metric, v in frames.items()}, index=times
-    )
-    table.to_csv(output / "scores_by_time.csv", index_label="time")
+    times = [str(truths[series].volume["time"].values[frame]) for series, frame in tested]
+    table = {f"{n}.{metric}": v for n, frames in errors.items() for metric, v in frames.items()}
+    if len(truths) > 1:
+        table = {"series": [series for series, _ in tested]} | table
+    pd.DataFrame(table, index=times).to_csv(output / "scores_by_time.csv", index_label="time")
     (output / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
     yield Progress(3, 3, f"model {scores['model.mse']:.4f}, persistence {scores['persistence.mse']:.4f}")
 
@@ -99,35 +105,64 @@ def refuse_misfit(truth: xr.Dataset, prediction: xr.Dataset, series: str) -> Non
         )
 
 
+def refuse_nothing(split: str, errors: dict[str, dict]) -> None:
+    """Refuses a split without any value to be scored on."""
+    if np.isnan(errors["persistence"]["mse"]).all():
+        raise InputError(f"no frame of the {split} split has a value to be scored on; choose other periods")
+
+
 def average_name(rate: float) -> str:
     return f"exponential_average_{rate}"
 
 
-def score_baselines(truth: Truth, split: dict, rates: Iterable[float]) -> dict[str, dict]:
-    """Errors a frame of every baseline over the split's frames, each having seen the series from its first frame."""
-    baselines: dict[str, Baseline] = {"persistence": Persistence(), "training_mean": TrainingMean(truth.climatology)}
-    baselines |= {average_name(rate): ExponentialAverage(rate) for rate in rates}
-    weights, errors = weights_of(truth), {name: [] for name in baselines}
-    start = max(split["start"], 1)
-    for first in range(0, split["stop"], BLOCK):
-        for number, frame in enumerate(truth.frames(first, min(first + BLOCK, split["stop"])), start=first):
-            for name, baseline in baselines.items():
-                if number >= start:
-                    errors[name].append(frame_errors(baseline.forecast(), frame, weights))
-                baseline.update(frame)
-    return {name: columns(records) for name, records in errors.items()}
+def score_baselines(prepared: Path, spans: list[Span], rates: Iterable[float]) -> dict[str, dict]:
+    """Errors of every baseline on each frame that `scored_frames` tells of, each having seen the series from its first
+    frame on."""
+    records: dict[str, list] = {}
+    for series, own in by_series(spans).items():
+        truth = Truth(prepared, series)
+        baselines: dict[str, Baseline] = {
+            "persistence": Persistence(),
+            "training_mean": TrainingMean(truth.expected),
+        }
+        baselines |= {average_name(rate): ExponentialAverage(rate) for rate in rates}
+        weights, scored = weights_of(truth), {frame for span in own for frame in span.scored}
+        for first in range(0, own[-1].stop, BLOCK):
+            for number, frame in enumerate(truth.frames(first, min(first + BLOCK, own[-1].stop)), start=first):
+                for name, baseline in baselines.items():
+                    if number in scored:
+                        forecast = known(baseline.forecast(), truth, number)
+                        records.setdefault(name, []).append(frame_errors(forecast, frame, weights))
+                    baseline.update(frame)
+    return {name: columns(found) for name, found in records.items()}
 
 
-def score_prediction(prediction: Path, truth: Truth, split: dict) -> dict[str, np.ndarray]:
-    """Errors a frame of the stored forecast over the split's frames; its element t - 1 is the forecast of frame t."""
-    weights, records = weights_of(truth), []
-    for first in range(max(split["start"], 1), split["stop"], BLOCK):
-        stop = min(first + BLOCK, split["stop"])
-        forecasts = store.read_frames(prediction, None, first - 1, stop - 1)
-        if not np.isfinite(forecasts).all():
-            raise RuntimeError(f"{prediction} has gaps in frames {first - 1}..{stop - 2}; they were never written")
-        frames = truth.frames(first, stop)
-        records += [frame_errors(forecast, frame, weights) for forecast, frame in zip(forecasts, frames, strict=True)]
+def known(
+    forecast: Float[np.ndarray, "channel depth height width"], truth: Truth, frame: int
+) -> Float[np.ndarray, "channel depth height width"]:
+    """A baseline's forecast; where it has met no value yet, the mean of the training frames."""
+    missing = np.isnan(forecast)
+    return np.where(missing, truth.expected(frame), forecast) if missing.any() else forecast
+
+
+def score_prediction(predictions: dict[str, Path], prepared: Path, spans: list[Span]) -> dict[str, np.ndarray]:
+    """Errors of the stored forecasts on each frame that `scored_frames` tells of. Element t - 1 of a forecast is for
+    frame t."""
+    records = []
+    for series, own in by_series(spans).items():
+        truth, prediction = Truth(prepared, series), predictions[series]
+        weights = weights_of(truth)
+        for span in own:
+            for first in range(span.scored.start, span.stop, BLOCK):
+                stop = min(first + BLOCK, span.stop)
+                forecasts = store.read_frames(prediction, None, first - 1, stop - 1)
+                frames = truth.frames(first, stop)
+                if not (np.isfinite(forecasts) | np.isnan(frames)).all():
+                    raise RuntimeError(
+                        f"{prediction} has gaps in frames {first - 1}..{stop - 2}; they were never written"
+                    )
+                pairs = zip(forecasts, frames, strict=True)
+                records += [frame_errors(forecast, frame, weights) for forecast, frame in pairs]
     return columns(records)
 
 

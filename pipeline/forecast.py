@@ -15,6 +15,8 @@ from pipeline import manifest, store
 from pipeline.carried import CarryIndex, Travel, Travelling, to_device
 from pipeline.checkpoint import Checkpoint
 from pipeline.device import own_resources
+from pipeline.normalisation import Normalisation
+from pipeline.phases import PHASE
 from pipeline.stream import Clock, Reader, Writer, all_done, patiently
 from pipeline.volume import DATA, InputError, Shard
 from ssm_ops import memory
@@ -73,8 +75,9 @@ class ShardWorker:
         self.device = own_resources(threads)
         loaded = Checkpoint.load(checkpoint)
         self.model = loaded.best_model().to(self.device)
-        self.mean, self.scale = loaded.statistics["mean"], loaded.statistics["scale"]
+        self.normalisation = Normalisation.of(loaded.statistics)
         self.prepared, self.strands, self.index, self.again = prepared, strands, CarryIndex(index), again
+        self._known_phases: dict[str, np.ndarray | None] = {}
         self.travel = Travel(self.model, self._frame[1:], tolerance)
         self.clock = Clock()
         self.reader = Reader(self._read, self.clock)
@@ -121,7 +124,8 @@ class ShardWorker:
                 forecasts = stop.value
                 break
         with self.clock("computing", place):
-            physical = torch.cat(forecasts).cpu().numpy().astype(np.float64) * self.scale + self.mean
+            normal = torch.cat(forecasts).cpu().numpy()
+            physical = self.normalisation.to_units(normal, self._phases(strand, shard))
 
         def write() -> None:
             stored = self.again and self._is_stored(strand, shard, leaving)
@@ -176,6 +180,14 @@ class ShardWorker:
         """Ends the threads that read and write."""
         self.reader.close()
         self.writer.close()
+
+    def _phases(self, strand: Strand, shard: Shard) -> np.ndarray | None:
+        """The phases of the year that a shard's forecasts are for, if the normalisation knows any."""
+        if strand.name not in self._known_phases:
+            forecast = store.open_volume(strand.forecast)
+            self._known_phases[strand.name] = forecast[PHASE].values if PHASE in forecast.coords else None
+        phases = self._known_phases[strand.name]
+        return None if phases is None else phases[shard.start : shard.stop]
 
     @cached_property
     def _frame(self) -> tuple[int, ...]:

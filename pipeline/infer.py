@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-import cftime
-import numpy as np
 import xarray as xr
 
 from pipeline import store
@@ -20,7 +18,10 @@ from pipeline.carried import CarryIndex
 from pipeline.checkpoint import Checkpoint
 from pipeline.forecast import ShardWorker, Strand
 from pipeline.ledger import Ledger
+from pipeline.masks import data_channels, masks_of
 from pipeline.model import Forecaster
+from pipeline.phases import PHASE, Phases
+from pipeline.times import one_further
 from pipeline.volume import AXES, DATA, SPACE, InputError, Settings, cut
 from ssm_ops.carry import Place
 
@@ -70,7 +71,7 @@ class InferJob:
         settings, inputs, output: Of the stage.
 
     Raises:
-        InputError: A series was not prepared, or two have frames of different shapes.
+        InputError: A series was not prepared, or not as the model needs it, or two have frames of different shapes.
     """
 
     def __init__(self, settings: InferSettings, inputs: dict[str, Path], output: Path):
@@ -83,6 +84,7 @@ class InferJob:
                 raise InputError(f"series {name!r} was not prepared; the prepared series are {', '.join(known)}")
         self.volumes = {name: store.open_volume(self.prepared, name) for name in settings.names}
         refuse_unlike(self.volumes)
+        refuse_other_preparation(self.volumes, store.read_attributes(self.checkpoint))
         self.strands = [self._strand(name) for name in settings.names]
         self.lengths = [len(strand.shards) for strand in self.strands]
         self.most, self.work = sum(self.lengths), 0.0  # not known: it depends on the model
@@ -181,27 +183,47 @@ def refuse_unlike(volumes: dict[str, xr.Dataset]) -> None:
             )
 
 
+def refuse_other_preparation(volumes: dict[str, xr.Dataset], model: dict) -> None:
+    """Refuses series with other channels or masks than the model reads, or anomalies from other phases of the year."""
+    reads = tuple(model["description"][name] for name in ("volume_channels", "masks"))
+    for name, volume in volumes.items():
+        has = data_channels(volume), masks_of(volume)
+        if has != reads:
+            raise InputError(
+                f"series {name!r} is prepared with {has[0]} channels and {has[1]} masks, the model reads {reads[0]} "
+                f"and {reads[1]}; prepare both alike"
+            )
+    learned = list(model["learned_from"].get("phases", ()))
+    for name, volume in volumes.items():
+        kept = Phases.kept(volume)
+        phases = list(kept.names) if kept else []
+        if phases != learned:
+            raise InputError(
+                f"series {name!r} is prepared as anomalies from {len(phases)} phases of the year, the model learned "
+                f"from anomalies from {len(learned)}; prepare both with the same anomalies and training periods"
+            )
+
+
 def forecast_template(volume: xr.Dataset, series: str) -> xr.Dataset:
     """The volume's coordinates moved one step on: element t of the output is the forecast of frame t + 1.
 
     The last forecast lies one step beyond the series; its time continues the last step, and its run. Other coordinates
     along time are left out.
     """
-    encoding, times = time_encoding(volume), volume["time"].values
-    numbers = cftime.date2num(times, **encoding) if encoding else times
-    numbers = np.append(numbers[1:], 2 * numbers[-1] - numbers[-2])
+    times = list(volume.indexes["time"])
+    times = [*times[1:], one_further(times)]
     moved = volume.drop_vars([c for c in volume.coords if "time" in volume[c].dims])
-    times = cftime.num2date(numbers, **encoding) if encoding else numbers
+    moved = moved.isel(channel=slice(data_channels(volume)))
+    moved.attrs.pop("masks", None)
     moved = moved.assign_coords(time=("time", times, volume["time"].attrs))
-    moved["time"].encoding = encoding
     if "run" in volume.coords:
         runs = volume["run"].values
         moved = moved.assign_coords(run=("time", np.append(runs[1:], runs[-1]), volume["run"].attrs))
+    encoding = volume["time"].encoding
+    moved["time"].encoding = {key: encoding[key] for key in ("units", "calendar") if key in encoding}
+    phases = Phases.kept(volume)
+    if phases is not None:
+        moved = moved.assign_coords({PHASE: phases.coordinate(times)})
     attributes = {key: value for key, value in volume[DATA].attrs.items() if key != "normalised_from"}
     moved[DATA].attrs = {**attributes, "units": volume[DATA].attrs["normalised_from"]}
     return moved.assign_attrs(series=series, forecast="one step ahead; the time is the time that the forecast is for")
-
-
-def time_encoding(volume: xr.Dataset) -> dict:
-    """The units and the calendar of dates; nothing of times that are none."""
-    return {key: volume["time"].encoding[key] for key in ("units", "calendar") if key in volume["time"].encoding}

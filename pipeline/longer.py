@@ -57,7 +57,7 @@ def _shared(job: InferJob, folder: Path) -> list[int]:
 
 def _same_statistics(one: Path, other: Path) -> bool:
     (a, _), (b, _) = (store.read_arrays(folder / "statistics.zarr") for folder in (one, other))
-    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name], equal_nan=True) for name in a)
 
 
 def _prefix(job: InferJob, prepared: Path, strand: int) -> int:

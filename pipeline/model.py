@@ -73,19 +73,23 @@ class Forecaster(nn.Module):
 
     Args:
         settings: See `ModelSettings`.
-        volume_channels: Channels of a frame.
+        volume_channels: Channels of a frame, without masks.
         boundary: `periodic` or `reflect` for (depth, height, width).
         depth: Voxels in depth; a series of depth 1 is treated as images.
+        masks: Further channels that tell where there is a value, read and not forecast: one for all channels, or one
+            for each.
 
     Raises:
         InputError: The settings ask for a transition that does not fit the boundary.
     """
 
-    def __init__(self, settings: ModelSettings, *, volume_channels: int, boundary: tuple[str, ...], depth: int):
+    def __init__(
+        self, settings: ModelSettings, *, volume_channels: int, boundary: tuple[str, ...], depth: int, masks: int = 0
+    ):
         super().__init__()
-        self.settings, self.volume_channels, self.depth = settings, volume_channels, depth
+        self.settings, self.volume_channels, self.depth, self.masks = settings, volume_channels, depth, masks
         self.boundary = tuple(boundary) if depth > 1 else tuple(boundary[1:])
-        self.encoder = Neighbours(volume_channels, settings.channels, self.boundary)
+        self.encoder = Neighbours(volume_channels + masks, settings.channels, self.boundary)
         self.blocks = nn.ModuleList(Block(settings, self.boundary) for _ in range(settings.layers))
         self.decoder = Neighbours(settings.channels, volume_channels, self.boundary)
         self._start_as_exponential_average(settings.rate)
@@ -97,6 +101,7 @@ class Forecaster(nn.Module):
             "volume_channels": self.volume_channels,
             "boundary": ["reflect"] * (3 - len(self.boundary)) + list(self.boundary),
             "depth": self.depth,
+            "masks": self.masks,
         }
 
     @staticmethod
@@ -106,22 +111,65 @@ class Forecaster(nn.Module):
             volume_channels=description["volume_channels"],
             boundary=tuple(description["boundary"]),
             depth=description["depth"],
+            masks=description["masks"],
         )
 
     def program(self, chunks: Chunks) -> Program[Chunks]:
         """Forecasts for consecutive chunks (time, channel, depth, height, width) of one shard.
 
-        Element t of a result is the forecast of frame t + 1, made from frame t and what lies before it. Yields a
-        summary at each of its `exchanges`; see `ssm_ops.carry`. Without a carry the frame before the first is taken to
-        equal it.
+        Element t of a result, which has no masks, is the forecast of frame t + 1, made from frame t and what lies
+        before it. Yields a summary at each of its `exchanges`; see `ssm_ops.carry`. Without a carry the frame before
+        the first is taken to equal it.
         """
         frames = [chunk.squeeze(2) for chunk in chunks] if self.depth == 1 else chunks
-        increments = yield from differences(frames)
+        increments = yield from self._increments_of(frames)
         stream = [self.encoder(x) for x in increments]
         for block in self.blocks:
             stream = yield from block.program(stream, self.boundary)
-        forecasts = [x + self.decoder(y) for x, y in zip(frames, stream, strict=True)]
-        return [forecast.reshape(chunk.shape) for forecast, chunk in zip(forecasts, chunks, strict=True)]
+        forecasts = [self.forecasts(x, y) for x, y in zip(frames, stream, strict=True)]
+        return [f.unsqueeze(2) for f in forecasts] if self.depth == 1 else forecasts
+
+    def forecasts(
+        self, frames: Float[Tensor, "time read *grid"], stream: Float[Tensor, "time stream *grid"]
+    ) -> Float[Tensor, "time channel *grid"]:
+        """The frames that follow, from frames and what the blocks made of them."""
+        return frames[:, : self.volume_channels] + self.decoder(stream)
+
+    def errors(
+        self, forecasts: Float[Tensor, "time channel *grid"], frames: Float[Tensor, "time read *grid"]
+    ) -> Float[Tensor, "time channel *grid"]:
+        """Forecasts less the frames that came; zero where these have no value."""
+        errors = forecasts - frames[:, : self.volume_channels]
+        return errors * frames[:, self.volume_channels :] if self.masks else errors
+
+    def valued(self, frames: Float[Tensor, "time read *grid"]) -> int:
+        """How many voxels of the frames have a value, over all channels but the masks."""
+        if not self.masks:
+            return frames.numel()
+        found = int(torch.count_nonzero(frames[:, self.volume_channels :]))
+        return found * self.volume_channels // self.masks
+
+    def increments(
+        self, frames: Float[Tensor, "time read *grid"], before: Float[Tensor, "read *grid"]
+    ) -> Float[Tensor, "time read *grid"]:
+        """What the encoder reads of frames, given the frame before them: their differences, and the masks as they are.
+        A difference from or to a missing value is zero."""
+        earlier = torch.cat([before[None], frames[:-1]])
+        if not self.masks:
+            return frames - earlier
+        data = slice(self.volume_channels)
+        masks, were = frames[:, self.volume_channels :], earlier[:, self.volume_channels :]
+        return torch.cat([(frames[:, data] - earlier[:, data]) * masks * were, masks], dim=1)
+
+    def _increments_of(self, chunks: Chunks) -> Program[Chunks]:
+        """Those of consecutive chunks. The frame before the shard is a carry with transition 0."""
+        previous = yield Affine(0.0, chunks[-1][-1], sum(len(chunk) for chunk in chunks))
+        previous = chunks[0][0] if previous is None else previous
+        result = []
+        for chunk in chunks:
+            result.append(self.increments(chunk, previous))
+            previous = chunk[-1]
+        return result
 
     def power(self, point: int, shape: tuple[int, int, int], span: int) -> float | Shaped[Tensor, "state *spectrum"]:
         """What a run of time leaves of the carry of an exchange point, on (depth, height, width); the transition that a
@@ -143,7 +191,7 @@ class Forecaster(nn.Module):
 
     def carry_bytes(self, shape: tuple[int, int, int], tolerance: float = 0.0) -> list[int]:
         """Bytes of what is sent of the carry of each exchange point, on (depth, height, width)."""
-        frame = self.volume_channels * math.prod(shape) * self.encoder.weight.dtype.itemsize
+        frame = (self.volume_channels + self.masks) * math.prod(shape) * self.encoder.weight.dtype.itemsize
         grid = self._grid(shape)
         return [frame, *(block.ssm.carry_bytes(grid, self.boundary, tolerance) for block in self.blocks)]
 
@@ -151,7 +199,7 @@ class Forecaster(nn.Module):
         return shape[1:] if self.depth == 1 else shape
 
     def forward(
-        self, frames: Float[Tensor, "time channel depth height width"], carries: list[Carry] | None = None
+        self, frames: Float[Tensor, "time read depth height width"], carries: list[Carry] | None = None
     ) -> tuple[Float[Tensor, "time channel depth height width"], list[Carry]]:
         """Forecasts of one run of time in one process, and the carries that continue it."""
         exchange = LocalExchange(carries)
@@ -235,14 +283,3 @@ class Neighbours(nn.Module):
 def gated(value: Tensor, gate: Tensor) -> Tensor:
     """value * sigmoid(gate), the gated linear unit (Dauphin et al., 2017, equation 1)."""
     return value * torch.sigmoid(gate)
-
-
-def differences(chunks: Chunks) -> Program[Chunks]:
-    """x_t - x_{t-1} over consecutive chunks. The frame before the shard is a carry with transition 0."""
-    previous = yield Affine(0.0, chunks[-1][-1], sum(len(chunk) for chunk in chunks))
-    previous = chunks[0][0] if previous is None else previous
-    result = []
-    for chunk in chunks:
-        result.append(chunk - torch.cat([previous[None], chunk[:-1]]))
-        previous = chunk[-1]
-    return result

@@ -16,6 +16,7 @@ from pipeline import store
 from pipeline.archive import Ask, open_archive
 from pipeline.grid import natural_boundary
 from pipeline.sequence import begun_anew, run_starts
+from pipeline.times import with_times
 from pipeline.volume import AXES, DATA, SPACE, InputError
 
 FRAMES = 36
@@ -76,6 +77,7 @@ def read_piece(
         InputError: There are no such data, or they have missing values; the message says what there is.
     """
     volume, source = _open(path, series, variable)
+    volume = with_times(volume)
     total = volume.sizes["time"]
     count = min(FRAMES, total - start) if frames is None else frames
     if count < 2 or start + count > total:

@@ -2,56 +2,47 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import dask
+import dask.array
 import numpy as np
 import xarray as xr
 
-from pipeline import store
+from pipeline import codecs, store
+from pipeline.fill import Means
 from pipeline.grid import natural_boundary
-from pipeline.period import frames_between
+from pipeline.make import Storage, make
+from pipeline.masks import mask_names, with_masks
+from pipeline.moments import Moments, merged, moments_of
+from pipeline.normalisation import Normalisation
+from pipeline.phases import PHASE, Phases
 from pipeline.progress import Progress, Steps
 from pipeline.reshape import Reshape, reshaped, told
-from pipeline.volume import DATA, InputError, Settings, default_chunk
+from pipeline.splits import Span, Splits, spans_of
+from pipeline.survey import refuse_gaps, refuse_leaks, survey
+from pipeline.times import in_words, one_further, with_times
+from pipeline.volume import AXES, DATA, InputError, Settings
 
-VERSION = 1
-
-
-@dataclass(frozen=True)
-class Period(Settings):
-    """The frames of one series from `first` to `last`, both included: years or ISO dates in the series' calendar."""
-
-    series: str
-    first: int | str
-    last: int | str
-
-
-@dataclass(frozen=True)
-class Splits(Settings):
-    """Which frames may be learned from, which choose among models, which are looked at once."""
-
-    train: Period
-    validation: Period
-    test: Period
-
-    def items(self) -> list[tuple[str, Period]]:
-        return [("train", self.train), ("validation", self.validation), ("test", self.test)]
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class Normalise(Settings):
-    """What is subtracted and divided by: means over time for each voxel or over a whole channel; one scale a channel.
+    """What is subtracted and what is divided by, of the training frames alone.
 
     Attributes:
-        mean: `voxel` (the training climatology of each voxel) or `channel`.
-        scale: `channel`: the root mean square of what remains.
+        mean: `voxel` (the mean of each voxel over time), `channel` (one of a whole channel) or `none`. Of anomalies
+            the mean is zero already.
+        scale: The root mean square of what remains, of a whole `channel` or of each `voxel`; or `none`. A voxel that
+            varies less than a thousandth as much as its channel has the channel's scale.
     """
 
-    mean: Literal["voxel", "channel"] = "voxel"
-    scale: Literal["channel"] = "channel"
+    mean: Literal["voxel", "channel", "none"] = "voxel"
+    scale: Literal["channel", "voxel", "none"] = "channel"
 
 
 @dataclass(frozen=True)
@@ -59,121 +50,217 @@ class PreprocessSettings(Settings):
     """Settings of a `preprocess` stage. Its inputs name the series: `{a1b: raw_a1b}`.
 
     Attributes:
-        splits: The training, validation and test periods.
+        splits: The training, validation and test periods; see `pipeline.splits`.
         normalise: See `Normalise`.
-        chunk: Frames a chunk; by default as many whole frames as fit 4 MB.
+        anomalies: What is subtracted first: the mean of the training frames of the same `month`, `season` (DJF, MAM,
+            JJA, SON) or `day` of the year, in each series' own calendar (29 February counts as the 28th); or `none`.
+        missing: What becomes of missing values (NaN): `refuse`, or `mask`: they become zero, and a channel is added
+            that is 1 where there is a value and 0 where there is none; one for all channels if they always lack the
+            same voxels, else one for each.
+        chunk: Frames of a chunk, or sizes by axis; by default as many whole frames as fit 4 MB.
+        shard: Frames of a shard (a file, with one writer), or sizes by axis; by default 256 MB of chunks.
+        compressor: A name of `pipeline.codecs`, as in `blosc-lz4` or `zstd:5`.
         reshape: What is done to the volumes before all else, see `pipeline.reshape.Reshape`.
     """
 
     splits: Splits
     normalise: Normalise = field(default_factory=Normalise)
-    chunk: int | None = None
+    anomalies: Literal["none", "month", "season", "day"] = "none"
+    missing: Literal["refuse", "mask"] = "refuse"
+    chunk: int | dict[str, int] | None = None
+    shard: int | dict[str, int] | None = None
+    compressor: str = codecs.DEFAULT
     reshape: Reshape = field(default_factory=Reshape)
 
     def __post_init__(self):
-        if self.chunk is not None and self.chunk < 1:
-            raise ValueError(f"chunk is {self.chunk}; give at least 1 frame")
+        _ = self.storage
+        if self.reshape.tile is not None and self.of_voxels:
+            raise ValueError(
+                "statistics of each voxel belong to a place, and tiles lie at different places; with reshape.tile give "
+                "normalise: {mean: channel, scale: channel} and no anomalies"
+            )
+
+    @property
+    def storage(self) -> Storage:
+        return Storage.of(self.chunk, self.shard, self.compressor)
+
+    @property
+    def of_voxels(self) -> bool:
+        """Whether any of the statistics is of each voxel."""
+        return self.anomalies != "none" or "voxel" in (self.normalise.mean, self.normalise.scale)
 
 
-def preprocess(settings: PreprocessSettings, inputs: dict[str, Path], output: Path) -> Steps:
-    """Writes `prepared.zarr` (a normalised volume a series, the splits as attributes) and `statistics.zarr`."""
-    yield Progress(0, 3, "checking splits")
-    series = {name: store.open_volume(path / "raw.zarr", chunked=True) for name, path in inputs.items()}
-    series = reshaped(series, settings.reshape)
-    yield from (Progress(0, 3, "checking splits", line) for line in told(series))
-    spans = {split: frames_of(series, period) for split, period in settings.splits.items()}
-    refuse_gaps(series)
-    refuse_leaks(series, settings.splits, spans)
+def preprocess(
+    settings: PreprocessSettings,
+    inputs: dict[str, Path],
+    output: Path,
+    means: Means = Means(),  # noqa: B008  it is frozen
+) -> Steps:
+    """Writes `statistics.zarr` and `prepared.zarr` (a normalised volume a series, the splits as attributes).
 
-    yield Progress(1, 3, "statistics of the training frames")
-    training = settings.splits.train
-    start, stop = spans["train"]
-    statistics = measure(series[training.series].isel(time=slice(start, stop)), settings.normalise)
-
-    yield Progress(2, 3, "normalising")
-    splits = {
-        split: {"series": period.series, "start": spans[split][0], "stop": spans[split][1]}
-        for split, period in settings.splits.items()
-    }
-    volumes = {
-        name: prepared(volume, statistics).assign_attrs(splits=splits, boundary=list(natural_boundary(volume)))
-        for name, volume in series.items()
-    }
-    chunk = {
-        name: min(settings.chunk or default_chunk(volume[DATA].isel(time=0).nbytes), volume.sizes["time"])
-        for name, volume in volumes.items()
-    }
-    store.write_volume(volumes, output / "prepared.zarr", chunk)
-    store.write_arrays(
-        output / "statistics.zarr", statistics, {"first": str(training.first), "last": str(training.last)}
-    )
-    yield Progress(3, 3, f"{len(volumes)} series")
+    Whatever dask's scheduler, the result has the same bits.
+    """
+    destination, statistics = output / "prepared.zarr", output / "statistics.zarr"
+    if not destination.exists():
+        plan = yield from planned(settings, inputs)
+        store.write_arrays(statistics, plan.normalisation.arrays(), plan.learned_from)
+        yield from make(plan.volumes, destination, settings.storage, means, origin_of(settings, inputs))
+    yield Progress(3, 3, f"{len(store.groups(destination))} series")
 
 
-def frames_of(series: dict[str, xr.Dataset], period: Period) -> tuple[int, int]:
-    """The frames [start, stop) of a period.
+@dataclass(frozen=True)
+class Plan:
+    """What is to be written.
+
+    Attributes:
+        volumes: Of each series, lazily.
+        normalisation: By the statistics of the training frames.
+        learned_from: What those are of.
+    """
+
+    volumes: dict[str | None, xr.Dataset]
+    normalisation: Normalisation
+    learned_from: dict[str, Any]
+
+
+def planned(settings: PreprocessSettings, inputs: dict[str, Path]) -> Generator[Progress, None, Plan]:
+    """Checks, measures, and returns what is to be written.
 
     Raises:
-        InputError: The series is unknown, or the period holds no frame of it.
+        InputError: A split does not fit the series, or leaks; series do not fit together; values are missing or
+            infinite; or the settings cannot be done.
     """
-    if period.series not in series:
-        raise InputError(f"split names series {period.series!r}; the series are {', '.join(series)}")
-    times = series[period.series].indexes["time"]
-    start, stop = frames_between(times, period.first, period.last)
-    if start == stop:
-        raise InputError(
-            f"no frame of series {period.series!r} lies in {period.first}..{period.last}; "
-            f"it runs {times[0]}..{times[-1]}"
+    yield Progress(0, 3, "checking splits")
+    opened = {name: store.open_volume(path / "raw.zarr", chunked=True) for name, path in inputs.items()}
+    series = reshaped({name: with_times(volume) for name, volume in opened.items()}, settings.reshape)
+    yield from (Progress(0, 3, "checking splits", line) for line in told(series))
+    spans = spans_of(series, settings.splits)
+    refuse_unlike(series, settings)
+    phases = phases_of(series, spans["train"], settings.anomalies)
+    surveys = {name: survey(volume[DATA].data) for name, volume in series.items()}
+    refuse_gaps(surveys, masked=settings.missing == "mask")
+    refuse_leaks(surveys, settings.splits, spans)
+    masks = mask_names(series, surveys) if settings.missing == "mask" else []
+
+    yield Progress(1, 3, "statistics of the training frames")
+    moments = training_moments(series, spans["train"], phases)
+    normalisation = Normalisation.measured(
+        moments, mean=settings.normalise.mean, scale=settings.normalise.scale, anomalies=phases is not None
+    )
+
+    yield Progress(2, 3, "normalising")
+    splits = {split: [asdict(span) for span in own] for split, own in spans.items()}
+    shared = dask.delayed(normalisation, pure=False, traverse=False)  # one object, however many blocks
+    volumes: dict[str | None, xr.Dataset] = {
+        name: prepared(volume, shared, phases, masks).assign_attrs(
+            splits=splits, boundary=list(natural_boundary(volume))
         )
-    return start, stop
+        for name, volume in series.items()
+    }
+    return Plan(volumes, normalisation, provenance(series, spans["train"], settings, phases))
 
 
-def refuse_gaps(series: dict[str, xr.Dataset]) -> None:
-    """Refuses series with missing values, which this version cannot yet carry through the recurrence."""
-    for name, volume in series.items():
-        missing = int(volume[DATA].isnull().sum().compute())
-        if missing:
+def origin_of(settings: PreprocessSettings, inputs: dict[str, Path]) -> dict[str, Any]:
+    """What a prepared store was made of."""
+    named = {name: str(path.resolve()) for name, path in inputs.items()}
+    return {"made_by": "preprocess", "settings": asdict(settings), "inputs": named}
+
+
+def refuse_unlike(series: dict[str, xr.Dataset], settings: PreprocessSettings) -> None:
+    """Refuses series whose frames are not of one shape. Where all statistics are of whole channels, a series that no
+    split names need only have as many channels."""
+    names = dict.fromkeys((*settings.splits.names().values(), *series))
+    first = next(iter(names))
+    for name in names:
+        one, other = (series[each][DATA].shape[1:] for each in (first, name))
+        if name not in settings.splits.names().values() and not settings.of_voxels:
+            one, other = one[:1], other[:1]
+        if one != other:
             raise InputError(
-                f"series {name!r} has {missing} missing values of {volume[DATA].size}; give complete fields"
+                f"frames of series {first!r} are {one} ({', '.join(AXES[1:][: len(one)])}), those of {name!r} are "
+                f"{other}, and they are to share statistics; bring them to one grid, or give each a stage of its own"
             )
 
 
-def refuse_leaks(series: dict[str, xr.Dataset], splits: Splits, spans: dict[str, tuple[int, int]]) -> None:
-    """Refuses splits that share a frame, bit for bit, even under different names (two runs with one past)."""
-    seen: dict[bytes, str] = {}
-    for split, period in splits.items():
-        frames = series[period.series].isel(time=slice(*spans[split]))
-        own = {}
-        for block in frames[DATA].data.blocks.ravel():
-            for frame in block.compute():
-                own[hashlib.sha256(frame.tobytes()).digest()] = split
-        shared = [seen[digest] for digest in own if digest in seen]
-        if shared:
-            raise InputError(
-                f"splits leak: {len(shared)} of {frames.sizes['time']} frames of {split} "
-                f"({period.series} {period.first}..{period.last}) are also in {shared[0]}, bit for bit; "
-                f"choose periods whose frames differ"
-            )
-        seen.update(own)
+def phases_of(series: dict[str, xr.Dataset], training: list[Span], anomalies: str) -> Phases | None:
+    """The phases of the year that the training frames have; `None` where no anomalies are asked for.
 
-
-def measure(training: xr.Dataset, normalise: Normalise) -> dict[str, np.ndarray]:
-    """Mean and scale of the training frames, float64, broadcastable to (channel, depth, height, width).
-
-    `climatology`, the mean of each voxel, is measured whether normalisation uses it or not: a baseline is made of it.
+    Raises:
+        InputError: There are no dates, or a frame, or the one that follows a series, has a phase that training lacks.
     """
-    data = training[DATA].data.astype(np.float64)
-    climatology = data.mean(axis=0, keepdims=True).compute()
-    mean = climatology if normalise.mean == "voxel" else climatology.mean(axis=(2, 3, 4), keepdims=True)
-    scale = np.sqrt(((data - mean) ** 2).mean(axis=(0, 2, 3, 4), keepdims=True).compute())
-    if (scale == 0).any():
-        raise InputError("the training frames do not vary in some channel; there is nothing to learn from it")
-    return {"mean": mean[0], "scale": scale[0], "climatology": climatology[0]}
+    if anomalies == "none":
+        return None
+    phases = Phases.found(anomalies, (times_of(series, span) for span in training))
+    for volume in series.values():
+        times = volume.indexes["time"]
+        phases.of([*times, one_further(times)] if len(times) > 1 else list(times))
+    return phases
 
 
-def prepared(volume: xr.Dataset, statistics: dict[str, np.ndarray]) -> xr.Dataset:
-    """The volume as (data - mean) / scale, float32, with its coordinates."""
-    normal = volume.copy()
-    normal[DATA] = ((volume[DATA] - statistics["mean"]) / statistics["scale"]).astype(np.float32)
-    normal[DATA].attrs = {**volume[DATA].attrs, "units": "1", "normalised_from": volume[DATA].attrs.get("units", "")}
-    return normal
+def times_of(series: dict[str, xr.Dataset], span: Span) -> list:
+    """The times of a span's frames."""
+    return list(series[span.series].indexes["time"][span.start : span.stop])
+
+
+def training_moments(series: dict[str, xr.Dataset], training: list[Span], phases: Phases | None) -> list[Moments]:
+    """The moments of the training frames in each phase; in one, where there are no phases."""
+    count, periods = len(phases.names) if phases else 1, []
+    for span in training:
+        groups = phases.of(times_of(series, span)) if phases else None
+        frames = series[span.series][DATA].data[span.start : span.stop]
+        periods.append(moments_of(frames, groups, count))
+    shape = series[training[0].series][DATA].shape[1:]
+    return [merged((period[phase] for period in periods), shape) for phase in range(count)]
+
+
+def provenance(
+    series: dict[str, xr.Dataset], training: list[Span], settings: PreprocessSettings, phases: Phases | None
+) -> dict:
+    """What the statistics are of, as JSON: the frames of each period by their times, and of each phase their number."""
+    periods, frames = [], []
+    for span in training:
+        times = times_of(series, span)
+        first, last = in_words(times[0]), in_words(times[-1])
+        periods.append({"series": span.series, "first": first, "last": last, "frames": len(times)})
+        frames += list(phases.of(times)) if phases else []
+    told = {"periods": periods, "normalise": asdict(settings.normalise)}
+    if phases is None:
+        return told
+    counts = np.bincount(frames, minlength=len(phases.names)).tolist()
+    return told | {"anomalies": phases.kind, "phases": dict(zip(phases.names, counts, strict=True))}
+
+
+def prepared(volume: xr.Dataset, normalisation: object, phases: Phases | None, masks: list[str]) -> xr.Dataset:
+    """The volume normalised, float32, with its coordinates, the phase of each frame, and masks as further channels.
+
+    Args:
+        normalisation: A `Normalisation`, delayed.
+    """
+    data = volume[DATA].data.rechunk(dict.fromkeys(range(1, len(AXES)), -1))
+    arguments = [data]
+    if phases is not None:
+        volume = volume.assign_coords({PHASE: phases.coordinate(list(volume.indexes["time"]))})
+        own = volume[PHASE].values
+        arguments.append(dask.array.from_array(own[:, None, None, None, None], chunks=(data.chunks[0], 1, 1, 1, 1)))
+    normal = dask.array.map_blocks(
+        normal_block,
+        *arguments,
+        normalisation=normalisation,
+        masks=len(masks),
+        dtype=np.float32,
+        chunks=(data.chunks[0], (data.shape[1] + len(masks),), *data.chunks[2:]),
+        meta=np.empty((0,) * len(AXES), np.float32),
+    )
+    attributes = {**volume[DATA].attrs, "units": "1", "normalised_from": volume[DATA].attrs.get("units", "")}
+    return with_masks(volume, masks).assign({DATA: (AXES, normal, attributes)})
+
+
+def normal_block(
+    frames: np.ndarray, phases: np.ndarray | None = None, *, normalisation: Normalisation, masks: int
+) -> np.ndarray:
+    """A block of frames normalised; with masks, missing values are zero and masks follow the channels."""
+    normal = normalisation.to_normal(frames, None if phases is None else phases.ravel())
+    if not masks:
+        return normal
+    valued = ~np.isnan(normal)
+    return np.concatenate([np.where(valued, normal, np.float32(0)), valued[:, :masks].astype(np.float32)], axis=1)

@@ -14,8 +14,10 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from pipeline import store
-from pipeline.dataset import Truth, forecast_of, splits_of
+from pipeline.dataset import Truth, forecast_of, scored_frames, splits_of
 from pipeline.progress import Progress, Steps
+from pipeline.splits import Span
+from pipeline.times import in_words
 from pipeline.volume import Settings
 
 VERSION = 1
@@ -49,19 +51,26 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
     by_time = pd.read_csv(inputs["scores"] / "scores_by_time.csv", index_col="time")
     history = [json.loads(line) for line in (inputs["model"] / "history.jsonl").read_text().splitlines()]
     splits = splits_of(inputs["prepared"])
-    tested = splits["test"]["series"]
-    truth = Truth(inputs["prepared"], tested)
+    tested = scored_frames(splits, "test")
+    truths = {series: Truth(inputs["prepared"], series) for series, _ in tested}
+    units = truths[tested[0][0]].units
+    order = np.argsort(by_time["model.mse"].values, kind="stable")[: by_time["model.mse"].count()]
+    times = [in_words(truths[one].volume["time"].values[frame]) for one, frame in tested]
+    series, middle = tested[order[len(order) // 2]]
+    anomalies = store.read_attributes(inputs["prepared"] / "statistics.zarr").get("anomalies")
+    of_phase = {"training_mean": f"mean of the training frames of the same {anomalies}"} if anomalies else {}
+    labels = LABELS | of_phase
     page = {
         "title": settings.title,
-        "scores": score_rows(scores),
-        "validation": validation_rows(scores),
+        "scores": score_rows(scores, labels),
+        "validation": validation_rows(scores, labels),
         "metrics": [metric for metric in METRICS if f"model.{metric}" in scores],
-        "units": truth.units,
-        "periods": {split: period_words(inputs["prepared"], span) for split, span in splits.items()},
+        "units": units,
+        "periods": {split: period_words(inputs["prepared"], spans) for split, spans in splits.items()},
         "stages": stage_rows(inputs["scores"].parent, inputs),
-        "training": picture(training_curve(history, truth)),
-        "maps": picture(forecast_maps(forecast_of(inputs["prediction"], tested), truth, by_time)),
-        "skill": picture(skill_curves(by_time, truth.units)),
+        "training": picture(training_curve(history, truths[series])),
+        "maps": picture(forecast_maps(forecast_of(inputs["prediction"], series), truths[series], middle)),
+        "skill": picture(skill_curves(by_time, units, times)),
     }
     yield Progress(1, 2, "writing")
     template = Environment(loader=PackageLoader("pipeline", "templates"), autoescape=True).get_template(
@@ -71,27 +80,33 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
     yield Progress(2, 2, "report.html")
 
 
-def score_rows(scores: dict) -> list[dict]:
+def score_rows(scores: dict, labels: dict[str, str]) -> list[dict]:
     """A row a forecast: its label, its scores, and its mean squared error over that of persistence."""
     rows = []
-    for name, label in LABELS.items():
+    for name, label in labels.items():
         values = {metric: scores[f"{name}.{metric}"] for metric in METRICS if f"{name}.{metric}" in scores}
         rows.append({"label": label, "model": name == "model", "rate": scores.get(f"{name}.rate"), **values})
         rows[-1]["against_persistence"] = scores[f"{name}.mse"] / scores["persistence.mse"]
     return rows
 
 
-def validation_rows(scores: dict) -> list[tuple[str, float]]:
-    return [(label, scores[f"validation.{n}.mse"]) for n, label in LABELS.items() if f"validation.{n}.mse" in scores]
+def validation_rows(scores: dict, labels: dict[str, str]) -> list[tuple[str, float]]:
+    return [(label, scores[f"validation.{n}.mse"]) for n, label in labels.items() if f"validation.{n}.mse" in scores]
 
 
-def period_words(prepared: Path, span: dict) -> str:
-    """`a1b, 1860 to 1979, 120 frames`."""
-    times = Truth(prepared, span["series"]).volume["time"].values
-    first, last = times[span["start"]], times[span["stop"] - 1]
-    return (
-        f"{span['series']}, {first.isoformat()[:10]} to {last.isoformat()[:10]}, {span['stop'] - span['start']} frames"
-    )
+def period_words(prepared: Path, spans: list[Span]) -> str:
+    """`a1b, 1860-06-01 to 1979-06-01, 120 frames`; several with semicolons."""
+    found = []
+    for span in spans:
+        times = Truth(prepared, span.series).volume["time"].values
+        first, last = (in_words(times[frame]) for frame in (span.start, span.stop - 1))
+        found.append(f"{span.series}, {first} to {last}, {span.stop - span.start} frames")
+    return "; ".join(found)
+
+
+def squared(units: str) -> str:
+    """The unit of a squared error, in brackets; nothing for numbers without a unit."""
+    return f" ({units}²)" if units else ""
 
 
 def stage_rows(run: Path, inputs: dict[str, Path]) -> list[dict]:
@@ -116,32 +131,29 @@ def training_curve(history: list[dict], truth: Truth) -> Figure:
     """Loss of every step and validation error, both in the data's units squared."""
     figure = Figure(figsize=(12, 3.2), layout="constrained")
     axes = figure.subplots()
-    scale = float(np.mean(truth.scale**2))
+    scale = float(np.mean(truth.normalisation.scale**2))
     losses = [(record["step"], record["loss"] * scale) for record in history if "loss" in record]
     checks = [(record["step"], record["validation_mse"]) for record in history if "validation_mse" in record]
     axes.plot(*zip(*losses, strict=True), color="#b8b8b8", linewidth=1, label="training loss, one window a step")
     axes.plot(*zip(*checks, strict=True), color=COLOURS["model"], marker=".", label="validation")
     best = min(checks, key=lambda check: check[1])
     axes.plot(*best, marker="o", markersize=9, fillstyle="none", color=COLOURS["model"], linestyle="", label="chosen")
-    axes.set(xlabel="training step", ylabel=f"mean squared error ({truth.units}²)")
+    axes.set(xlabel="training step", ylabel=f"mean squared error{squared(truth.units)}")
     axes.margins(y=0.15)
     axes.legend(frameon=False, loc="center right")
     return figure
 
 
-def forecast_maps(prediction: Path, truth: Truth, by_time: pd.DataFrame) -> Figure:
-    """Forecast, truth and error of the test frame whose squared error is the median one, channel 0, middle slice."""
-    errors = by_time["model.mse"]
-    chosen = errors.sort_values().index[len(errors) // 2]
-    times = [str(time) for time in truth.volume["time"].values]
-    number = times.index(chosen)
+def forecast_maps(prediction: Path, truth: Truth, number: int) -> Figure:
+    """Forecast, truth and error of one frame, channel 0, middle slice."""
     middle = truth.volume.sizes["depth"] // 2
     forecast = store.read_frames(prediction, None, number - 1, number)[0, 0, middle]
     real = truth.frames(number, number + 1)[0, 0, middle]
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
-    low, high = min(real.min(), forecast.min()), max(real.max(), forecast.max())
-    reach = np.abs(forecast - real).max()
+    both = np.stack([real, forecast])
+    low, high = np.nanmin(both), np.nanmax(both)
+    reach = np.nanmax(np.abs(forecast - real))
     panels = (
         ("forecast", forecast, {"cmap": "inferno", "vmin": low, "vmax": high}),
         ("truth", real, {"cmap": "inferno", "vmin": low, "vmax": high}),
@@ -155,28 +167,31 @@ def forecast_maps(prediction: Path, truth: Truth, by_time: pd.DataFrame) -> Figu
             axes.set(xlabel="longitude (°E)", ylabel="latitude (°N)")
         else:
             mesh = axes.pcolormesh(field, **colours)
-        axes.set_title(f"{name}, {chosen[:10]}", fontsize=10)
+        axes.set_title(f"{name}, {in_words(truth.volume['time'].values[number])}", fontsize=10)
         figure.colorbar(mesh, ax=axes, label=truth.units)
     return figure
 
 
-def skill_curves(by_time: pd.DataFrame, units: str) -> Figure:
+def skill_curves(by_time: pd.DataFrame, units: str, times: list[str]) -> Figure:
     """Mean squared error of every test frame, and its running mean over ten frames."""
     figure = Figure(figsize=(12, 5), layout="constrained")
     errors, skill = figure.subplots(2, 1, sharex=True)
-    years = np.arange(len(by_time))
+    frames = np.arange(len(by_time))
     for name, colour in COLOURS.items():
         values = by_time[f"{name}.mse"]
-        errors.plot(years, values, color=colour, alpha=0.25, linewidth=1)
-        errors.plot(years, values.rolling(10, center=True, min_periods=5).mean(), color=colour, label=LABELS[name])
-    errors.set(ylabel=f"mean squared error ({units}²)", title="thin: each frame; thick: running mean over ten")
+        errors.plot(frames, values, color=colour, alpha=0.25, linewidth=1)
+        errors.plot(frames, values.rolling(10, center=True, min_periods=5).mean(), color=colour, label=LABELS[name])
+    errors.set(ylabel=f"mean squared error{squared(units)}", title="thin: each frame; thick: running mean over ten")
     errors.legend(frameon=False, ncols=3)
     gain = 1 - by_time["model.mse"] / by_time["persistence.mse"]
-    skill.bar(years, gain, color=np.where(gain > 0, COLOURS["model"], COLOURS["persistence"]), width=0.8)
+    skill.bar(frames, gain, color=np.where(gain > 0, COLOURS["model"], COLOURS["persistence"]), width=0.8)
     skill.axhline(0, color="black", linewidth=0.8)
-    ticks = years[:: max(1, len(years) // 10)]
-    skill.set_xticks(ticks, [by_time.index[tick][:4] for tick in ticks])
-    skill.set(ylabel="skill against persistence", xlabel="time (the year that the forecast is for)")
+    ticks = frames[:: max(1, len(frames) // 10)]
+    labels, years = [times[tick] for tick in ticks], {time[:4] for time in times}
+    if len(years) == len(times):  # a frame a year
+        labels = [label[:4] for label in labels]
+    skill.set_xticks(ticks, labels)
+    skill.set(ylabel="skill against persistence", xlabel="time that the forecast is for")
     return figure
 
 

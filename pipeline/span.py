@@ -14,6 +14,7 @@ from pipeline.carried import CarryIndex
 from pipeline.forecast import ShardWorker, Strand
 from pipeline.infer import InferJob
 from pipeline.period import frames_between
+from pipeline.times import in_words
 from pipeline.volume import InputError
 from ssm_ops.carry import Place
 
@@ -47,7 +48,8 @@ class SpanJob:
 
     Args:
         whole: The forecast.
-        first, last: Years or ISO dates, both included, of the times that forecasts are for.
+        first, last: Years or ISO dates (numbers, where there are none), both included, of the times that forecasts are
+            for.
 
     Raises:
         InputError: There is no prediction, it has no forecast for that time, or the carry that enters is not stored.
@@ -81,7 +83,7 @@ class SpanJob:
             raise InputError(
                 f"the carry that enters shard {index} of series {strand.series}, at frame {shards[index].start}, is "
                 f"not in {self.whole.index}; the nearest one before enters shard {before}: begin with --from "
-                f"{times[shards[before].start].isoformat()[:10]}, or finish the run without --from and --to"
+                f"{in_words(times[shards[before].start])}, or finish the run without --from and --to"
             )
 
     def worker(self) -> partial[ShardWorker]:

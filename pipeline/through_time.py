@@ -26,12 +26,14 @@ class Run:
     """A run of a window's time: what is forecast from, and what it is compared with.
 
     Attributes:
+        model: Whose forecasts.
         frames: The frames, without an axis of depth where there is only one.
         before: The frame before the first; at the start of a window the first itself.
         after: The frames one step later.
         scored: Which of the forecasts count.
     """
 
+    model: Forecaster
     frames: Frames
     before: Float[Tensor, "channel *grid"]
     after: Frames
@@ -47,15 +49,19 @@ class Run:
             frames = frames.squeeze(2)
         own = frames if first == 0 else frames[1:]
         scored = torch.arange(first, first + len(own) - 1, device=frames.device) >= burn_in
-        return Run(own[:-1], frames[0], own[1:], scored)
+        return Run(model, own[:-1], frames[0], own[1:], scored)
 
     def increments(self) -> Frames:
-        return self.frames - torch.cat([self.before[None], self.frames[:-1]])
+        return self.model.increments(self.frames, self.before)
 
-    def errors(self, model: Forecaster, span: slice, stream: Frames) -> Float[Tensor, "time"]:
+    def valued(self) -> int:
+        """How many voxels are scored."""
+        return self.model.valued(self.after[self.scored])
+
+    def errors(self, span: slice, stream: Frames) -> Float[Tensor, "time"]:
         """The squared errors of the forecasts made from some of the frames, summed over each; 0 where not scored."""
-        forecasts = self.frames[span] + model.decoder(stream)
-        sums = (forecasts - self.after[span]).square().flatten(1).sum(1)
+        forecasts = self.model.forecasts(self.frames[span], stream)
+        sums = self.model.errors(forecasts, self.after[span]).square().flatten(1).sum(1)
         return torch.where(self.scored[span], sums, 0)
 
 
@@ -75,7 +81,7 @@ def squares(model: Forecaster, run: Run, *, recompute: int, truncate: int | None
         for block, carry in zip(model.blocks, carries, strict=True):
             stream, left = _through(block, stream, model.boundary, carry)
             leaving.append(left)
-        return run.errors(model, span, stream), leaving
+        return run.errors(span, stream), leaving
 
     nothing, parameters = [None] * len(model.blocks), list(model.parameters())
     errors, _ = in_chunks(step, run.increments(), nothing, length=recompute, parameters=parameters, cut=truncate)
@@ -92,7 +98,7 @@ def squares_across(model: Forecaster, run: Run, exchange: TimeExchange, *, recom
         stream = model.encoder(run.increments())
         for block in model.blocks:
             stream = block.add(stream, across_ranks(block.ssm, stream, model.boundary, exchange))
-        return run.errors(model, slice(None), stream).sum()
+        return run.errors(slice(None), stream).sum()
 
     def chunked(module: nn.Module, step: Step, x: Frames, *carries: Carry) -> Tensor:
         return in_chunks(step, x, carries, length=recompute, parameters=module.parameters())[0]
@@ -109,7 +115,7 @@ def squares_across(model: Forecaster, run: Run, exchange: TimeExchange, *, recom
     for block in model.blocks:
         carry = entering_carry(block.ssm, stream, model.boundary, exchange, length=recompute)
         stream = chunked(block, through(block), stream, carry)
-    return chunked(model.decoder, lambda span, x, none: (run.errors(model, span, x), none), stream).sum()
+    return chunked(model.decoder, lambda span, x, none: (run.errors(span, x), none), stream).sum()
 
 
 def _through(block: Block, stream: Frames, boundary: tuple[str, ...], carry: Carry) -> tuple[Frames, Carry]:

@@ -18,13 +18,15 @@ from pipeline.atomic import write_text
 from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Windows, splits_of
 from pipeline.device import own_device, threads_kept
+from pipeline.masks import data_channels, masks_of
 from pipeline.mesh import Alone, Member, leads, share_of
 from pipeline.model import Forecaster, ModelSettings
 from pipeline.progress import Progress, Steps
+from pipeline.splits import Span, by_series
 from pipeline.through_time import Run, squares, squares_across
-from pipeline.volume import AXES, InputError, Settings
+from pipeline.volume import SPACE, InputError, Settings
 
-VERSION = 4
+VERSION = 5
 
 LOCK_SECONDS = 60.0
 """How long the trainer of a killed driver may live on; two must not write one history."""
@@ -146,22 +148,22 @@ class Training:
     def __init__(self, settings: TrainSettings, source: Path, output: Path, member: Member):
         self.settings, self.output, self.member = settings, output, member
         self.path = source / "prepared.zarr"
-        self.statistics, _ = store.read_arrays(source / "statistics.zarr")
+        self.statistics, self.learned_from = store.read_arrays(source / "statistics.zarr")
         self.splits = splits_of(source)
-        split = self.splits["train"]
-        series = store.open_volume(self.path, split["series"])
-        self.windows = Windows(self.path, split["series"], split["start"], split["stop"], settings.window)
-        frame = math.prod(series.sizes[axis] for axis in AXES[1:])
-        self.scored = (settings.window - 1 - settings.burn_in) * frame * settings.batch
+        series = store.open_volume(self.path, self.splits["train"][0].series)
+        self.windows = Windows(self.path, tuple(self.splits["train"]), settings.window)
+        self.frame = data_channels(series) * math.prod(series.sizes[axis] for axis in SPACE)
+        self.scored = (settings.window - 1 - settings.burn_in) * self.frame * settings.batch
         self.device = own_device()
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.model = Forecaster(
                 settings.model,
-                volume_channels=series.sizes["channel"],
+                volume_channels=data_channels(series),
                 boundary=tuple(series.attrs["boundary"]),
                 depth=series.sizes["depth"],
+                masks=masks_of(series),
             ).to(self.device)
         self.optimiser = torch.optim.AdamW(parameter_groups(self.model, settings.weight_decay))
         self.step, self.best_error = 0, math.inf
@@ -208,47 +210,62 @@ class Training:
         return f"loss {loss:.4f}" + (f", validation {self.best_error:.4f}" if math.isfinite(self.best_error) else "")
 
     def take_step(self) -> float:
-        """One step of AdamW on the windows of this step; returns the loss in units of the normalised data squared."""
+        """One step of AdamW on the windows of this step; returns the loss in units of the normalised data squared, the
+        mean over all voxels that have a value."""
         settings, member = self.settings, self.member
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(settings, self.step)
         firsts = self.windows.firsts(settings.seed, self.step, settings.batch)
         self.optimiser.zero_grad()
-        loss = 0.0
+        loss, valued = 0.0, 0
         for number in share_of(settings.batch, member.data_rank, member.data_size):
-            share = self.squares(firsts[number]) / self.scored
+            squares, own = self.squares(firsts[number])
+            share = squares / self.scored
             share.backward()
-            loss += share.item()
-        loss = self.summed(loss)
+            loss, valued = loss + share.item(), valued + own
+        loss = self.summed(loss, valued)
         nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
         self.optimiser.step()
         self.step += 1
         return loss
 
-    def squares(self, first: int) -> Float[Tensor, ""]:
-        """This worker's part of the squared errors of the window that begins at frame `first`."""
+    def squares(self, window: tuple[str, int]) -> tuple[Float[Tensor, ""], int]:
+        """This worker's part of the squared errors of a window, given by its series and first frame, and how many they
+        are."""
         settings, member = self.settings, self.member
         if member.time_size == 1 and settings.recompute is None:
-            frames = self.windows.read(first, 0, settings.window).to(self.device)
+            frames = self.windows.read(window, 0, settings.window).to(self.device)
             forecasts, _ = self.model(frames)
-            return (forecasts[settings.burn_in : -1] - frames[settings.burn_in + 1 :]).square().sum()
+            scored = frames[settings.burn_in + 1 :]
+            return self.model.errors(forecasts[settings.burn_in : -1], scored).square().sum(), self.model.valued(scored)
         own = share_of(settings.window - 1, member.time_rank, member.time_size)
-        frames = self.windows.read(first, max(own.start - 1, 0), own.stop + 1).to(self.device)
+        frames = self.windows.read(window, max(own.start - 1, 0), own.stop + 1).to(self.device)
         run = Run.of_window(frames, self.model, first=own.start, burn_in=settings.burn_in)
         if member.time_size > 1:
-            return squares_across(self.model, run, member.exchange, recompute=settings.recompute)
-        return squares(self.model, run, recompute=settings.recompute, truncate=settings.truncate)
+            return squares_across(self.model, run, member.exchange, recompute=settings.recompute), run.valued()
+        return squares(self.model, run, recompute=settings.recompute, truncate=settings.truncate), run.valued()
 
-    def summed(self, loss: float) -> float:
-        """The loss of all workers; their gradients are summed in place. One message for all."""
-        if self.member.data_size * self.member.time_size == 1:
-            return loss
+    def summed(self, loss: float, valued: int) -> float:
+        """The loss of all workers; their gradients are summed in place. One message for all.
+
+        Where values are missing, how many there are is known at the end alone: loss and gradients, which were divided
+        by the number of all voxels, are then divided by the share that has a value.
+        """
         gradients = [parameter.grad for parameter in self.model.parameters()]
-        flat = torch.cat([gradient.flatten() for gradient in gradients] + [gradients[0].new_tensor([loss])])
-        *totals, loss = self.member.total(flat).split([gradient.numel() for gradient in gradients] + [1])
-        for gradient, total in zip(gradients, totals, strict=True):
-            gradient.copy_(total.view_as(gradient))
-        return loss.item()
+        numbers = [loss, valued / self.scored] if self.model.masks else [loss]
+        if self.member.data_size * self.member.time_size > 1:
+            flat = torch.cat([*(gradient.flatten() for gradient in gradients), gradients[0].new_tensor(numbers)])
+            sizes = [gradient.numel() for gradient in gradients]
+            *totals, told = self.member.total(flat).split([*sizes, len(numbers)])
+            for gradient, total in zip(gradients, totals, strict=True):
+                gradient.copy_(total.view_as(gradient))
+            numbers = told.tolist()
+        loss, *shares = numbers
+        for share in filter(None, shares):
+            loss /= share
+            for gradient in gradients:
+                gradient.div_(share)
+        return loss
 
     @torch.no_grad()
     def validate(self) -> None:
@@ -256,22 +273,34 @@ class Training:
 
         One worker does this, the others wait for it in the next step; it takes no more memory than a step does.
         """
-        split, settings = self.splits["validation"], self.settings
-        length = settings.recompute or math.ceil(settings.window / settings.time_parallel)
-        start, stop = max(split["start"], 1), split["stop"]
-        carries, squares = None, 0.0
-        scale = torch.from_numpy(self.statistics["scale"])
-        for first in range(0, stop - 1, length):
-            last = min(first + length, stop - 1)
-            frames = torch.from_numpy(store.read_frames(self.path, split["series"], first, last + 1))
-            forecasts, carries = self.model(frames[:-1].to(self.device), carries)
-            scored = slice(max(start - 1 - first, 0), None)
-            errors = (forecasts.cpu()[scored] - frames[1:][scored]).double() * scale
-            squares += errors.square().sum().item()
-        error = squares / ((stop - start) * frames[0].numel())
+        squares, valued = 0.0, 0
+        for series, spans in by_series(self.splits["validation"]).items():
+            own, count = self.validation_squares(series, spans)
+            squares, valued = squares + own, valued + count
+        if valued == 0:
+            raise InputError("no frame of the validation split has a value to be scored on; choose other periods")
+        error = squares / valued
         if error < self.best_error:
             self.best, self.best_error = checkpoint.to_arrays(self.model.state_dict()), error
         self.history.record(step=self.step, validation_mse=error)
+
+    def validation_squares(self, series: str, spans: list[Span]) -> tuple[float, int]:
+        """The squared errors, in the data's units squared, over some spans of a series, from its first frame on; and
+        how many they are."""
+        settings, squares, valued, carries = self.settings, 0.0, 0, None
+        length = settings.recompute or math.ceil(settings.window / settings.time_parallel)
+        stop, scale = spans[-1].stop, torch.from_numpy(self.statistics["scale"])
+        for first in range(0, stop - 1, length):
+            last = min(first + length, stop - 1)
+            frames = torch.from_numpy(store.read_frames(self.path, series, first, last + 1))
+            forecasts, carries = self.model(frames[:-1].to(self.device), carries)
+            forecasts = forecasts.cpu()
+            for span in spans:
+                scored = slice(*(min(max(frame - 1 - first, 0), last - first) for frame in (span.start, span.stop)))
+                came = frames[1:][scored]
+                errors = self.model.errors(forecasts[scored], came).double() * scale
+                squares, valued = squares + errors.square().sum().item(), valued + self.model.valued(came)
+        return squares, valued
 
     def snapshot(self) -> Checkpoint:
         moments = {
@@ -288,6 +317,7 @@ class Training:
             best=self.best,
             statistics=self.statistics,
             best_error=self.best_error,
+            learned_from=self.learned_from,
         )
 
     def restore(self, reached: Checkpoint) -> None:

@@ -10,6 +10,7 @@ SPACE = AXES[2:]
 DATA = "data"
 
 CHUNK_BYTES = 4 << 20
+"""About a chunk, before compression: large enough to stream, small enough to move."""
 
 
 class InputError(ValueError):

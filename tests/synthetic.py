@@ -11,7 +11,8 @@ from pipeline import store
 from pipeline.checkpoint import Checkpoint, to_arrays
 from pipeline.ingest import IngestSettings, bring_in, ingest
 from pipeline.model import Forecaster, ModelSettings
-from pipeline.preprocess import Period, PreprocessSettings, Splits, preprocess
+from pipeline.preprocess import PreprocessSettings, preprocess
+from pipeline.splits import Period, Splits
 
 RECIPE = """\
 name: blobs

@@ -26,11 +26,13 @@ def here(function: Callable[[Any, dict[str, Path], Path], Steps]) -> Callable[..
     return run
 
 
-def storing(function: Callable[[Any, dict[str, Path], Path, Means], Steps]) -> Callable[..., Steps]:
-    """A stage that writes large stores, in the process that runs the workflow, within the executor's memory."""
+def by_blocks(function: Callable[[Any, dict[str, Path], Path, Means], Steps]) -> Callable[..., Steps]:
+    """A stage whose dask arrays are computed where the executor's work runs, within its memory; the bits are the
+    same."""
 
     def run(settings: Any, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
-        yield from function(settings, inputs, output, Means(executor.memory))
+        with executor.dask_scheduler():
+            yield from function(settings, inputs, output, Means(executor.memory))
 
     return run
 
@@ -82,13 +84,18 @@ def named(settings: infer.InferSettings) -> dict[tuple[str | int, ...], str]:
     return {("series",) if one else ("series", number): name for number, name in enumerate(settings.names)}
 
 
+def in_splits(settings: preprocess.PreprocessSettings) -> dict[tuple[str | int, ...], str]:
+    """Where a `preprocess` stage names its series."""
+    return {("splits", *place): series for place, series in settings.splits.names().items()}
+
+
 def kinds() -> dict[str, StageKind]:
     """All kinds of stages, by name."""
     table = (
         StageKind(
             "ingest",
             ingest.IngestSettings,
-            storing(ingest.ingest),
+            by_blocks(ingest.ingest),
             ingest.VERSION,
             roles={},
             files=("source",),
@@ -97,11 +104,12 @@ def kinds() -> dict[str, StageKind]:
         StageKind(
             "preprocess",
             preprocess.PreprocessSettings,
-            here(preprocess.preprocess),
+            by_blocks(preprocess.preprocess),
             preprocess.VERSION,
             roles={},
             series="ingest",
-            names_series=lambda settings: {("splits", n, "series"): p.series for n, p in settings.splits.items()},
+            resumes=True,
+            names_series=in_splits,
         ),
         StageKind(
             "train",

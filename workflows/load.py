@@ -133,7 +133,9 @@ class _Recipe:
 
     def _explain(self, place: tuple[Key, ...], kind: StageKind, body: dict, error: ValidationError) -> typing.NoReturn:
         unknown = ("unexpected_keyword_argument", "extra_forbidden")
-        first = min(error.errors(), key=lambda e: e["type"] not in unknown)  # a misspelt key is also a missing one
+        first = min(  # a misspelt key is also a missing one; of a union, what went furthest was meant
+            error.errors(), key=lambda e: (e["type"] not in unknown, -len(_inside(body, e["loc"])))
+        )
         inner = _inside(body, first["loc"])
         if first["type"] in unknown:
             known = _fields(kind.settings, inner[:-1])
@@ -225,16 +227,22 @@ def _inside(body: Any, place: Sequence[Key]) -> tuple[Key, ...]:
     """The part of a validator's location that exists in the recipe (it also names members of unions)."""
     inner: list[Key] = []
     for key in place:
-        if not ((isinstance(body, dict) and key in body) or (isinstance(body, list) and isinstance(key, int))):
-            break
-        inner.append(key)
-        body = body[key]
+        if (isinstance(body, dict) and key in body) or (isinstance(body, list) and isinstance(key, int)):
+            inner.append(key)
+            body = body[key]
     return tuple(inner)
 
 
 def _fields(settings: type, place: Sequence[Key]) -> list[str]:
     """The keys known at `place` inside a settings dataclass."""
     for key in place:
-        hint = typing.get_type_hints(settings)[key]
-        settings = next((one for one in typing.get_args(hint) if dataclasses.is_dataclass(one)), hint)
+        if isinstance(key, str):  # members of a list are of one kind
+            settings = _dataclass_in(typing.get_type_hints(settings)[key])
     return [field.name for field in dataclasses.fields(settings)]
+
+
+def _dataclass_in(hint: Any) -> Any:
+    """The dataclass that a type is, or is a union or list of."""
+    if dataclasses.is_dataclass(hint):
+        return hint
+    return next(filter(None, map(_dataclass_in, typing.get_args(hint))), None)

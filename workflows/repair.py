@@ -5,14 +5,16 @@ What is made again must be what the manifest promises, to the bit; anything else
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from pydantic import TypeAdapter
 
-from pipeline import ingest, manifest, rechunk, store
+from pipeline import ingest, manifest, preprocess, rechunk, store
 from pipeline.fill import Means, fill
 from pipeline.filter_again import scan_again
 from pipeline.make import Storage
@@ -26,8 +28,20 @@ from pipeline.volume import DATA, InputError
 MADE_AGAIN: Mapping[str, Callable[[dict[str, Any]], dict[str | None, xr.Dataset]]] = {
     "ingest": lambda origin: {None: ingest.again(origin)},
     "rechunk": rechunk.again,
+    "preprocess": lambda origin: prepared_again(origin),
 }
 """What gives the volumes of a store again, lazily, by what made it."""
+
+
+def prepared_again(origin: dict[str, Any]) -> dict[str | None, xr.Dataset]:
+    """The volumes of a prepared store; its statistics are measured again."""
+    settings = TypeAdapter(preprocess.PreprocessSettings).validate_json(json.dumps(origin["settings"]))
+    steps = preprocess.planned(settings, {name: Path(path) for name, path in origin["inputs"].items()})
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value.volumes
 
 
 def repair(path: Path, damages: Sequence[Damage], means: Means) -> Steps:

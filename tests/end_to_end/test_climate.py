@@ -81,7 +81,8 @@ def exact(runs):
     slow = forecasts(loaded.best, frames[:, :, 0], ("reflect", "reflect"), layers=2)[:, :, None]
     with torch.no_grad():
         single = loaded.best_model()(torch.from_numpy(frames))[0].numpy()
-    return (slow - frames) * truth.scale, slow * truth.scale + truth.mean, single * truth.scale + truth.mean
+    units = truth.normalisation
+    return (slow - frames) * units.scale, units.to_units(slow), units.to_units(single)
 
 
 def predict(runs, output, *, chunk, workers):

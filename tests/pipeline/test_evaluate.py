@@ -15,8 +15,13 @@ from pipeline.volume import DATA, InputError
 
 
 def test_baselines():
+    mean = TrainingMean(lambda number: frames[number - 2])
     frames = [np.full((1, 1, 1, 1), value) for value in (1.0, 2.0, 4.0)]
-    made = {"persistence": Persistence(), "mean": TrainingMean(frames[1]), "average": ExponentialAverage(0.5)}
+    made = {
+        "persistence": Persistence(),
+        "mean": mean,
+        "average": ExponentialAverage(0.5),
+    }
     for frame in frames:
         for baseline in made.values():
             baseline.update(frame)

@@ -1,6 +1,9 @@
 """Splits, statistics and normalisation: training frames only, and no frame on both sides of a split."""
 
 import dataclasses
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +12,8 @@ from pipeline import store
 from pipeline.archive import locate
 from pipeline.dataset import Truth, splits_of
 from pipeline.ingest import IngestSettings, ingest
-from pipeline.preprocess import Normalise, Period, PreprocessSettings, Splits, preprocess
+from pipeline.preprocess import Normalise, PreprocessSettings, preprocess
+from pipeline.splits import Period, Span, Splits
 from pipeline.volume import InputError
 from tests.synthetic import blobs
 
@@ -32,11 +36,13 @@ def test_statistics_are_of_the_training_years_alone(climate, tmp_path):
     years = store.read_frames(climate["a1b"] / "raw.zarr", None, 0, 120).astype(np.float64)
     np.testing.assert_allclose(statistics["mean"], years.mean(0), rtol=1e-12)
     np.testing.assert_allclose(statistics["scale"].item(), (years - years.mean(0)).std(), rtol=1e-10)
-    assert dates == {"first": "1860", "last": "1979"}
+    period = {"series": "a1b", "first": "1860-06-01", "last": "1979-06-01", "frames": 120}
+    assert dates == {"periods": [period], "normalise": {"mean": "voxel", "scale": "channel"}}
+    assert (statistics["count"] == 120).all()
     assert splits_of(tmp_path) == {
-        "train": {"series": "a1b", "start": 0, "stop": 120},
-        "validation": {"series": "a1b", "start": 120, "stop": 140},
-        "test": {"series": "e1", "start": 140, "stop": 240},
+        "train": [Span("a1b", 0, 120)],
+        "validation": [Span("a1b", 120, 140)],
+        "test": [Span("e1", 140, 240)],
     }
     truth = Truth(tmp_path, "e1")
     raw = store.read_frames(climate["e1"] / "raw.zarr", None, 0, 240)
@@ -76,7 +82,7 @@ def test_channel_statistics(tmp_path):
     statistics, _ = store.read_arrays(output / "statistics.zarr")
     frames = blobs(40, 0)["warmth"].values[:20].astype(np.float64)
     assert statistics["mean"].shape == (1, 1, 1, 1)
-    np.testing.assert_allclose(Truth(output, "a").climatology[0, 0], frames.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(Truth(output, "a").expected(0)[0, 0], frames.mean(0), rtol=1e-12)
     np.testing.assert_allclose(statistics["mean"].item(), frames.mean(), rtol=1e-12)
     np.testing.assert_allclose(statistics["scale"].item(), frames.std(), rtol=1e-10)
 
@@ -103,3 +109,90 @@ def test_gaps_and_constants_are_refused(tmp_path):
     still["warmth"][:20] = still["warmth"].values[0]
     with pytest.raises(InputError, match="do not vary"):
         list(preprocess(PreprocessSettings(GOOD), small(tmp_path / "still", still), tmp_path / "out"))
+
+
+def test_a_split_may_be_several_periods_and_leave_ends_out(tmp_path):
+    inputs = small(tmp_path, blobs(40, 0)) | {"b": tmp_path}
+    (tmp_path / "b").mkdir()
+    inputs["b"] = small(tmp_path / "b", blobs(30, 7))["a"]
+    splits = Splits(
+        train=(Period("a", last="2000-01-10"), Period("a", "2000-01-16", "2000-01-20"), Period("b")),
+        validation=Period("a", "2000-01-21", "2000-01-30"),
+        test=Period("a", "2000-02-01"),
+    )
+    output = tmp_path / "out"
+    list(preprocess(PreprocessSettings(splits), inputs, output))
+    assert splits_of(output) == {
+        "train": [Span("a", 0, 10), Span("a", 15, 20), Span("b", 0, 30)],
+        "validation": [Span("a", 20, 30)],
+        "test": [Span("a", 30, 40)],
+    }
+    a, b = blobs(40, 0)["warmth"].values, blobs(30, 7)["warmth"].values
+    frames = np.concatenate([a[:10], a[15:20], b]).astype(np.float64)
+    statistics, attributes = store.read_arrays(output / "statistics.zarr")
+    np.testing.assert_allclose(statistics["mean"][0, 0], frames.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(statistics["scale"].item(), (frames - frames.mean(0)).std(), rtol=1e-10)
+    assert [period["frames"] for period in attributes["periods"]] == [10, 5, 30]
+    assert attributes["periods"][1] == {"series": "a", "first": "2000-01-16", "last": "2000-01-20", "frames": 5}
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (
+            (Period("a", last="2000-01-10"), Period("a", "2000-01-08", "2000-01-20")),
+            "periods of train share 3 frames",
+        ),
+        ((Period("a", last="2000-01-10"), Period("a", "2000-01-01", "2000-01-10")), "train has the period .* twice"),
+        (
+            (Period("a", last="2000-01-10"), Period("a", "2000-01-25", "2000-01-26")),
+            "validation .* also in train",
+        ),
+    ],
+)
+def test_periods_that_share_frames_are_refused(tmp_path, train, message):
+    with pytest.raises(InputError, match=message):
+        list(
+            preprocess(
+                PreprocessSettings(dataclasses.replace(GOOD, train=train)), small(tmp_path, blobs(40, 0)), tmp_path
+            )
+        )
+
+
+@pytest.mark.skipif(not os.environ.get("CHRONOVOX_DATA"), reason="CHRONOVOX_DATA names no folder of real files")
+def test_the_monthly_climatology_of_the_winds(tmp_path):
+    """Its error on the last 24 months, mean of U and V, was measured without this project."""
+    source = Path(os.environ["CHRONOVOX_DATA"]) / "climate" / "monthly_navy_winds.cdf"
+    list(ingest(IngestSettings(str(source), ("UWND", "VWND")), {}, tmp_path))
+    splits = Splits(Period("w", last=1990), Period("w", 1991, 1991), Period("w", 1992))
+    output = tmp_path / "out"
+    list(preprocess(PreprocessSettings(splits, anomalies="month"), {"w": tmp_path}, output))
+    truth = Truth(output, "w")
+    assert truth.volume["phase_of_year"].values[:13].tolist() == [*range(12), 0]
+    assert truth.volume["phase_of_year"].attrs["names"][11] == "December"
+    _, told = store.read_arrays(output / "statistics.zarr")
+    assert told["anomalies"] == "month"
+    assert set(told["phases"].values()) == {9}
+    errors = truth.frames(108, 132) - np.stack([truth.expected(frame) for frame in range(108, 132)])
+    assert np.mean(errors**2) == pytest.approx(3.959, abs=5e-4)
+    raw = store.read_frames(tmp_path / "raw.zarr", None, 108, 132)
+    np.testing.assert_allclose(truth.frames(108, 132), raw, atol=1e-5)
+
+
+def test_anomalies_need_dates_and_every_phase(tmp_path):
+    inputs = small(tmp_path, blobs(40, 0))
+    with pytest.raises(InputError, match="a frame is for 2000-02-01, and no training frame lies in the month February"):
+        list(preprocess(PreprocessSettings(GOOD, anomalies="month"), inputs, tmp_path / "out"))
+    beyond = days(("2000-01-01", "2000-02-10"), ("2000-01-21", "2000-01-30"), ("2000-02-01", "2000-02-10"))
+    with pytest.raises(InputError, match="a frame is for 2000-02-11, and no training frame lies in the day 11 Feb"):
+        list(preprocess(PreprocessSettings(beyond, anomalies="day"), inputs, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_infinite_values_are_refused(tmp_path):
+    data = blobs(40, 0)
+    data["warmth"][39, 2, 2] = -np.inf
+    for missing in ("refuse", "mask"):
+        with pytest.raises(InputError, match="series 'a' has 1 infinite values of 4320: its archive is corrupt"):
+            list(preprocess(PreprocessSettings(GOOD, missing=missing), small(tmp_path, data), tmp_path / "out"))
+        shutil.rmtree(tmp_path / "raw.zarr")

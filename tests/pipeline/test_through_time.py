@@ -207,3 +207,27 @@ def test_peak_memory_does_not_grow_with_time_beyond_inputs_outputs_and_a_carry_a
         grown["across"] < 3 + 3 * 8 + 2 * 8 + 2 * 2 + 3
     )  # the same; streams, two gradients to streams; carries; waste
     assert grown["whole"] > 150
+
+
+@pytest.mark.parametrize("masks", [1, 2])
+def test_masked_voxels(masks):
+    """What the whole window's loss leaves out is left out however it is cut, and counted alike."""
+    torch.manual_seed(0)
+    settings = ModelSettings(channels=3, states=4, layers=2)
+    model = Forecaster(settings, volume_channels=2, boundary=("reflect",) * 3, depth=1, masks=masks).double()
+    draw = torch.Generator().manual_seed(1)
+    mask = (torch.rand(WINDOW, masks, 1, 5, 6, generator=draw) < 0.7).double()
+    frames = torch.cat([torch.randn(WINDOW, 2, 1, 5, 6, generator=draw, dtype=torch.float64) * mask, mask], dim=1)
+
+    forecasts, _ = model(frames)
+    errors = (forecasts[BURN_IN:-1] - frames[BURN_IN + 1 :, :2])[mask.expand(-1, 2, -1, -1, -1)[BURN_IN + 1 :] == 1]
+    total = errors.square().sum()
+    expected = [total.detach(), *torch.autograd.grad(total, list(model.parameters()))]
+    same(chunked(model, frames, recompute=5), expected)
+    same(across(model, frames, ranks=2, recompute=None), expected)
+    runs = []
+    for rank in range(3):
+        own = share_of(WINDOW - 1, rank, 3)
+        part = frames[max(own.start - 1, 0) : own.stop + 1]
+        runs.append(Run.of_window(part, model, first=own.start, burn_in=BURN_IN))
+    assert sum(run.valued() for run in runs) == len(errors)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from pipeline import checkpoint
 from pipeline.dataset import Windows
 from pipeline.model import Forecaster, ModelSettings
+from pipeline.splits import Span
 from pipeline.train import History, TrainSettings, learning_rate, parameter_groups, train
 from pipeline.volume import InputError
 
@@ -97,16 +99,34 @@ def test_another_seed_is_another_run(prepared, tmp_path):
 
 
 def test_windows_are_drawn_from_the_step_and_stay_in_their_split(prepared):
-    windows = Windows(prepared["prepared"] / "prepared.zarr", "a", 10, 40, 24)
+    windows = Windows(prepared["prepared"] / "prepared.zarr", (Span("a", 10, 40),), 24)
     assert windows.firsts(0, 7, 3) == windows.firsts(0, 7, 3)
     assert windows.firsts(0, 7, 3)[:1] == windows.firsts(0, 7, 1)
     firsts = {windows.firsts(0, step, 1)[0] for step in range(40)}
     assert 4 < len(firsts) <= 7
-    assert min(firsts) >= 10
-    assert max(firsts) <= 40 - 24
-    whole = windows.read(12, 0, 24)
+    assert min(firsts) >= ("a", 10)
+    assert max(firsts) <= ("a", 40 - 24)
+    whole = windows.read(("a", 12), 0, 24)
     assert len(whole) == 24
-    assert np.array_equal(windows.read(12, 5, 9), whole[5:9])
+    assert np.array_equal(windows.read(("a", 12), 5, 9), whole[5:9])
+
+
+def test_the_draw_of_one_span_is_that_of_numpy_s_integers(tmp_path):
+    windows = Windows(tmp_path, (Span("a", 10, 400),), 24)
+    for step in range(20):
+        draw = np.random.default_rng([3, step])
+        assert windows.firsts(3, step, 2) == [("a", int(draw.integers(10, 400 - 24 + 1))) for _ in range(2)]
+
+
+def test_windows_of_several_spans_are_all_alike(tmp_path):
+    """Spans of 10, 0, 1 and 30 windows: each window comes with the same chance, none crosses a border."""
+    spans = (Span("a", 5, 24), Span("b", 0, 9), Span("b", 20, 30), Span("c", 0, 39))
+    windows = Windows(tmp_path, spans, 10)
+    drawn = Counter(windows.firsts(0, 0, 41 * 200))
+    possible = [(span.series, t) for span in spans for t in range(span.start, span.stop - 9)]
+    assert len(possible) == 41
+    assert set(drawn) == set(possible)
+    assert max(abs(drawn[one] - 200) for one in possible) < 5 * 200**0.5
 
 
 def test_a_window_longer_than_the_split(prepared, tmp_path):

@@ -18,7 +18,7 @@ def test_every_recipe_loads(recipe):
 
 def test_the_climate_recipe_tests_only_on_years_that_differ_from_all_it_learned_from():
     splits = load(RECIPES / "climate_forecast.yaml").stages["prepared"].settings.splits
-    spans = {name: (period.series, period.first, period.last) for name, period in splits.items()}
+    spans = {name: (period.series, period.first, period.last) for name, (period,) in splits.items()}
     assert spans == {"train": ("a1b", 1860, 1979), "validation": ("a1b", 1980, 1999), "test": ("e1", 2000, 2099)}
 
 
@@ -75,8 +75,23 @@ WRONG = [
     ("series: b, chunk", "series: c, chunk", r":22: stages\.forecast\.series: no series 'c'; known are a, b"),
     ("series: b, chunk", "series: [b, c], chunk", r":22: stages\.forecast\.series\.1: no series 'c'; known are a, b"),
     ("series: b, chunk", "series: [a, a], chunk", r":22: stages\.forecast: series is \['a', 'a'\]; give at least one"),
-    ("series: b, chunk", "series: [b, 3], chunk", r":22: stages\.forecast\.series: input should be a valid string"),
+    ("series: b, chunk", "series: [b, 3], chunk", r":22: stages\.forecast\.series\.1: input should be a valid string"),
     ("{series: b, first", "{series: c, first", r":11: stages\.prepared\.splits\.test\.series: no series 'c'"),
+    (
+        "test: {series: b, first",
+        "test: [{series: a}, {series: c}]  # {series: b, first",
+        r":11: stages\.prepared\.splits\.test\.1\.series: no series 'c'",
+    ),
+    (
+        "test: {series: b, first: 2000-02-01, last: 2000-04-10}",
+        "test: [{series: b, start: 2000-02-01}]",
+        r":11: stages\.prepared\.splits\.test\.0\.start: unknown key 'start'; known are series, first, last",
+    ),
+    (
+        "test: {series: b, first: 2000-02-01, last: 2000-04-10}",
+        "test: []",
+        r":8: stages\.prepared\.splits: test is an empty list; give at least one period",
+    ),
     ("name: blobs", "name: a/b", r":1: name: is 'a/b'; give a word"),
 ]
 
