@@ -13,6 +13,7 @@ from pipeline import store
 from pipeline.blocks import Blocks
 from pipeline.dataset import Windows
 from pipeline.fill import Means, fill
+from pipeline.splits import Span
 from pipeline.volume import DATA
 from tests.pipeline.test_store import volume
 
@@ -81,8 +82,8 @@ def test_a_window_takes_no_chunk_twice(sharded, tmp_path, monkeypatch):
         return await original(self, key, prototype, byte_range)
 
     monkeypatch.setattr(LocalStore, "get", get)
-    windows = Windows(tmp_path / "v.zarr", "a", 0, 40, 21)
-    frames = windows.read(5, 0, 21)
+    windows = Windows(tmp_path / "v.zarr", (Span("a", 0, 40),), 21)
+    frames = windows.read(("a", 5), 0, 21)
     np.testing.assert_array_equal(frames.numpy(), like[DATA].values[5:26])
     assert max(Counter(reads).values()) == 1
     files = {key for key, _ in reads}
