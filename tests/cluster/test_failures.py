@@ -129,11 +129,11 @@ class Failing:
     def __init__(self, function, times):
         self.function, self.left = function, times
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments, **more):
         self.left -= 1
         if self.left >= 0:
             raise OSError(5, "the disk is away")
-        return self.function(*arguments)
+        return self.function(*arguments, **more)
 
 
 @pytest.mark.parametrize("what", ["read_frames", "write_frames", "Rows.write"])
@@ -142,7 +142,7 @@ def test_a_store_that_fails_twice_and_then_works(what, whole, tmp_path, monkeypa
     job = filter_job(tmp_path)
     job.prepare()
     failing = Failing(operator.attrgetter(what)(store), 2)
-    monkeypatch.setattr(f"pipeline.store.{what}", lambda *given: failing(*given))
+    monkeypatch.setattr(f"pipeline.store.{what}", lambda *given, **more: failing(*given, **more))
     assert run(job, LocalExecutor(2)) == whole
 
 

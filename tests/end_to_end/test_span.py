@@ -58,9 +58,9 @@ def test_the_same_bits_and_no_frame_before_it_is_read(made, monkeypatch, workers
     _, runs, forecast = made
     whole, before, reads, original = bits(forecast), files(runs), [], store.read_frames
 
-    def read(path, group, start, stop, *rest):
+    def read(path, group, start, stop, *rest, **more):
         reads.append((path.name, group, start, stop))
-        return original(path, group, start, stop, *rest)
+        return original(path, group, start, stop, *rest, **more)
 
     monkeypatch.setattr(store, "read_frames", read)
     lines = again(made, workers=workers)
