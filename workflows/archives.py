@@ -43,7 +43,7 @@ def ingest(
     ] = "",
     chunk: Chunk = None,
     shard: ShardSize = None,
-    compressor: Compressor = "blosc-zstd",
+    compressor: Compressor = "blosc-lz4",
     append: Annotated[
         bool, typer.Option("--append", help="Add the frames to those that the store holds already.")
     ] = False,

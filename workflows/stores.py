@@ -17,7 +17,7 @@ def rechunk(
     destination: Annotated[Path, typer.Argument(metavar="OUT.zarr", help="The new one.", show_default=False)],
     chunk: Chunk = None,
     shard: ShardSize = None,
-    compressor: Compressor = "blosc-zstd",
+    compressor: Compressor = "blosc-lz4",
     memory: Memory = None,
     threads: Hands = None,
 ) -> None:

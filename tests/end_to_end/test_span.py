@@ -70,7 +70,8 @@ def test_the_same_bits_and_no_frame_before_it_is_read(made, monkeypatch, workers
     assert bits(forecast) == whole
     after = files(runs)
     written = {path for path in before if after[path][0] != before[path][0]} - {runs / "blobs" / ".lock"}
-    assert written == {chunk(forecast, k) for k in SHARDS}
+    manifests = {forecast / "prediction.zarr" / "data" / "manifest" / f"shard-{k}.json" for k in SHARDS}
+    assert written == {chunk(forecast, k) for k in SHARDS} | manifests
     assert {path: content for path, (_, content) in after.items()} == {p: content for p, (_, content) in before.items()}
 
 
