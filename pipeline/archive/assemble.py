@@ -24,13 +24,19 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from pipeline.volume import AXES, DATA
+from pipeline.volume import AXES, DATA, default_chunk
 
 Coordinate = tuple[str, np.ndarray, dict[str, Any]]
 """The axis that a coordinate lies along, its values, and its attributes."""
 
-READ_BYTES = 32 << 20
-"""About as much as is read at a time."""
+READ_BYTES = 16 << 20
+"""About as much as is read at a time: a few whole chunks of what is written."""
+
+
+def frames_together(frame_bytes: int) -> int:
+    """How many frames are read at a time, such that those that are stored together are."""
+    count, stored = READ_BYTES // max(1, frame_bytes), default_chunk(max(1, frame_bytes))
+    return max(1, count - count % stored if count > stored else count)
 
 
 def assemble(
@@ -56,7 +62,7 @@ def lazily(
     they are needed, some megabytes (or `together` frames) at a time, perhaps on several threads."""
     dtype = np.dtype(dtype)
     frame_bytes = int(np.prod(shape[1:])) * dtype.itemsize
-    together = together or max(1, READ_BYTES // max(1, frame_bytes))
+    together = together or frames_together(frame_bytes)
     blocks = tuple(min(together, shape[0] - start) for start in range(0, shape[0], together))
 
     def block(block_info: dict | None = None) -> np.ndarray:

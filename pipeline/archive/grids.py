@@ -239,11 +239,26 @@ def _missing_as_nan(array: xr.DataArray) -> xr.DataArray:
     fill = DEFAULT_FILLS.get(stored.str[1:])
     if fill is None or "_FillValue" in encoding or "missing_value" in encoding:
         return array.astype(kind)
-    if "scale_factor" not in encoding and "add_offset" not in encoding:
-        return array.where(array != stored.type(fill)).astype(kind)
-    scale = encoding.get("scale_factor", 1)
-    fill = fill * scale + encoding.get("add_offset", 0)
-    return array.where(abs(array - fill) > abs(scale) / 2).astype(kind)
+    low = high = float(fill)
+    if "scale_factor" in encoding or "add_offset" in encoding:
+        half = abs(encoding.get("scale_factor", 1)) / 2
+        unpacked = fill * encoding.get("scale_factor", 1) + encoding.get("add_offset", 0)
+        low, high = unpacked - half, unpacked + half
+    return xr.apply_ufunc(
+        _blank,
+        array,
+        kwargs={"low": low, "high": high, "kind": kind},
+        dask="parallelized",
+        output_dtypes=[kind],
+        keep_attrs=True,
+    )
+
+
+def _blank(values: np.ndarray, *, low: float, high: float, kind: np.dtype) -> np.ndarray:
+    """Numbers of a kind, NaN where they lie between two others, both included."""
+    hits = values == low if low == high else (values >= low) & (values <= high)
+    values = values.astype(kind, copy=False)
+    return np.where(hits, kind.type(np.nan), values) if hits.any() else values
 
 
 def _renamed(array: xr.DataArray, roles: dict[str, str], stacked: str | None, labels: list[str]) -> xr.DataArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -10,20 +11,24 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from pipeline.archive.assemble import READ_BYTES
+from pipeline.archive.assemble import READ_BYTES, frames_together
 from pipeline.volume import DATA, InputError
 
 Key = tuple[slice | int | np.ndarray, ...]
 
 
-def guarded(dataset: xr.Dataset, source: str) -> xr.Dataset:
-    """A dataset that was opened without chunks, with dask arrays in the chunks of its file; without chunks in the file,
-    some megabytes at a time. Where numbers cannot be read, computing them raises InputError with the name of the
-    source, the variable and the place."""
+def guarded(dataset: xr.Dataset, source: str, *, apart: bool = False) -> xr.Dataset:
+    """A dataset that was opened without chunks, with dask arrays of some megabytes: whole chunks of its file, several
+    in a row along the first axis. Where numbers cannot be read, computing them raises InputError with the name of the
+    source, the variable and the place.
+
+    Args:
+        apart: Whether each chunk of the file is one of dask's: what cannot be read is then no more than it must be.
+    """
     for name, variable in dataset.variables.items():
         if name not in dataset.xindexes:
             inside = variable.copy(deep=False)
-            variable.data = guarded_array(inside, _chunks(variable), variable.dims, f"{source}: {name}")
+            variable.data = guarded_array(inside, _chunks(variable, apart), variable.dims, f"{source}: {name}")
     return dataset
 
 
@@ -74,10 +79,21 @@ class _Guarded:
         except (InputError, MemoryError):
             raise
         except Exception as error:  # each library has errors of its own
+            where = self._place(self._failing(key))
             raise InputError(
-                f"{self.name} cannot be read at {self._place(key)}: {error}; fetch it again, or have the frames that "
-                "cannot be read as missing with --skip-bad"
+                f"{self.name} cannot be read at {where}: {error}; fetch it again, or have the frames that cannot be "
+                "read as missing with --skip-bad"
             ) from error
+
+    def _failing(self, key: Key) -> Key:
+        """The part of what was wanted that cannot be read, along the first axis."""
+        failing = []
+        for place in np.atleast_1d(np.arange(self.shape[0])[key[0]]):
+            try:
+                _ = np.asarray(self.array[(slice(place, place + 1), *key[1:])])
+            except Exception:
+                failing.append(place)
+        return (slice(failing[0], failing[-1] + 1), *key[1:]) if failing else key
 
     def _place(self, key: Key) -> str:
         """The part that was wanted: of the first axis, and of others that are not taken whole."""
@@ -97,10 +113,18 @@ class _Nowhere:
         pass
 
 
-def _chunks(variable: xr.Variable) -> Sequence[Any]:
-    """The chunks of the file; where it has none, pieces along the first axes."""
+def _chunks(variable: xr.Variable, apart: bool) -> Sequence[Any]:
+    """The chunks of the file, several in a row unless they are to be `apart`; where it has none, pieces along the first
+    axes."""
     preferred = variable.encoding.get("preferred_chunks", {})
-    if preferred or variable.ndim < 3 or variable.dtype.hasobject:
-        return tuple(preferred.get(axis, size) for axis, size in zip(variable.dims, variable.shape, strict=True))
+    if not preferred and (variable.ndim < 3 or variable.dtype.hasobject):
+        return variable.shape
+    chunk = [preferred.get(axis, size) for axis, size in zip(variable.dims, variable.shape, strict=True)]
+    row = math.prod(chunk[1:]) * variable.dtype.itemsize
+    if preferred:
+        chunk[0] *= 1 if apart else max(1, READ_BYTES // (row * chunk[0]))
+        return chunk
+    if row <= READ_BYTES:
+        return [frames_together(row), *chunk[1:]]
     wanted = (*("auto" for _ in variable.dims[:-2]), -1, -1)
     return dask.array.core.normalize_chunks(wanted, variable.shape, limit=READ_BYTES, dtype=variable.dtype)

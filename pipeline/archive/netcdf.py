@@ -13,20 +13,23 @@ from pipeline.archive.unpack import is_compressed, open_unpacked
 from pipeline.volume import InputError
 
 
-def open_netcdf(path: Path) -> xr.Dataset:
+def open_netcdf(path: Path, *, apart: bool = False) -> xr.Dataset:
     """The variables of a file, masked and unpacked; times stay numbers with units. The file may be in gzip.
 
     At most 128 files are open at once (xarray's setting `file_cache_maxsize`), however many are read.
+
+    Args:
+        apart: See `guard.guarded`.
 
     Raises:
         InputError: The file is not NetCDF, or breaks off. Computing an array raises it where numbers cannot be read.
     """
     if is_compressed(path):
-        return open_unpacked(path, lambda plain: _open(plain, path))
-    return _open(path, path)
+        return open_unpacked(path, lambda plain: _open(plain, path, apart))
+    return _open(path, path, apart)
 
 
-def _open(path: Path, name: Path) -> xr.Dataset:
+def _open(path: Path, name: Path, apart: bool) -> xr.Dataset:
     """What is in the file at `path`, which messages call `name`."""
     try:
         promised, has = promised_bytes(path) or 0, path.stat().st_size
@@ -35,7 +38,7 @@ def _open(path: Path, name: Path) -> xr.Dataset:
                 f"{name} breaks off: it has {has} bytes and its header promises {promised}; fetch it again"
             )
         undecoded = {"decode_times": False, "decode_timedelta": False}
-        return guarded(xr.open_dataset(path, engine="netcdf4", cache=False, **undecoded), str(name))
+        return guarded(xr.open_dataset(path, engine="netcdf4", cache=False, **undecoded), str(name), apart=apart)
     except (OSError, ValueError, RuntimeError, KeyError, IndexError, struct.error) as error:
         if isinstance(error, InputError):
             raise

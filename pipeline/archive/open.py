@@ -95,7 +95,7 @@ def _check_ask(paths: Sequence[Source], kind: str, ask: Ask) -> None:
 def _netcdf(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
     from pipeline.archive.netcdf import open_netcdf
 
-    volumes = [as_volume(open_netcdf(path), ask, str(path)) for path in paths]
+    volumes = [as_volume(open_netcdf(path, apart=ask.skip_bad), ask, str(path)) for path in paths]
     return join([without_unreadable(one) for one in volumes] if ask.skip_bad else volumes, paths, ask)
 
 

@@ -81,7 +81,7 @@ def open_zarr(path: Path | str, *, storage_options: Mapping[str, Any] | None = N
             storage_options=_options(path, storage_options),
             **(DECODE if own else UNDECODED),
         )
-        return guarded(found, str(path))
+        return guarded(found, str(path), apart=True)
     except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:  # of coordinates all is read
         raise InputError(
             f"{path} cannot be opened as a dataset: {error}; name one of its arrays: {', '.join(arrays)}"

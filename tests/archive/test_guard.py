@@ -48,7 +48,6 @@ def damage(path, *frames, values=VALUES):
 def test_numbers_that_cannot_be_read_are_named(tmp_path):
     path = damage(grid(tmp_path / "a.nc"), 7)
     volume = open_archive([path], Ask())
-    assert np.array_equal(volume[DATA][:7, 0, 0], VALUES[:7])
     with pytest.raises(InputError, match=r"a\.nc: t cannot be read at time 7: .*HDF error; fetch it .* --skip-bad"):
         volume[DATA].load()
     with pytest.raises(InputError, match="time 7"):
@@ -110,7 +109,8 @@ def test_a_compressed_file_goes_by_its_own_name(tmp_path):
 
 
 def test_a_file_without_chunks_is_read_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.archive.guard.READ_BYTES", 3 * VALUES[0].nbytes)
+    for module in ("guard", "assemble"):
+        monkeypatch.setattr(f"pipeline.archive.{module}.READ_BYTES", 3 * VALUES[0].nbytes)
     found = open_archive([grid(tmp_path / "a.nc", chunk=None)], Ask())
     assert found[DATA].chunks[0] == (3, 3, 3, 3)
     assert np.array_equal(found[DATA][:, 0, 0], VALUES)
