@@ -8,15 +8,16 @@ wherever it begins, gives the nodes that it holds whole; nodes of several blocks
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import cached_property, reduce
 
 import dask.array
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from pipeline.over_blocks import over_blocks
+from pipeline.voxelwise import fold
 
 Node = tuple[int, int]
 """Level and index: the frames [index << level, (index + 1) << level)."""
@@ -58,11 +59,14 @@ class Moments:
         return Moments(count, mean, self.squares + later.squares + delta * delta * self.count * share)
 
 
+Nodes = dict[Node, Moments]
+
+
 class Tree:
     """Moments of some of the frames of a period, as the nodes of its tree; two children become their parent."""
 
     def __init__(self) -> None:
-        self.nodes: dict[Node, Moments] = {}
+        self.nodes: Nodes = {}
 
     def add(self, node: Node, moments: Moments) -> None:
         level, index = node
@@ -72,7 +76,7 @@ class Tree:
             level, index = level + 1, index >> 1
         self.nodes[level, index] = moments
 
-    def update(self, nodes: dict[Node, Moments]) -> None:
+    def update(self, nodes: Nodes) -> None:
         """Takes in the nodes of another part of the frames."""
         for node, moments in nodes.items():
             self.add(node, moments)
@@ -83,6 +87,73 @@ class Tree:
         stops = [0, *((index + 1) << level for level, index in ordered)]
         assert [index << level for level, index in ordered] == stops[:-1], f"frames are missing among {ordered}"
         return reduce(lambda later, earlier: earlier.then(later), (self.nodes[node] for node in reversed(ordered)))
+
+
+@dataclass(frozen=True)
+class Period:
+    """Some frames of a series in a row, of which moments are to be taken.
+
+    Attributes:
+        start, stop: The frames [start, stop).
+        groups: Of each its group, from 0 to `count` - 1; `None` where there is one.
+        count: Groups.
+    """
+
+    start: int
+    stop: int
+    groups: Int[np.ndarray, "time"] | None = None
+    count: int = 1
+
+    def nodes(self, block: Shaped[np.ndarray, "time channel depth height width"], first: int) -> dict[int, Nodes]:
+        """The nodes, by group, that a block of the series from its frame `first` on holds whole."""
+        start, stop = max(first, self.start), min(first + len(block), self.stop)
+        if start >= stop:
+            return {}
+        frames = block[start - first : stop - first]
+        if self.groups is None:
+            return {0: dict(_runs(frames, start - self.start))}
+        trees: dict[int, Tree] = {}
+        for number, frame in enumerate(frames, start=start - self.start):
+            tree = trees.setdefault(int(self.groups[number]), Tree())
+            tree.add((0, int(self._places[number])), Moments.of_frame(frame))
+        return {group: tree.nodes for group, tree in trees.items()}
+
+    @cached_property
+    def _places(self) -> Int[np.ndarray, "time"]:
+        """Of each frame among those of its group."""
+        places = np.zeros(self.stop - self.start, np.int64)
+        for group in range(self.count):
+            own = self.groups == group
+            places[own] = np.arange(np.count_nonzero(own))
+        return places
+
+
+def _runs(frames: Shaped[np.ndarray, "time channel depth height width"], first: int) -> Iterator[tuple[Node, Moments]]:
+    """The largest nodes that frames in a row hold whole, the first of which is frame `first` of the period."""
+    kind = np.float32 if frames.dtype == np.float32 else np.float64
+    place, stop, shape = first, first + len(frames), frames.shape[1:]
+    while place < stop:
+        level = min((place & -place).bit_length() - 1 if place else MOST, (stop - place).bit_length() - 1, MOST)
+        part = np.ascontiguousarray(frames[place - first : place - first + (1 << level)], kind)
+        size = int(np.prod(shape))
+        count, mean, squares = np.empty(size, np.int64), np.empty(size), np.empty(size)
+        fold(part.reshape(len(part), -1), count, mean, squares)
+        yield (level, place >> level), Moments(*(one.reshape(shape) for one in (count, mean, squares)))
+        place += 1 << level
+
+
+MOST = 5
+"""The level of the largest node that is made of frames at once: 32 frames of a tile fit a cache."""
+
+
+def total(parts: Iterable[dict[int, Nodes]], count: int = 1) -> list[Moments | None]:
+    """The moments of each group of a period from the nodes of all its blocks, in any order; `None` where it has no
+    frame."""
+    trees = [Tree() for _ in range(count)]
+    for nodes in parts:
+        for group, own in nodes.items():
+            trees[group].update(own)
+    return [tree.total() if tree.nodes else None for tree in trees]
 
 
 def moments_of(
@@ -96,30 +167,8 @@ def moments_of(
     Returns:
         For each group its moments, `None` where it has no frame.
     """
-    groups = np.zeros(len(data), np.int64) if groups is None else groups
-    places = np.zeros(len(data), np.int64)  # of each frame among those of its group
-    for group in range(count):
-        own = groups == group
-        places[own] = np.arange(np.count_nonzero(own))
-    trees = [Tree() for _ in range(count)]
-    for _, nodes in over_blocks(data, partial(block_nodes, groups=groups, places=places)):
-        for group, own in nodes.items():
-            trees[group].update(own)
-    return [tree.total() if tree.nodes else None for tree in trees]
-
-
-def block_nodes(
-    block: Shaped[np.ndarray, "time channel depth height width"],
-    first: int,
-    *,
-    groups: Int[np.ndarray, "all_time"],
-    places: Int[np.ndarray, "all_time"],
-) -> dict[int, dict[Node, Moments]]:
-    """The nodes that a block of frames, from frame `first` of the period on, holds whole, by group."""
-    trees: dict[int, Tree] = {}
-    for number, frame in enumerate(block, start=first):
-        trees.setdefault(int(groups[number]), Tree()).add((0, int(places[number])), Moments.of_frame(frame))
-    return {group: tree.nodes for group, tree in trees.items()}
+    period = Period(0, len(data), groups, count)
+    return total((nodes for _, nodes in over_blocks(data, period.nodes)), count)
 
 
 def merged(parts: Iterable[Moments | None], shape: tuple[int, ...]) -> Moments:

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, Shaped
 
 from pipeline.moments import Moments, merged
 from pipeline.volume import InputError
+from pipeline.voxelwise import normalise
 
 Statistic = Float[np.ndarray, "channel _ _ _"]
 Phase = Int[np.ndarray, "time"] | None
@@ -93,9 +94,13 @@ class Normalisation:
         self, frames: Shaped[np.ndarray, "time channel depth height width"], phases: Phase = None
     ) -> Float[np.ndarray, "time channel depth height width"]:
         """Frames of any real type as float32 numbers of order 1; what is missing, or was never met, is NaN."""
-        anomalies = frames if self.cycle is None else frames - self.cycle[phases]
-        normal = (anomalies - self.mean) / self.scale
-        return self._where_known(normal).astype(np.float32)
+        if self.cycle is not None:
+            return self._where_known((frames - self.cycle[phases] - self.mean) / self.scale).astype(np.float32)
+        kind = np.float32 if frames.dtype == np.float32 else np.float64
+        flat = np.ascontiguousarray(frames, kind).reshape(*frames.shape[:2], -1)
+        normal = np.empty(flat.shape, np.float32)
+        normalise(flat, self.mean.reshape(len(self.mean), -1), self.scale.reshape(len(self.scale), -1), normal)
+        return self._where_known(normal.reshape(frames.shape))
 
     def to_units(
         self, normal: Float[np.ndarray, "time channel depth height width"], phases: Phase = None

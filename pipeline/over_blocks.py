@@ -9,7 +9,7 @@ import dask
 import dask.array
 import numpy as np
 
-TOGETHER = 16
+TOGETHER = 4
 """Blocks that are asked for at a time, for the threads or workers of whatever scheduler dask has."""
 
 Result = TypeVar("Result")

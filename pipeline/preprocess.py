@@ -17,13 +17,14 @@ from pipeline.fill import Means
 from pipeline.grid import natural_boundary
 from pipeline.make import Storage, make
 from pipeline.masks import mask_names, with_masks
-from pipeline.moments import Moments, merged, moments_of
+from pipeline.moments import Moments, Period, merged, total
 from pipeline.normalisation import Normalisation
+from pipeline.over_blocks import over_blocks
 from pipeline.phases import PHASE, Phases
 from pipeline.progress import Progress, Steps
 from pipeline.reshape import Reshape, reshaped, told
 from pipeline.splits import Span, Splits, spans_of
-from pipeline.survey import refuse_gaps, refuse_leaks, survey
+from pipeline.survey import Survey, look, refuse_gaps, refuse_leaks, together
 from pipeline.times import in_words, one_further, with_times
 from pipeline.volume import AXES, DATA, InputError, Settings
 
@@ -137,13 +138,14 @@ def planned(settings: PreprocessSettings, inputs: dict[str, Path]) -> Generator[
     spans = spans_of(series, settings.splits)
     refuse_unlike(series, settings)
     phases = phases_of(series, spans["train"], settings.anomalies)
-    surveys = {name: survey(volume[DATA].data) for name, volume in series.items()}
+    looks = {name: look_at(volume, periods_of(series, spans["train"], phases, name)) for name, volume in series.items()}
+    surveys = {name: found for name, (found, _) in looks.items()}
     refuse_gaps(surveys, masked=settings.missing == "mask")
     refuse_leaks(surveys, settings.splits, spans)
     masks = mask_names(series, surveys) if settings.missing == "mask" else []
 
     yield Progress(1, 3, "statistics of the training frames")
-    moments = training_moments(series, spans["train"], phases)
+    moments = training_moments(spans["train"], {name: own for name, (_, own) in looks.items()})
     normalisation = Normalisation.measured(
         moments, mean=settings.normalise.mean, scale=settings.normalise.scale, anomalies=phases is not None
     )
@@ -202,15 +204,38 @@ def times_of(series: dict[str, xr.Dataset], span: Span) -> list:
     return list(series[span.series].indexes["time"][span.start : span.stop])
 
 
-def training_moments(series: dict[str, xr.Dataset], training: list[Span], phases: Phases | None) -> list[Moments]:
-    """The moments of the training frames in each phase; in one, where there are no phases."""
-    count, periods = len(phases.names) if phases else 1, []
+def periods_of(series: dict[str, xr.Dataset], training: list[Span], phases: Phases | None, name: str) -> list[Period]:
+    """The training periods of one series."""
+    found = []
     for span in training:
-        groups = phases.of(times_of(series, span)) if phases else None
-        frames = series[span.series][DATA].data[span.start : span.stop]
-        periods.append(moments_of(frames, groups, count))
-    shape = series[training[0].series][DATA].shape[1:]
-    return [merged((period[phase] for period in periods), shape) for phase in range(count)]
+        if span.series == name:
+            groups = phases.of(times_of(series, span)) if phases else None
+            found.append(Period(span.start, span.stop, groups, len(phases.names) if phases else 1))
+    return found
+
+
+def look_at(volume: xr.Dataset, periods: list[Period]) -> tuple[Survey, list[list[Moments | None]]]:
+    """What a series holds, and the moments of its training periods in each phase: all its frames are read once."""
+
+    def both(block: np.ndarray, first: int) -> tuple[Survey, list[dict]]:
+        return look(block), [period.nodes(block, first) for period in periods]
+
+    surveys, nodes = [], [[] for _ in periods]
+    for _, (found, own) in over_blocks(volume[DATA].data, both):
+        surveys.append(found)
+        for period, part in zip(nodes, own, strict=True):
+            period.append(part)
+    moments = [total(parts, period.count) for parts, period in zip(nodes, periods, strict=True)]
+    return together(surveys), moments
+
+
+def training_moments(training: list[Span], found: dict[str, list[list[Moments | None]]]) -> list[Moments]:
+    """The moments of the training frames in each phase, from those of each series' periods, in the order of the
+    recipe."""
+    own = {name: iter(periods) for name, periods in found.items()}
+    periods = [next(own[span.series]) for span in training]
+    shape = next(one.mean.shape for period in periods for one in period if one is not None)
+    return [merged((period[phase] for period in periods), shape) for phase in range(len(periods[0]))]
 
 
 def provenance(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import dask.array
 import numpy as np
+import xxhash
 
-from pipeline.over_blocks import over_blocks
 from pipeline.splits import Span, Splits
 from pipeline.volume import InputError
+from pipeline.voxelwise import look_through
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,8 @@ class Survey:
     size: int = 0
 
 
-def survey(data: dask.array.Array) -> Survey:
-    """Looks at all frames of `data` (time, channel, depth, height, width), block by block."""
-    parts = [found for _, found in over_blocks(data, look)]
+def together(parts: Sequence[Survey]) -> Survey:
+    """Of frames that follow each other, from the surveys of parts of them."""
     return Survey(
         tuple(digest for part in parts for digest in part.digests),
         sum(part.missing for part in parts),
@@ -43,14 +42,14 @@ def survey(data: dask.array.Array) -> Survey:
     )
 
 
-def look(block: np.ndarray, first: int) -> Survey:
+def look(block: np.ndarray) -> Survey:
     """The survey of a block."""
-    del first
-    missing = np.isnan(block)
-    empty = missing.all(axis=(1, 2, 3, 4))
-    digests = (None if none else hashlib.sha256(f.tobytes()).digest() for f, none in zip(block, empty, strict=True))
-    alike = bool((missing == missing[:, :1]).all())
-    return Survey(tuple(digests), int(missing.sum()), int(np.isinf(block).sum()), alike, block.size)
+    block = np.ascontiguousarray(block)
+    missing, infinite = np.zeros(len(block), np.int64), np.zeros(len(block), np.int64)
+    alike = look_through(block.reshape(*block.shape[:2], -1), missing, infinite)
+    empty = missing == block[0].size
+    digests = (None if none else xxhash.xxh3_128_digest(f) for f, none in zip(block, empty, strict=True))
+    return Survey(tuple(digests), int(missing.sum()), int(infinite.sum()), bool(alike), block.size)
 
 
 def refuse_gaps(surveys: dict[str, Survey], *, masked: bool) -> None:

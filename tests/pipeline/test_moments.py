@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.moments import Moments, Tree, block_nodes, merged, moments_of
+from pipeline.moments import Moments, Period, Tree, merged, moments_of
 
 FRAMES = 45
 SHAPE = (2, 1, 3, 4)
@@ -57,14 +57,26 @@ def test_any_chunks_give_the_same_bits(data, cuts, voxels):
 @given(cuts=st.sets(st.integers(1, FRAMES - 1), max_size=12), draw=st.randoms(use_true_random=False))
 def test_blocks_merge_in_any_order(data, cuts, draw):
     borders = [0, *sorted(cuts), FRAMES]
-    places, groups = np.arange(FRAMES), np.zeros(FRAMES, np.int64)
-    parts = [block_nodes(data[a:b], a, groups=groups, places=places)[0] for a, b in itertools.pairwise(borders)]
+    period = Period(0, FRAMES)
+    parts = [period.nodes(data[a:b], a)[0] for a, b in itertools.pairwise(borders)]
     draw.shuffle(parts)
     tree = Tree()
     for nodes in parts:
         tree.update(nodes)
     (expected,) = moments_of(lazy(data, []))
     assert bits(tree.total()) == bits(expected)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16])
+@pytest.mark.parametrize(("first", "last"), [(0, FRAMES), (7, 40), (44, 45)])
+def test_frames_folded_at_once_have_the_bits_of_frames_merged_one_by_one(data, kind, first, last):
+    values = (np.nan_to_num(data) * 10).astype(kind) if kind == np.int16 else data.astype(kind)
+    whole = Tree()
+    whole.update(Period(first, last).nodes(values, 0)[0])
+    one_by_one = Tree()
+    for number, frame in enumerate(values[first:last]):
+        one_by_one.add((0, number), Moments.of_frame(frame))
+    assert bits(whole.total()) == bits(one_by_one.total())
 
 
 def test_frames_that_never_came_are_not_passed_over(data):
