@@ -34,7 +34,7 @@ FOR_LIBRARIES = 64e6
 """What libraries and small things take beside the frames, once they are used."""
 COPIES = 4.0
 """Copies of a part that are held while it is read, changed and encoded."""
-MOST_BYTES = 64 << 20
+MOST_BYTES = 16 << 20
 """More at a time gains nothing."""
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import dask
 import dask.array
 import numpy as np
-
-TOGETHER = 4
-"""Blocks that are asked for at a time, for the threads or workers of whatever scheduler dask has."""
 
 Result = TypeVar("Result")
 
@@ -18,13 +18,25 @@ Result = TypeVar("Result")
 def over_blocks(data: dask.array.Array, function: Callable[[np.ndarray, int], Result]) -> Iterator[tuple[int, Result]]:
     """The first frame of each block of `data` along time, and `function(block, first)`, in order.
 
-    Blocks hold whole frames. The function runs where dask computes, so it should return little.
+    Blocks hold whole frames. One for each CPU is in work, and one more waits. The function runs where dask's scheduler
+    says, by default on threads here, so it should return little.
     """
     whole = data.rechunk(dict.fromkeys(range(1, data.ndim), -1))
     blocks = whole.to_delayed().ravel()
     firsts = np.cumsum([0, *whole.chunks[0][:-1]]).tolist()
     lazily = dask.delayed(function, pure=False, traverse=False)
-    for start in range(0, len(blocks), TOGETHER):
-        some = slice(start, start + TOGETHER)
-        results = dask.compute(*(lazily(block, first) for block, first in zip(blocks[some], firsts[some], strict=True)))
-        yield from zip(firsts[some], results, strict=True)
+    scheduler = dask.config.get("scheduler", None) or "synchronous"
+    hands = len(os.sched_getaffinity(0))
+    begun: deque[tuple[int, Future]] = deque()
+    pool = ThreadPoolExecutor(hands, "blocks")
+    try:
+        for block, first in zip(blocks, firsts, strict=True):
+            begun.append((first, pool.submit(lazily(block, first).compute, scheduler=scheduler)))
+            if len(begun) > hands:
+                place, future = begun.popleft()
+                yield place, future.result()
+        while begun:
+            place, future = begun.popleft()
+            yield place, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import math
 import os
 import shutil
 import threading
@@ -39,6 +40,11 @@ DEFAULT_PIPELINE = zarr.config.get("codec_pipeline.path")
 _OPENING = threading.Lock()
 """Held while an array is opened: that is when it takes its codecs from zarr's settings, which all threads share."""
 
+TOGETHER_BYTES = 16 << 20
+"""What is read at a time of a volume, about: several chunks, so that few calls read much."""
+ROW_BYTES = 64 << 20
+"""Frames of a chunk that are larger together are read in the chunks of the store."""
+
 DECODE = {"decode_times": xr.coders.CFDatetimeCoder(use_cftime=True), "decode_timedelta": False}
 
 
@@ -48,8 +54,40 @@ def limit_threads(count: int) -> None:
 
 
 def open_volume(path: Path, group: str | None = None, *, chunked: bool = False) -> xr.Dataset:
-    """The volume at `path` as xarray sees it, times as cftime; lazy, as dask arrays if `chunked`."""
-    return xr.open_zarr(path, group=group, consolidated=False, chunks={} if chunked else None, **DECODE)
+    """The volume at `path` as xarray sees it, times as cftime; lazy, as dask arrays if `chunked`: some megabytes of
+    whole frames, read as `read_frames` does it, where frames are not larger than that."""
+    volume = xr.open_zarr(path, group=group, consolidated=False, chunks={} if chunked else None, **DECODE)
+    data = volume[DATA].variable if chunked and DATA in volume else None
+    if data is None or data.dims != AXES or not _as_stored(data):
+        return volume
+    row = data.encoding["chunks"][0] * math.prod(data.shape[1:]) * data.dtype.itemsize
+    if row <= ROW_BYTES:
+        frames = data.encoding["chunks"][0] * max(1, TOGETHER_BYTES // max(1, row))
+        reader = _Frames(path, group, data.shape, data.dtype)
+        meta = np.empty((0,) * len(AXES), data.dtype)
+        data.data = dask.array.from_array(reader, (frames, *data.shape[1:]), name=False, asarray=False, meta=meta)
+    return volume
+
+
+def _as_stored(data: xr.Variable) -> bool:
+    """Whether the numbers are those that are stored, and not unpacked or masked."""
+    fill = data.encoding.get("_FillValue", np.nan)
+    return not {"scale_factor", "add_offset", "missing_value"} & data.encoding.keys() and bool(fill != fill)
+
+
+class _Frames:
+    """The data of a volume as dask reads it."""
+
+    def __init__(self, path: Path, group: str | None, shape: tuple[int, ...], dtype: np.dtype):
+        self.path, self.group, self.shape, self.dtype, self.ndim = path, group, shape, dtype, len(shape)
+
+    def __getitem__(self, key: tuple) -> np.ndarray:
+        times = np.arange(self.shape[0])[key[0]]
+        first = int(times.min()) if times.size else 0
+        frames = read_frames(self.path, self.group, first, int(times.max()) + 1 if times.size else 0)
+        if isinstance(key[0], slice) and key[0].step in (None, 1):
+            return frames[(slice(None), *key[1:])]
+        return frames[times - first][(slice(None),) * times.ndim + tuple(key[1:])]
 
 
 def open_undecoded(path: Path) -> xr.Dataset:

@@ -31,7 +31,7 @@ from tests.benchmarks.scan_speed import publish, row
 
 HERE = Path(__file__).parent
 ROUNDS = 3
-SHAPE = (1024, 256, 512)
+SHAPE = (2048, 256, 512)
 LIMIT = 1 / 0.6
 BLOCK = 64
 """Frames that a plain reader or writer handles at a time."""
@@ -148,7 +148,7 @@ def ingesting(folder: Path, frames: list[np.ndarray], packed: bool) -> tuple[dic
 
     list(bring_in([source], kept, Ask(("t",))))
     with xr.open_dataset(source, decode_times=False) as dataset:
-        for first in (0, 500, SHAPE[0] - 3):
+        for first in (0, 1000, SHAPE[0] - 3):
             found = store.read_frames(kept, None, first, first + 3)[:, 0, 0]
             np.testing.assert_array_equal(found, dataset["t"][first : first + 3].values.astype("f4"))
     readers = {"netCDF4": partial(with_netcdf4, source), "xarray": partial(with_xarray, source)}
@@ -165,7 +165,7 @@ def plain_writers(frames: list[np.ndarray]) -> dict[str, Callable[[Path], None]]
 
 
 def preparing(folder: Path, frames: list[np.ndarray], raw: Path) -> dict:
-    split = {"train": (2000, 2000), "validation": (2001, 2001), "test": (2002, 2002)}
+    split = {"train": (2000, 2002), "validation": (2003, 2003), "test": (2004, 2004)}
     settings = PreprocessSettings(
         Splits(**{name: Period("a", first, last) for name, (first, last) in split.items()}), Normalise("channel")
     )
