@@ -8,6 +8,7 @@ which here is written chunk after chunk. A file appears whole or not at all; wha
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -58,6 +59,15 @@ class Encoding:
         for compressor in self.compressors:
             encoded = compressor.encode(encoded)
         return encoded
+
+    def decode(self, encoded: Encoded, values: np.ndarray) -> None:
+        """A chunk into `values`, which has its shape and is in one piece."""
+        for compressor in reversed(self.compressors[1:]):
+            encoded = compressor.decode(encoded)
+        if self.compressors:
+            self.compressors[0].decode(encoded, out=values)
+        else:
+            values[...] = np.frombuffer(encoded, self.dtype).reshape(self.chunk)
 
     def encode_all(self, values: np.ndarray) -> list[Encoded]:
         """The chunks that `values` fill from a corner of one on, in C order."""
@@ -112,6 +122,65 @@ def write_shard(path: Path, grid: tuple[int, ...], chunks: Iterable[tuple[tuple[
         digest.update(tail)
         file.write(tail)
     return Digest(offset + tail.nbytes, digest.hexdigest())
+
+
+def read(path: Path, array: zarr.Array, encoding: Encoding, start: int, stop: int) -> np.ndarray:
+    """Frames [start, stop) of an `array` that lies at `path` and whose chunks hold whole frames, read and decoded by
+    the thread that asks; a chunk that is not there is fill value, as Zarr has it."""
+    frames, length = np.empty((stop - start, *array.shape[1:]), array.dtype), encoding.chunk[0]
+    shard = (array.shards or array.chunks)[0] // length
+    files: dict[int, _File] = {}
+    try:
+        for number in range(start // length, -(-stop // length)):
+            place, inside = divmod(number, shard)
+            if place not in files:
+                for file in files.values():
+                    file.close()
+                key = array.metadata.encode_chunk_key((place, *[0] * (array.ndim - 1)))
+                files = {place: _File(path / key, shard if array.shards else 0)}
+            first, last = max(start, number * length), min(stop, (number + 1) * length)
+            own = frames[first - start : last - start]
+            encoded = files[place].chunk(inside)
+            if encoded is None:
+                own[...] = encoding.fill
+            elif last - first == length:
+                encoding.decode(encoded, own)
+            else:
+                whole = np.empty(encoding.chunk, array.dtype)
+                encoding.decode(encoded, whole)
+                own[...] = whole[first - number * length : last - number * length]
+    finally:
+        for file in files.values():
+            file.close()
+    return frames
+
+
+class _File:
+    """A file of one chunk, or of a shard of `chunks`, open to be read; or none."""
+
+    def __init__(self, path: Path, chunks: int):
+        self._index = None
+        try:
+            self._file = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            self._file = None
+            return
+        self._size = os.fstat(self._file).st_size
+        if chunks:
+            tail = os.pread(self._file, 16 * chunks + 4, self._size - 16 * chunks - 4)
+            index = CRC32C(location="end").decode(tail)  # raises where the index is damaged
+            self._index = np.frombuffer(index, "<u8").reshape(chunks, 2)
+
+    def chunk(self, number: int) -> bytes | None:
+        """The bytes of a chunk."""
+        if self._file is None:
+            return None
+        offset, size = (0, self._size) if self._index is None else map(int, self._index[number])
+        return None if offset == NOTHING else os.pread(self._file, size, offset)
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
 
 
 def pieces(chunk: tuple[int, ...], values: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:

@@ -84,7 +84,13 @@ class _Frames:
     def __getitem__(self, key: tuple) -> np.ndarray:
         times = np.arange(self.shape[0])[key[0]]
         first = int(times.min()) if times.size else 0
-        frames = read_frames(self.path, self.group, first, int(times.max()) + 1 if times.size else 0)
+        last = int(times.max()) + 1 if times.size else 0
+        array = _open_array(self.path, f"{self.group}/{DATA}" if self.group else DATA, fast=True)
+        encoding = chunk_files.encoding_of(array) if array.chunks[1:] == array.shape[1:] else None
+        if encoding is None:
+            frames = read_frames(self.path, self.group, first, last)
+        else:
+            frames = chunk_files.read(self.path / (self.group or "") / DATA, array, encoding, first, last)
         if isinstance(key[0], slice) and key[0].step in (None, 1):
             return frames[(slice(None), *key[1:])]
         return frames[times - first][(slice(None),) * times.ndim + tuple(key[1:])]
