@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import dask
 import dask.array
 import xarray as xr
 
@@ -25,6 +24,7 @@ from pipeline import manifest, store
 from pipeline.atomic import link
 from pipeline.blocks import Blocks, Box, box, sizes
 from pipeline.chunk_files import Encoded
+from pipeline.lazy import LazyBlocks
 from pipeline.stream import AGAIN, StoreError
 from pipeline.volume import DATA, InputError
 
@@ -97,7 +97,7 @@ def fill(
     plan = plan_parts(target.blocks, data, means)
     with _threads(max(1, plan.held - 1)) as pool:
         parts = ((place, part, one) for place, part in left for one in _parts(part, plan.extent))
-        encoded = _ahead(pool, data, target, parts, plan.held - 1)
+        encoded = _ahead(pool, LazyBlocks(data), target, parts, plan.held - 1)
         for (place, part), group in itertools.groupby(encoded, key=lambda one: one[0]):
             chunks = (chunk for _, some in group for chunk in some)
             try:
@@ -176,7 +176,7 @@ def _parts(shard: Box, extent: tuple[int, ...]) -> Iterator[Box]:
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, data: dask.array.Array, target: store.Target, parts: Iterable[tuple], ahead: int
+    pool: ThreadPoolExecutor, data: LazyBlocks, target: store.Target, parts: Iterable[tuple], ahead: int
 ) -> Iterator[tuple[tuple, list[tuple[tuple[int, ...], Encoded]]]]:
     """Parts with their shard, encoded, in order; a bounded number of them is in work."""
     begun: deque[tuple[tuple, Future]] = deque()
@@ -195,20 +195,13 @@ def _made(key: tuple, future: Future) -> tuple[tuple, list]:
         raise StoreError(f"reading failed: {error}; {AGAIN}") from error
 
 
-def _encoded(
-    data: dask.array.Array, target: store.Target, shard: Box, part: Box
-) -> list[tuple[tuple[int, ...], Encoded]]:
-    """The chunks of a part: their numbers in the shard along each axis, and their bytes.
-
-    They are encoded where they are computed: on a cluster only their bytes travel.
-    """
+def _encoded(data: LazyBlocks, target: store.Target, shard: Box, part: Box) -> list[tuple[tuple[int, ...], Encoded]]:
+    """The chunks of a part: their numbers in the shard along each axis, and their bytes."""
     chunk = target.blocks.chunk
     counts = tuple(range(-(-size // c)) for size, c in zip(sizes(part), chunk, strict=True))
     corner = tuple((p.start - s.start) // c for p, s, c in zip(part, shard, chunk, strict=True))
-    scheduler = dask.config.get("scheduler", None) or "synchronous"
-    made = dask.delayed(target.encoding.encode_all)(data[part]).compute(scheduler=scheduler)
     places = (tuple(c + n for c, n in zip(corner, number, strict=True)) for number in itertools.product(*counts))
-    return list(zip(places, made, strict=True))
+    return list(zip(places, target.encoding.encode_all(data.part(part)), strict=True))
 
 
 def _name(place: tuple[int, ...]) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-import dask
 import dask.array
 import numpy as np
+
+from pipeline.lazy import LazyBlocks
 
 Result = TypeVar("Result")
 
@@ -21,17 +22,14 @@ def over_blocks(data: dask.array.Array, function: Callable[[np.ndarray, int], Re
     Blocks hold whole frames. One for each CPU is in work, and one more waits. The function runs where dask's scheduler
     says, by default on threads here, so it should return little.
     """
-    whole = data.rechunk(dict.fromkeys(range(1, data.ndim), -1))
-    blocks = whole.to_delayed().ravel()
-    firsts = np.cumsum([0, *whole.chunks[0][:-1]]).tolist()
-    lazily = dask.delayed(function, pure=False, traverse=False)
-    scheduler = dask.config.get("scheduler", None) or "synchronous"
+    blocks = LazyBlocks(data.rechunk(dict.fromkeys(range(1, data.ndim), -1)))
     hands = len(os.sched_getaffinity(0))
     begun: deque[tuple[int, Future]] = deque()
     pool = ThreadPoolExecutor(hands, "blocks")
     try:
-        for block, first in zip(blocks, firsts, strict=True):
-            begun.append((first, pool.submit(lazily(block, first).compute, scheduler=scheduler)))
+        for place in blocks.places:
+            first = blocks.box(place)[0].start
+            begun.append((first, pool.submit(blocks.compute, place, function, first)))
             if len(begun) > hands:
                 place, future = begun.popleft()
                 yield place, future.result()

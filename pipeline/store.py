@@ -17,6 +17,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import dask.array
@@ -81,12 +82,17 @@ class _Frames:
     def __init__(self, path: Path, group: str | None, shape: tuple[int, ...], dtype: np.dtype):
         self.path, self.group, self.shape, self.dtype, self.ndim = path, group, shape, dtype, len(shape)
 
+    @cached_property
+    def _opened(self) -> tuple[zarr.Array, chunk_files.Encoding | None]:
+        """The array, and how its chunks are decoded here; `None` where zarr must do it."""
+        array = _open_array(self.path, f"{self.group}/{DATA}" if self.group else DATA, fast=True)
+        return array, chunk_files.encoding_of(array) if array.chunks[1:] == array.shape[1:] else None
+
     def __getitem__(self, key: tuple) -> np.ndarray:
         times = np.arange(self.shape[0])[key[0]]
         first = int(times.min()) if times.size else 0
         last = int(times.max()) + 1 if times.size else 0
-        array = _open_array(self.path, f"{self.group}/{DATA}" if self.group else DATA, fast=True)
-        encoding = chunk_files.encoding_of(array) if array.chunks[1:] == array.shape[1:] else None
+        array, encoding = self._opened
         if encoding is None:
             frames = read_frames(self.path, self.group, first, last)
         else:
