@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from workflows.archives import export, ingest
-from workflows.options import Changes, Cut, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
+from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
 from workflows.showing import closing_on_signals
 from workflows.stores import rechunk, repair, verify
 
@@ -55,6 +55,7 @@ def run(
         str | None,
         typer.Option("--to", metavar="YEAR|DATE", help="The end of that span, included.", show_default=False),
     ] = None,
+    memory: Memory = None,
     changes: Changes = None,
 ) -> None:
     """Run a recipe. Finished stages are skipped; after a kill the same command continues."""
@@ -66,7 +67,7 @@ def run(
     from workflows.run import run_span
 
     workflow = load(recipe, changes or ())
-    screen, place = display(), make_executor(executor, workers, address)
+    screen, place = display(), make_executor(executor, workers, address, memory)
     with closing_on_signals(screen, place):
         if first is not None:
             run_span(workflow, runs, place, screen, first, last)
@@ -292,17 +293,17 @@ def describe(decay: float, diffusivity: float | None, velocity: tuple | None) ->
     return f"decay {decay:g}, diffusivity {diffusivity or 0:g}{drift}"
 
 
-def make_executor(where: Where, workers: int | None, address: str | None):
+def make_executor(where: Where, workers: int | None, address: str | None, memory: float | None = None):
     """The executor that the options ask for."""
     if where is Where.local:
         if address:
             raise typer.BadParameter("--address joins a Ray cluster; use it with --executor ray")
         from cluster.local import LocalExecutor
 
-        return LocalExecutor(workers)
+        return LocalExecutor(workers, memory=memory)
     from cluster.ray_executor import RayExecutor
 
-    return RayExecutor(address, workers=workers)
+    return RayExecutor(address, workers=workers, memory=memory)
 
 
 def main() -> None:
