@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 import xarray as xr
@@ -217,3 +218,23 @@ def test_two_scans_do_not_make_the_same_store(chronovox, tmp_path):
         assert "another process makes" in said
     assert chronovox(*given)[0] == 0
     assert {path.name for path in tmp_path.iterdir()} == {"a.nc", "v.zarr", "s.zarr"}
+
+
+def test_a_prepared_store_is_made_again_from_what_it_was_prepared_of(finished_run, chronovox, tmp_path):
+    shutil.copytree(finished_run["prepared"] / "prepared.zarr", tmp_path / "p.zarr")
+    before = files(tmp_path / "p.zarr")
+    lost = tmp_path / "p.zarr" / "b" / "data" / "c" / "0" / "0" / "0" / "0" / "0"
+    lost.unlink()
+    assert "missing: p.zarr/b/data/c/0/0/0/0/0, frames 0 to" in chronovox("verify", "p.zarr")[1]
+    code, said = chronovox("repair", "p.zarr")
+    assert code == 0, said
+    assert files(tmp_path / "p.zarr") == before
+
+
+def test_a_prediction_tells_how_it_is_made_again(finished_run, chronovox, tmp_path):
+    shutil.copytree(finished_run["forecast"] / "prediction.zarr", tmp_path / "prediction.zarr")
+    assert chronovox("verify", "prediction.zarr")[0] == 0
+    next((tmp_path / "prediction.zarr/data/c/0").rglob("0/0/0/0")).unlink()
+    code, said = chronovox("repair", "prediction.zarr")
+    assert code == 2
+    assert "chronovox run RECIPE --from A --to B" in said
