@@ -24,10 +24,13 @@ from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec
 
 from pipeline.atomic import replaced, write_bytes
 from pipeline.codecs import encoder
-from pipeline.manifest import Digest
+from pipeline.manifest import FOLDER, Digest
+from pipeline.volume import InputError
 
 Encoded = bytes | bytearray | np.ndarray
 """What a compressor gives; without one, the numbers themselves."""
+
+MEND = "`chronovox verify` tells more, `chronovox repair` makes it again"
 
 NOTHING = 2**64 - 1
 """Where the index of a shard says that it has no such chunk."""
@@ -126,22 +129,29 @@ def write_shard(path: Path, grid: tuple[int, ...], chunks: Iterable[tuple[tuple[
 
 def read(path: Path, array: zarr.Array, encoding: Encoding, start: int, stop: int) -> np.ndarray:
     """Frames [start, stop) of an `array` that lies at `path` and whose chunks hold whole frames, read and decoded by
-    the thread that asks; a chunk that is not there is fill value, as Zarr has it."""
+    the thread that asks. A chunk that is not there is fill value, as Zarr has it, unless the array has a manifest: then
+    all of it was written.
+
+    Raises:
+        InputError: A file that was written is not there, or is damaged.
+    """
     frames, length = np.empty((stop - start, *array.shape[1:]), array.dtype), encoding.chunk[0]
     shard = (array.shards or array.chunks)[0] // length
     files: dict[int, _File] = {}
     try:
         for number in range(start // length, -(-stop // length)):
+            first, last = max(start, number * length), min(stop, (number + 1) * length)
             place, inside = divmod(number, shard)
             if place not in files:
-                for file in files.values():
-                    file.close()
+                while files:
+                    files.popitem()[1].close()
                 key = array.metadata.encode_chunk_key((place, *[0] * (array.ndim - 1)))
-                files = {place: _File(path / key, shard if array.shards else 0)}
-            first, last = max(start, number * length), min(stop, (number + 1) * length)
+                files[place] = _File(path / key, shard if array.shards else 0)
             own = frames[first - start : last - start]
             encoded = files[place].chunk(inside)
             if encoded is None:
+                if (path / FOLDER).is_dir():
+                    raise InputError(f"frames {first} to {last - 1} of {path} are missing; {MEND}")
                 own[...] = encoding.fill
             elif last - first == length:
                 encoding.decode(encoded, own)
@@ -149,6 +159,10 @@ def read(path: Path, array: zarr.Array, encoding: Encoding, start: int, stop: in
                 whole = np.empty(encoding.chunk, array.dtype)
                 encoding.decode(encoded, whole)
                 own[...] = whole[first - number * length : last - number * length]
+    except (RuntimeError, ValueError) as error:  # of decoders, and of an index that does not fit its checksum
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"frames {first} to {last - 1} of {path} are damaged ({error}); {MEND}") from error
     finally:
         for file in files.values():
             file.close()
@@ -166,6 +180,9 @@ class _File:
             self._file = None
             return
         self._size = os.fstat(self._file).st_size
+        if chunks and self._size < 16 * chunks + 4:
+            os.close(self._file)
+            raise ValueError(f"{self._size} bytes hold no index of {chunks} chunks")
         if chunks:
             tail = os.pread(self._file, 16 * chunks + 4, self._size - 16 * chunks - 4)
             index = CRC32C(location="end").decode(tail)  # raises where the index is damaged

@@ -91,7 +91,7 @@ def bring_in(
     append: bool = False,
 ) -> Steps:
     """Writes an archive to a store, which appears when all of it is there; or, with `append`, adds it to what the
-    store holds.
+    store holds, cut and compressed as that is.
 
     Raises:
         InputError: As for `open_archive` and `make`; what is to be added does not follow what is there.
@@ -110,6 +110,7 @@ def bring_in(
     earlier = store.open_volume(destination, chunked=True)
     refuse_misfit(earlier, more, destination)
     origin = known | {"parts": [*known["parts"], part | {"stamps": stamps(sources)}]}
+    storage = Storage(**known["storage"])  # else no shard of it could be taken over
     yield from make({None: with_more(earlier, more)}, destination, storage, means, origin, longer=True)
 
 

@@ -56,13 +56,13 @@ def limit_threads(count: int) -> None:
 
 def open_volume(path: Path, group: str | None = None, *, chunked: bool = False) -> xr.Dataset:
     """The volume at `path` as xarray sees it, times as cftime; lazy, as dask arrays if `chunked`: some megabytes of
-    whole frames, read as `read_frames` does it, where frames are not larger than that."""
+    whole frames where the store has them in chunks, else its chunks."""
     volume = xr.open_zarr(path, group=group, consolidated=False, chunks={} if chunked else None, **DECODE)
     data = volume[DATA].variable if chunked and DATA in volume else None
     if data is None or data.dims != AXES or not _as_stored(data):
         return volume
     row = data.encoding["chunks"][0] * math.prod(data.shape[1:]) * data.dtype.itemsize
-    if row <= ROW_BYTES:
+    if row <= ROW_BYTES and data.encoding["chunks"][1:] == data.shape[1:]:
         frames = data.encoding["chunks"][0] * max(1, TOGETHER_BYTES // max(1, row))
         reader = _Frames(path, group, data.shape, data.dtype)
         meta = np.empty((0,) * len(AXES), data.dtype)
@@ -86,7 +86,7 @@ class _Frames:
     def _opened(self) -> tuple[zarr.Array, chunk_files.Encoding | None]:
         """The array, and how its chunks are decoded here; `None` where zarr must do it."""
         array = _open_array(self.path, f"{self.group}/{DATA}" if self.group else DATA, fast=True)
-        return array, chunk_files.encoding_of(array) if array.chunks[1:] == array.shape[1:] else None
+        return array, chunk_files.encoding_of(array)
 
     def __getitem__(self, key: tuple) -> np.ndarray:
         times = np.arange(self.shape[0])[key[0]]

@@ -6,8 +6,11 @@ import zarr
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, TransposeCodec, ZstdCodec
 
 from pipeline import atomic, chunk_files, store
+from pipeline.blocks import Blocks
+from pipeline.fill import Means, fill
 from pipeline.manifest import Digest
-from pipeline.volume import DATA
+from pipeline.volume import DATA, InputError
+from tests.pipeline.test_store import volume
 
 SHAPE, CHUNKS = (9, 5, 2, 3, 4), (2, 2, 2, 2, 4)
 FRAMES = np.random.default_rng(0).standard_normal(SHAPE)
@@ -79,3 +82,20 @@ def test_a_write_that_fails_leaves_the_old_chunk_and_nothing_else(tmp_path, monk
     with pytest.raises(OSError, match="no space left"):
         store.write_frames(tmp_path, 0, 0 * FRAMES)
     assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("damage", ["missing", "torn", "altered"])
+def test_what_was_written_and_is_not_there_is_no_fill_value(sharded, damage, tmp_path):
+    like = volume(12)
+    shape = like[DATA].shape
+    blocks = Blocks((2, *shape[1:]), (4 if sharded else 2, *shape[1:]))
+    store.create_volumes({None: like}, tmp_path / "v.zarr", {None: blocks})
+    list(fill(like, tmp_path / "v.zarr", Means()))
+    assert np.array_equal(store.open_volume(tmp_path / "v.zarr", chunked=True)[DATA].values, like[DATA].values)
+    file = tmp_path / "v.zarr" / DATA / "c" / "1" / "0" / "0" / "0" / "0"
+    content = file.read_bytes()
+    changed = {"missing": None, "torn": content[:9], "altered": bytes(len(content))}[damage]
+    file.unlink() if changed is None else file.write_bytes(changed)
+    with pytest.raises(InputError, match=r"frames \d to \d of .* are (missing|damaged).*chronovox repair"):
+        store.open_volume(tmp_path / "v.zarr", chunked=True)[DATA].load()
