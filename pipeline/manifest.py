@@ -8,7 +8,7 @@ whole or not there. A chunk that no file names was never written.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,8 @@ def record(array: Path, name: str, digests: dict[str, Digest]) -> None:
 
 def recorded(array: Path) -> dict[str, Digest]:
     """All that is recorded of an array."""
-    return {key: digest for _, entries in _entries(array) for key, digest in entries.items()}
+    files = sorted((array / FOLDER).glob("*.json"))
+    return {key: Digest(*told) for path in files for key, told in json.loads(path.read_bytes()).items()}
 
 
 def has(array: Path, name: str) -> bool:
@@ -60,28 +61,13 @@ def has(array: Path, name: str) -> bool:
     return (array / FOLDER / f"{name}.json").exists()
 
 
-def read(array: Path, name: str) -> dict[str, Digest]:
-    """What is recorded under a name."""
-    return _parsed((array / FOLDER / f"{name}.json").read_bytes())
-
-
-def seal(array: Path, kept: Iterable[str] = ()) -> None:
-    """Records all files of an array as they are now, but for those whose keys are `kept`: recorded elsewhere."""
-    files = {str(path.relative_to(array)): path for path in sorted(array.rglob("*")) if path.is_file()}
-    own = {key: path for key, path in files.items() if not key.startswith(f"{FOLDER}/") and key not in set(kept)}
-    record(array, "sealed", {key: Digest.of_file(path) for key, path in own.items()})
+def seal(array: Path) -> None:
+    """Records all files of an array that was just written, as they are now."""
+    files = [path for path in sorted(array.rglob("*")) if path.is_file()]
+    record(array, "sealed", {str(path.relative_to(array)): Digest.of_file(path) for path in files})
 
 
 def take_over(earlier: Path, array: Path, keys: Iterable[str], name: str) -> None:
     """Records under one name what is recorded of another array whose files this one has too."""
     known, wanted = recorded(earlier), set(keys)
     record(array, name, {key: digest for key, digest in known.items() if key in wanted})
-
-
-def _entries(array: Path) -> Iterator[tuple[str, dict[str, Digest]]]:
-    for path in sorted((array / FOLDER).glob("*.json")):
-        yield path.stem, _parsed(path.read_bytes())
-
-
-def _parsed(content: bytes) -> dict[str, Digest]:
-    return {key: Digest(size, checksum) for key, (size, checksum) in json.loads(content).items()}

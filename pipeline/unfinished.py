@@ -30,8 +30,8 @@ class Unfinished:
         begun: Whether an earlier process began it.
     """
 
-    def __init__(self, folder: Path, destination: Path, plan: dict[str, Any]):
-        self.folder, self._destination = folder, destination
+    def __init__(self, folder: Path, plan: dict[str, Any]):
+        self.folder = folder
         told = json.dumps(plan, sort_keys=True, default=str)
         self._identity, self._path = hashlib.sha256(told.encode()).hexdigest(), folder / PLAN
         known = json.loads(self._path.read_text()) if self._path.exists() else {}
@@ -83,7 +83,7 @@ def unfinished(destination: Path, plan: dict[str, Any]) -> Iterator[Unfinished]:
     except OSError as error:
         raise InputError(f"{folder} cannot be made: {error.strerror}; choose another place") from error
     try:
-        held = Unfinished(folder, destination, plan)
+        held = Unfinished(folder, plan)
         try:
             yield held
         except InputError:
