@@ -57,6 +57,21 @@ def sizes(part: Box) -> tuple[int, ...]:
     return tuple(one.stop - one.start for one in part)
 
 
+def touching(part: Box, block: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The number along each axis of each block that a part has something of."""
+    return itertools.product(*(range(p.start // b, -(-p.stop // b)) for p, b in zip(part, block, strict=True)))
+
+
+def overlap(one: Box, other: Box) -> Box:
+    """What two parts share."""
+    return tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+
+
+def within(part: Box, whole: Box) -> Box:
+    """A part of an array, counted from where another part begins."""
+    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, whole, strict=True))
+
+
 def of_frames(shape: tuple[int, ...], frames: int, channels: int | None = None) -> Blocks:
     """Chunks of so many frames, and channels, by default all, each a file."""
     chunk = (min(frames, shape[0]), channels or shape[1], *shape[2:])

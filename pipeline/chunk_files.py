@@ -8,6 +8,7 @@ which here is written chunk after chunk. A file appears whole or not at all; wha
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ from zarr.abc.codec import Codec as ZarrCodec
 from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec
 
 from pipeline.atomic import replaced, write_bytes
+from pipeline.blocks import Box, box, overlap, sizes, touching, within
 from pipeline.codecs import encoder
 from pipeline.manifest import FOLDER, Digest
 from pipeline.volume import InputError
@@ -127,53 +129,58 @@ def write_shard(path: Path, grid: tuple[int, ...], chunks: Iterable[tuple[tuple[
     return Digest(offset + tail.nbytes, digest.hexdigest())
 
 
-def read(path: Path, array: zarr.Array, encoding: Encoding, start: int, stop: int) -> np.ndarray:
-    """Frames [start, stop) of an `array` that lies at `path` and whose chunks hold whole frames, read and decoded by
-    the thread that asks. A chunk that is not there is fill value, as Zarr has it, unless the array has a manifest: then
-    all of it was written.
+def read(path: Path, array: zarr.Array, encoding: Encoding, wanted: Box) -> np.ndarray:
+    """A part of an `array` that lies at `path`, read and decoded by the thread that asks. A chunk that is not there is
+    fill value, as Zarr has it, unless the array has a manifest: then all of it was written.
 
     Raises:
         InputError: A file that was written is not there, or is damaged.
     """
-    frames, length = np.empty((stop - start, *array.shape[1:]), array.dtype), encoding.chunk[0]
-    shard = (array.shards or array.chunks)[0] // length
-    files: dict[int, _File] = {}
-    try:
-        for number in range(start // length, -(-stop // length)):
-            first, last = max(start, number * length), min(stop, (number + 1) * length)
-            place, inside = divmod(number, shard)
-            if place not in files:
-                while files:
-                    files.popitem()[1].close()
-                key = array.metadata.encode_chunk_key((place, *[0] * (array.ndim - 1)))
-                files[place] = _File(path / key, shard if array.shards else 0)
-            own = frames[first - start : last - start]
-            encoded = files[place].chunk(inside)
-            if encoded is None:
-                if (path / FOLDER).is_dir():
-                    raise InputError(f"frames {first} to {last - 1} of {path} are missing; {MEND}")
-                own[...] = encoding.fill
-            elif last - first == length:
-                encoding.decode(encoded, own)
-            else:
-                whole = np.empty(encoding.chunk, array.dtype)
-                encoding.decode(encoded, whole)
-                own[...] = whole[first - number * length : last - number * length]
-    except (RuntimeError, ValueError) as error:  # of decoders, and of an index that does not fit its checksum
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"frames {first} to {last - 1} of {path} are damaged ({error}); {MEND}") from error
-    finally:
-        for file in files.values():
-            file.close()
-    return frames
+    values, written = np.empty(sizes(wanted), array.dtype), (path / FOLDER).is_dir()
+    shard = array.shards or array.chunks
+    grid = tuple(s // c for s, c in zip(shard, array.chunks, strict=True))
+    for number in touching(wanted, shard):
+        now = own = overlap(wanted, box(number, shard, array.shape))
+        try:
+            file = _File(path / array.metadata.encode_chunk_key(number), grid if array.shards else ())
+            try:
+                for place in touching(own, array.chunks):
+                    part = box(place, array.chunks, array.shape)
+                    now = overlap(own, part)
+                    encoded = file.chunk(tuple(p % g for p, g in zip(place, grid, strict=True)))
+                    if encoded is None and written:
+                        raise InputError(f"frames {_span(now)} of {path} are missing; {MEND}")
+                    _put(encoding, encoded, within(now, part), values[within(now, wanted)])
+            finally:
+                file.close()
+        except (RuntimeError, ValueError) as error:  # of decoders, and of an index that does not fit its checksum
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"frames {_span(now)} of {path} are damaged ({error}); {MEND}") from error
+    return values
+
+
+def _put(encoding: Encoding, encoded: bytes | None, part: Box, values: np.ndarray) -> None:
+    """A part of a chunk into `values`."""
+    if encoded is None:
+        values[...] = encoding.fill
+    elif values.shape == encoding.chunk and values.flags.c_contiguous:
+        encoding.decode(encoded, values)
+    else:
+        whole = np.empty(encoding.chunk, encoding.dtype)
+        encoding.decode(encoded, whole)
+        values[...] = whole[part]
+
+
+def _span(part: Box) -> str:
+    return f"{part[0].start} to {part[0].stop - 1}"
 
 
 class _File:
-    """A file of one chunk, or of a shard of `chunks`, open to be read; or none."""
+    """A file of one chunk, or of a shard with a `grid` of them, open to be read; or none."""
 
-    def __init__(self, path: Path, chunks: int):
-        self._index = None
+    def __init__(self, path: Path, grid: tuple[int, ...]):
+        self._index, chunks = None, math.prod(grid) if grid else 0
         try:
             self._file = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
@@ -186,13 +193,13 @@ class _File:
         if chunks:
             tail = os.pread(self._file, 16 * chunks + 4, self._size - 16 * chunks - 4)
             index = CRC32C(location="end").decode(tail)  # raises where the index is damaged
-            self._index = np.frombuffer(index, "<u8").reshape(chunks, 2)
+            self._index = np.frombuffer(index, "<u8").reshape(*grid, 2)
 
-    def chunk(self, number: int) -> bytes | None:
-        """The bytes of a chunk."""
+    def chunk(self, place: tuple[int, ...]) -> bytes | None:
+        """The bytes of a chunk, by its number along each axis."""
         if self._file is None:
             return None
-        offset, size = (0, self._size) if self._index is None else map(int, self._index[number])
+        offset, size = (0, self._size) if self._index is None else map(int, self._index[place])
         return None if offset == NOTHING else os.pread(self._file, size, offset)
 
     def close(self) -> None:

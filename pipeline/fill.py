@@ -146,12 +146,12 @@ def plan_parts(blocks: Blocks, data: dask.array.Array, means: Means) -> Plan:
     """
     item, room = data.dtype.itemsize, means.room
     small = min(room / COPIES / (means.hands + 1), MOST_BYTES)
-    extent = list(blocks.shard)
-    for axis, (chunk, shard) in enumerate(zip(blocks.chunk, blocks.shard, strict=True)):
-        rest = math.prod(extent[:axis] + extent[axis + 1 :]) * item
-        extent[axis] = min(shard, max(1, int(small // (rest * chunk))) * chunk)
+    extent = [min(shard, size) for shard, size in zip(blocks.shard, data.shape, strict=True)]
+    for axis, chunk in enumerate(blocks.chunk):
         if math.prod(extent) * item <= small:
             break
+        rest = math.prod(extent[:axis] + extent[axis + 1 :]) * item
+        extent[axis] = min(extent[axis], max(1, int(small // (rest * chunk))) * chunk)
     frame_bytes, run = math.prod(extent[1:]) * item, -(-max(data.chunks[0]) // blocks.chunk[0]) * blocks.chunk[0]
     if extent[0] < run and run * frame_bytes * COPIES <= room:
         extent[0] = min(run, blocks.shard[0])

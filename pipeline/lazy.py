@@ -16,7 +16,7 @@ import numpy as np
 from dask.delayed import Delayed
 from dask.optimization import cull
 
-from pipeline.blocks import Box, sizes
+from pipeline.blocks import Box, overlap, sizes, within
 
 
 class LazyBlocks:
@@ -57,15 +57,10 @@ class LazyBlocks:
         ]
         places = list(itertools.product(*spans))
         if len(places) == 1:
-            return self.compute(places[0])[_within(wanted, self.box(places[0]))]
+            return self.compute(places[0])[within(wanted, self.box(places[0]))]
         values = np.empty(sizes(wanted), self._data.dtype)
         for place in places:
             own = self.box(place)
-            common = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(wanted, own, strict=True))
-            values[_within(common, wanted)] = self.compute(place)[_within(common, own)]
+            shared = overlap(wanted, own)
+            values[within(shared, wanted)] = self.compute(place)[within(shared, own)]
         return values
-
-
-def _within(part: Box, whole: Box) -> Box:
-    """A part of an array, counted from where another part begins."""
-    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, whole, strict=True))

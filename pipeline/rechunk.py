@@ -1,8 +1,8 @@
 """The command `rechunk`: a store cut anew, with bounded memory; the numbers stay.
 
 Where chunks run the other way (frames to series of a voxel), each chunk of the source would be read again for every
-file of the result. Then a store in between is made, whose chunks either side reads once: as long in time as the memory
-holds whole frames, and as wide as what is written at a time (as the package rechunker plans it).
+file of the result. Then a store in between is made, whose chunks either side reads once: they are what the parts that
+are read at a time share with those that are written (as the package rechunker plans it).
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from pipeline.volume import AXES, DATA, InputError
 READ_TWICE = 2.5
 """To read more than so many times what is there is worse than to write and read it once more."""
 
+SMALLER = 4
+"""What is in between may be cut so many times smaller than what is written at a time."""
+
 
 def rechunk(source: Path, destination: Path, storage: Storage, means: Means) -> Steps:
     """Writes what a store holds, all its groups, to a new one, cut and compressed as `storage` says.
@@ -33,11 +36,17 @@ def rechunk(source: Path, destination: Path, storage: Storage, means: Means) -> 
     """
     volumes, origin = volumes_in(source), {"made_by": "rechunk", "source": str(source.resolve())}
     folder, nearer = destination.with_name(destination.name + ".between"), {}
-    for group, volume in volumes.items():
-        first, between = in_between(volume, storage.blocks(volume), means), folder / (group or "all")
-        if first is not None and not between.exists():
-            yield from make({None: volume}, between, first, means, origin)
-        nearer[group] = volume if first is None else store.open_volume(between, chunked=True)
+    for group, found in volumes.items():
+        volume = store.open_volume(source, group, chunked=found[DATA].encoding["chunks"])
+        blocks, between = storage.blocks(volume), folder / (group or "all")
+        read, first = in_between(volume, blocks, means)
+        nearer[group] = store.open_volume(source, group, chunked=read)
+        if first is None:
+            continue
+        if not between.exists():
+            yield from make({None: nearer[group]}, between, first, means, origin)
+        part = plan_parts(blocks, nearer[group][DATA].data, means).extent
+        nearer[group] = store.open_volume(between, chunked=part)
     try:
         yield from make(nearer, destination, storage, means, origin)
     except InputError:
@@ -73,21 +82,29 @@ def volumes_in(path: Path) -> dict[str | None, xr.Dataset]:
     return found
 
 
-def in_between(volume: xr.Dataset, blocks: Blocks, means: Means) -> Storage | None:
-    """How the store in between is cut; `None` where none is needed, or none fits the memory."""
+def in_between(volume: xr.Dataset, blocks: Blocks, means: Means) -> tuple[tuple[int, ...], Storage | None]:
+    """What is read of a volume at a time, and how the store in between is cut; `None` where none is needed."""
     data = volume[DATA].data
     part = plan_parts(blocks, data, means).extent
     if touched(part, data.chunksize, data.shape) <= READ_TWICE * math.prod(part):
-        return None
-    run, frame_bytes = data.chunksize[0], math.prod(data.shape[1:]) * data.dtype.itemsize
-    frames = int(min(MOST_BYTES, means.room / COPIES / (means.hands + 1)) // frame_bytes)
-    if run * frame_bytes * COPIES <= means.room:
-        frames = max(run, frames - frames % run)
-    if frames < 1:
-        return None
-    chunk = (min(frames, data.shape[0]), *(min(p, n) for p, n in zip(part[1:], data.shape[1:], strict=True)))
-    named = dict(zip(AXES, chunk, strict=True))
-    return Storage(named, named | dict(zip(AXES[1:], data.shape[1:], strict=True)), "blosc-lz4")
+        return part, None
+    most = min(MOST_BYTES, means.room / COPIES / (means.hands + 1))
+    read = list(data.chunksize)
+    for axis in reversed(range(len(read))):
+        rest = math.prod(read) // read[axis] * data.dtype.itemsize
+        times = int(most // (rest * data.chunksize[axis]))
+        read[axis] = min(max(1, times) * data.chunksize[axis], data.shape[axis])
+    chunk = tuple(map(_shared, part, read, data.shape))
+    shard = tuple(-(-r // c) * c for r, c in zip(read, chunk, strict=True))
+    return tuple(read), Storage(dict(zip(AXES, chunk, strict=True)), dict(zip(AXES, shard, strict=True)), "blosc-lz4")
+
+
+def _shared(part: int, read: int, size: int) -> int:
+    """What fills both what is written and what is read at a time, along an axis; about, where it would be tiny."""
+    if part >= read or read == size:
+        return min(part, read)
+    divisor = math.gcd(part, read)
+    return divisor if divisor * SMALLER >= part else part
 
 
 def touched(part: tuple[int, ...], chunk: tuple[int, ...], shape: tuple[int, ...]) -> int:

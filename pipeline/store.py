@@ -43,8 +43,6 @@ _OPENING = threading.Lock()
 
 TOGETHER_BYTES = 16 << 20
 """What is read at a time of a volume, about: several chunks, so that few calls read much."""
-ROW_BYTES = 64 << 20
-"""Frames of a chunk that are larger together are read in the chunks of the store."""
 
 DECODE = {"decode_times": xr.coders.CFDatetimeCoder(use_cftime=True), "decode_timedelta": False}
 
@@ -54,20 +52,28 @@ def limit_threads(count: int) -> None:
     zarr.config.set({"threading.max_workers": count})
 
 
-def open_volume(path: Path, group: str | None = None, *, chunked: bool = False) -> xr.Dataset:
-    """The volume at `path` as xarray sees it, times as cftime; lazy, as dask arrays if `chunked`: some megabytes of
-    whole frames where the store has them in chunks, else its chunks."""
+def open_volume(path: Path, group: str | None = None, *, chunked: bool | tuple[int, ...] = False) -> xr.Dataset:
+    """The volume at `path` as xarray sees it, times as cftime; lazy.
+
+    Args:
+        chunked: As a dask array, in blocks of this shape; if `True`, of some megabytes of whole frames where the store
+            has those in its chunks, else of its chunks.
+    """
     volume = xr.open_zarr(path, group=group, consolidated=False, chunks={} if chunked else None, **DECODE)
     data = volume[DATA].variable if chunked and DATA in volume else None
     if data is None or data.dims != AXES or not _as_stored(data):
         return volume
-    row = data.encoding["chunks"][0] * math.prod(data.shape[1:]) * data.dtype.itemsize
-    if row <= ROW_BYTES and data.encoding["chunks"][1:] == data.shape[1:]:
-        frames = data.encoding["chunks"][0] * max(1, TOGETHER_BYTES // max(1, row))
-        reader = _Frames(path, group, data.shape, data.dtype)
-        meta = np.empty((0,) * len(AXES), data.dtype)
-        data.data = dask.array.from_array(reader, (frames, *data.shape[1:]), name=False, asarray=False, meta=meta)
+    block = _together(data.encoding["chunks"], data.shape, data.dtype) if chunked is True else chunked
+    reader, meta = _Stored(path, group, data.shape, data.dtype), np.empty((0,) * len(AXES), data.dtype)
+    data.data = dask.array.from_array(reader, block, name=False, asarray=False, meta=meta)
     return volume
+
+
+def _together(chunk: tuple[int, ...], shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
+    """What is read at a time: several chunks of whole frames, or one."""
+    if chunk[1:] != shape[1:]:
+        return chunk
+    return (chunk[0] * max(1, TOGETHER_BYTES // max(1, math.prod(chunk) * dtype.itemsize)), *shape[1:])
 
 
 def _as_stored(data: xr.Variable) -> bool:
@@ -76,7 +82,7 @@ def _as_stored(data: xr.Variable) -> bool:
     return not {"scale_factor", "add_offset", "missing_value"} & data.encoding.keys() and bool(fill != fill)
 
 
-class _Frames:
+class _Stored:
     """The data of a volume as dask reads it."""
 
     def __init__(self, path: Path, group: str | None, shape: tuple[int, ...], dtype: np.dtype):
@@ -89,17 +95,21 @@ class _Frames:
         return array, chunk_files.encoding_of(array)
 
     def __getitem__(self, key: tuple) -> np.ndarray:
-        times = np.arange(self.shape[0])[key[0]]
-        first = int(times.min()) if times.size else 0
-        last = int(times.max()) + 1 if times.size else 0
+        """The smallest box that holds what is asked for, and of that, axis by axis, what is asked for."""
+        hull, inside = [], []
+        for one, size in zip(key, self.shape, strict=True):
+            numbers = np.arange(size)[one]
+            first = int(numbers.min()) if numbers.size else 0
+            hull.append(slice(first, int(numbers.max()) + 1 if numbers.size else 0))
+            inside.append(slice(None) if isinstance(one, slice) and one.step in (None, 1) else numbers - first)
         array, encoding = self._opened
         if encoding is None:
-            frames = read_frames(self.path, self.group, first, last)
+            values = array[tuple(hull)]
         else:
-            frames = chunk_files.read(self.path / (self.group or "") / DATA, array, encoding, first, last)
-        if isinstance(key[0], slice) and key[0].step in (None, 1):
-            return frames[(slice(None), *key[1:])]
-        return frames[times - first][(slice(None),) * times.ndim + tuple(key[1:])]
+            values = chunk_files.read(self.path / (self.group or "") / DATA, array, encoding, tuple(hull))
+        for axis in reversed(range(self.ndim)):
+            values = values[(slice(None),) * axis + (inside[axis],)]
+        return values
 
 
 def open_undecoded(path: Path) -> xr.Dataset:

@@ -69,7 +69,7 @@ def test_parts_hold_what_the_memory_allows_and_are_whole_chunks(cut, little):
         plan = plan_parts(blocks, volume[DATA].data, little(room, 2))
         assert np.prod(plan.extent) * 4 <= room
         assert plan.held == 3
-        assert all(e % c == 0 or e == s for e, c, s in zip(plan.extent, blocks.chunk, blocks.shard, strict=True))
+        assert all(e % c == 0 or e == n for e, c, n in zip(plan.extent, blocks.chunk, SHAPE, strict=True))
 
 
 def test_long_runs_of_the_source_are_read_whole_a_few_at_a_time(little):
