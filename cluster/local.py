@@ -10,7 +10,6 @@ from typing import Any
 from cluster.actor import Done, Owner, Tally, Waiting, Worker
 from cluster.cost import Hop
 from cluster.layout import Layout
-from cluster.local_team import team_of_processes
 
 PATIENCE = 600.0
 """Seconds that a written shard may take to be safe."""
@@ -86,6 +85,8 @@ class LocalExecutor:
         folder: Path,
     ) -> Iterator[Any]:
         """Processes of this machine: workers that wait for each other cannot take turns in one."""
+        from cluster.local_team import team_of_processes  # brings torch
+
         del threads, folder
         yield from team_of_processes(function, arguments, data=data, time=time, seconds=self._silence)
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import resource
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,48 +23,9 @@ from pipeline.atomic import link
 from pipeline.blocks import Blocks, Box, box, sizes
 from pipeline.chunk_files import Encoded
 from pipeline.lazy import LazyBlocks
+from pipeline.means import COPIES, Means, held_bytes
 from pipeline.stream import AGAIN, StoreError
 from pipeline.volume import DATA, InputError
-
-FOR_FRAMES = 750e6
-"""Bytes for frames where no memory is given."""
-FOR_LIBRARIES = 64e6
-"""What libraries and small things take beside the frames, once they are used."""
-COPIES = 4.0
-"""Copies of a part that are held while it is read, changed and encoded."""
-MOST_BYTES = 16 << 20
-"""More at a time gains nothing."""
-
-
-@dataclass(frozen=True)
-class Means:
-    """What may be used.
-
-    Attributes:
-        memory: Bytes that the process may take in all; by default `FOR_FRAMES` beyond what it takes already.
-        threads: On which parts are read and encoded; by default as many as there are CPUs.
-    """
-
-    memory: float | None = None
-    threads: int | None = None
-
-    @property
-    def hands(self) -> int:
-        return self.threads or len(os.sched_getaffinity(0))
-
-    @property
-    def room(self) -> float:
-        """Bytes for frames: what the process takes already is not theirs."""
-        return FOR_FRAMES if self.memory is None else max(0.0, self.memory - held_bytes())
-
-
-def held_bytes() -> float:
-    """What this process takes already, and its libraries will take."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:  # not on Linux: the most that it ever took
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + FOR_LIBRARIES
-    return pages * os.sysconf("SC_PAGE_SIZE") + FOR_LIBRARIES
 
 
 def fill(
@@ -96,8 +55,13 @@ def fill(
     yield done, total
     plan = plan_parts(target.blocks, data, means)
     with _threads(max(1, plan.held - 1)) as pool:
-        parts = ((place, part, one) for place, part in left for one in _parts(part, plan.extent))
-        encoded = _ahead(pool, LazyBlocks(data), target, parts, plan.held - 1)
+        blocks = LazyBlocks(data)
+        begin = (
+            ((place, part), pool.submit(_encoded, blocks, target, part, one))
+            for place, part in left
+            for one in _parts(part, plan.extent)
+        )
+        encoded = _ahead(begin, plan.held - 1, means)
         for (place, part), group in itertools.groupby(encoded, key=lambda one: one[0]):
             chunks = (chunk for _, some in group for chunk in some)
             try:
@@ -144,8 +108,7 @@ def plan_parts(blocks: Blocks, data: dask.array.Array, means: Means) -> Plan:
     Raises:
         InputError: The memory does not hold one chunk, or one piece of the source.
     """
-    item, room = data.dtype.itemsize, means.room
-    small = min(room / COPIES / (means.hands + 1), MOST_BYTES)
+    item, room, small = data.dtype.itemsize, means.room, means.piece
     extent = [min(shard, size) for shard, size in zip(blocks.shard, data.shape, strict=True)]
     for axis, chunk in enumerate(blocks.chunk):
         if math.prod(extent) * item <= small:
@@ -176,14 +139,15 @@ def _parts(shard: Box, extent: tuple[int, ...]) -> Iterator[Box]:
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, data: LazyBlocks, target: store.Target, parts: Iterable[tuple], ahead: int
+    begin: Iterable[tuple[tuple, Future]], ahead: int, means: Means
 ) -> Iterator[tuple[tuple, list[tuple[tuple[int, ...], Encoded]]]]:
-    """Parts with their shard, encoded, in order; a bounded number of them is in work."""
+    """Parts with their shard, encoded, in order; so many of them are in work beside the one that is written."""
     begun: deque[tuple[tuple, Future]] = deque()
-    for place, shard, part in parts:
-        begun.append(((place, shard), pool.submit(_encoded, data, target, shard, part)))
+    for one in begin:
+        begun.append(one)
         if len(begun) > ahead:
             yield _made(*begun.popleft())
+            means.keep_within()
     while begun:
         yield _made(*begun.popleft())
 

@@ -1,7 +1,7 @@
 """Stage `infer`: forecasts of whole series, shard by shard, each shard a program that exchanges one carry a layer.
 
-This file knows what a shard of volumes is, and nothing about where it runs: `workflows.catalog` hands the worker and
-the shards to an executor of `cluster`.
+This file knows what a shard of volumes is, and nothing about where it runs: `workflows.model_stages` hands the worker
+and the shards to an executor of `cluster`.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ import xarray as xr
 
 from pipeline import codecs, store
 from pipeline.archive import Ask, open_archive
-from pipeline.fill import Means
 from pipeline.make import Storage, make
+from pipeline.means import Means
 from pipeline.more import refuse_misfit, with_more
 from pipeline.origin import origin_of
 from pipeline.progress import Progress, Steps

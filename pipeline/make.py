@@ -19,7 +19,8 @@ import xarray as xr
 from pipeline import codecs, store
 from pipeline.atomic import replace_folder, write_text
 from pipeline.blocks import Blocks, choose
-from pipeline.fill import Means, fill, take
+from pipeline.fill import fill, take
+from pipeline.means import Means
 from pipeline.origin import ORIGIN
 from pipeline.progress import Progress, Steps
 from pipeline.unfinished import unfinished

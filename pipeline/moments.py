@@ -17,7 +17,6 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from pipeline.over_blocks import over_blocks
-from pipeline.voxelwise import fold
 
 Node = tuple[int, int]
 """Level and index: the frames [index << level, (index + 1) << level)."""
@@ -130,6 +129,8 @@ class Period:
 
 def _runs(frames: Shaped[np.ndarray, "time channel depth height width"], first: int) -> Iterator[tuple[Node, Moments]]:
     """The largest nodes that frames in a row hold whole, the first of which is frame `first` of the period."""
+    from pipeline.voxelwise import fold  # brings numba, 50 MB
+
     kind = np.float32 if frames.dtype == np.float32 else np.float64
     place, stop, shape = first, first + len(frames), frames.shape[1:]
     while place < stop:
@@ -146,14 +147,24 @@ MOST = 5
 """The level of the largest node that is made of frames at once: 32 frames of a tile fit a cache."""
 
 
-def total(parts: Iterable[dict[int, Nodes]], count: int = 1) -> list[Moments | None]:
-    """The moments of each group of a period from the nodes of all its blocks, in any order; `None` where it has no
-    frame."""
-    trees = [Tree() for _ in range(count)]
-    for nodes in parts:
+class Totals:
+    """The moments of each group of a period, from the nodes of all its blocks, which may come in any order.
+
+    Args:
+        count: Groups.
+    """
+
+    def __init__(self, count: int = 1):
+        self._trees = [Tree() for _ in range(count)]
+
+    def update(self, nodes: dict[int, Nodes]) -> None:
+        """Takes in a block."""
         for group, own in nodes.items():
-            trees[group].update(own)
-    return [tree.total() if tree.nodes else None for tree in trees]
+            self._trees[group].update(own)
+
+    def moments(self) -> list[Moments | None]:
+        """Of each group; `None` where it has no frame."""
+        return [tree.total() if tree.nodes else None for tree in self._trees]
 
 
 def moments_of(
@@ -167,8 +178,10 @@ def moments_of(
     Returns:
         For each group its moments, `None` where it has no frame.
     """
-    period = Period(0, len(data), groups, count)
-    return total((nodes for _, nodes in over_blocks(data, period.nodes)), count)
+    period, totals = Period(0, len(data), groups, count), Totals(count)
+    for _, nodes in over_blocks(data, period.nodes):
+        totals.update(nodes)
+    return totals.moments()
 
 
 def merged(parts: Iterable[Moments | None], shape: tuple[int, ...]) -> Moments:

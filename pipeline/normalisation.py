@@ -14,7 +14,6 @@ from jaxtyping import Float, Int, Shaped
 
 from pipeline.moments import Moments, merged
 from pipeline.volume import InputError
-from pipeline.voxelwise import normalise
 
 Statistic = Float[np.ndarray, "channel _ _ _"]
 Phase = Int[np.ndarray, "time"] | None
@@ -29,7 +28,7 @@ class Normalisation:
     """Statistics of the training frames, float64; those of whole channels have axes of length 1.
 
     Attributes:
-        mean: Subtracted, after the cycle.
+        mean: Subtracted; zero where there is a cycle.
         scale: Divided by.
         climatology: The mean of each voxel over the training frames, NaN where it never has a value: such a voxel is
             missing everywhere. A baseline is made of it, and nothing else.
@@ -94,12 +93,17 @@ class Normalisation:
         self, frames: Shaped[np.ndarray, "time channel depth height width"], phases: Phase = None
     ) -> Float[np.ndarray, "time channel depth height width"]:
         """Frames of any real type as float32 numbers of order 1; what is missing, or was never met, is NaN."""
-        if self.cycle is not None:
-            return self._where_known((frames - self.cycle[phases] - self.mean) / self.scale).astype(np.float32)
+        from pipeline.voxelwise import normalise  # brings numba, 50 MB
+
         kind = np.float32 if frames.dtype == np.float32 else np.float64
         flat = np.ascontiguousarray(frames, kind).reshape(*frames.shape[:2], -1)
         normal = np.empty(flat.shape, np.float32)
-        normalise(flat, self.mean.reshape(len(self.mean), -1), self.scale.reshape(len(self.scale), -1), normal)
+        scale = self.scale.reshape(len(self.scale), -1)
+        if self.cycle is None:
+            normalise(flat, self.mean.reshape(len(self.mean), -1), scale, normal)
+        else:
+            for frame, phase, out in zip(flat, phases, normal, strict=True):
+                normalise(frame[None], self.cycle[phase].reshape(len(self.mean), -1), scale, out[None])
         return self._where_known(normal.reshape(frames.shape))
 
     def to_units(

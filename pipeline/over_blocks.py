@@ -16,14 +16,17 @@ from pipeline.lazy import LazyBlocks
 Result = TypeVar("Result")
 
 
-def over_blocks(data: dask.array.Array, function: Callable[[np.ndarray, int], Result]) -> Iterator[tuple[int, Result]]:
+def over_blocks(
+    data: dask.array.Array, function: Callable[[np.ndarray, int], Result], hands: int | None = None
+) -> Iterator[tuple[int, Result]]:
     """The first frame of each block of `data` along time, and `function(block, first)`, in order.
 
-    Blocks hold whole frames. One for each CPU is in work, and one more waits. The function runs where dask's scheduler
+    Blocks hold whole frames. So many are in work as there are hands, by default one for each CPU, and
+    one more waits. The function runs where dask's scheduler
     says, by default on threads here, so it should return little.
     """
     blocks = LazyBlocks(data.rechunk(dict.fromkeys(range(1, data.ndim), -1)))
-    hands = len(os.sched_getaffinity(0))
+    hands = hands or len(os.sched_getaffinity(0))
     begun: deque[tuple[int, Future]] = deque()
     pool = ThreadPoolExecutor(hands, "blocks")
     try:

@@ -13,22 +13,25 @@ import numpy as np
 import xarray as xr
 
 from pipeline import codecs, store
-from pipeline.fill import Means
 from pipeline.grid import natural_boundary
 from pipeline.make import Storage, make
 from pipeline.masks import mask_names, with_masks
-from pipeline.moments import Moments, Period, merged, total
+from pipeline.means import COPIES, Means
+from pipeline.measured import measured
+from pipeline.moments import Moments, Period, merged
 from pipeline.normalisation import Normalisation
-from pipeline.over_blocks import over_blocks
 from pipeline.phases import PHASE, Phases
 from pipeline.progress import Progress, Steps
 from pipeline.reshape import Reshape, reshaped, told
 from pipeline.splits import Span, Splits, spans_of
-from pipeline.survey import Survey, look, refuse_gaps, refuse_leaks, together
+from pipeline.survey import refuse_gaps, refuse_leaks
 from pipeline.times import in_words, one_further, with_times
 from pipeline.volume import AXES, DATA, InputError, Settings
 
 VERSION = 2
+
+COPIES_RESHAPED = 2 * COPIES
+"""Copies of a piece that are held while its frames are reshaped."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,11 @@ def preprocess(
 
     Whatever dask's scheduler, the result has the same bits.
     """
+
     destination, statistics = output / "prepared.zarr", output / "statistics.zarr"
+    means = narrowed(means, settings)
     if not destination.exists():
-        plan = yield from planned(settings, inputs)
+        plan = yield from planned(settings, inputs, means)
         store.write_arrays(statistics, plan.normalisation.arrays(), plan.learned_from)
         yield from make(plan.volumes, destination, settings.storage, means, origin_of(settings, inputs))
     yield Progress(3, 3, f"{len(store.groups(destination))} series")
@@ -124,7 +129,7 @@ class Plan:
     learned_from: dict[str, Any]
 
 
-def planned(settings: PreprocessSettings, inputs: dict[str, Path]) -> Generator[Progress, None, Plan]:
+def planned(settings: PreprocessSettings, inputs: dict[str, Path], means: Means) -> Generator[Progress, None, Plan]:
     """Checks, measures, and returns what is to be written.
 
     Raises:
@@ -132,13 +137,19 @@ def planned(settings: PreprocessSettings, inputs: dict[str, Path]) -> Generator[
             infinite; or the settings cannot be done.
     """
     yield Progress(0, 3, "checking splits")
-    opened = {name: store.open_volume(path / "raw.zarr", chunked=True) for name, path in inputs.items()}
+    means = narrowed(means, settings)
+    more = (settings.missing == "mask", settings.reshape != Reshape())  # masks are as many numbers again
+    piece = means.piece / (1 + sum(more))
+    opened = {name: store.open_volume(path / "raw.zarr", chunked=True, together=piece) for name, path in inputs.items()}
     series = reshaped({name: with_times(volume) for name, volume in opened.items()}, settings.reshape)
     yield from (Progress(0, 3, "checking splits", line) for line in told(series))
     spans = spans_of(series, settings.splits)
     refuse_unlike(series, settings)
     phases = phases_of(series, spans["train"], settings.anomalies)
-    looks = {name: look_at(volume, periods_of(series, spans["train"], phases, name)) for name, volume in series.items()}
+    looks = {
+        name: measured(volume[DATA].data, periods_of(series, spans["train"], phases, name), means)
+        for name, volume in series.items()
+    }
     surveys = {name: found for name, (found, _) in looks.items()}
     refuse_gaps(surveys, masked=settings.missing == "mask")
     refuse_leaks(surveys, settings.splits, spans)
@@ -160,6 +171,13 @@ def planned(settings: PreprocessSettings, inputs: dict[str, Path]) -> Generator[
         for name, volume in series.items()
     }
     return Plan(volumes, normalisation, provenance(series, spans["train"], settings, phases))
+
+
+def narrowed(means: Means, settings: PreprocessSettings) -> Means:
+    """The means, with fewer threads where the memory does not hold what each needs."""
+    import pipeline.voxelwise  # noqa: F401  brings numba, whose memory is to be known
+
+    return means.where_each_holds(COPIES if settings.reshape == Reshape() else COPIES_RESHAPED)
 
 
 def origin_of(settings: PreprocessSettings, inputs: dict[str, Path]) -> dict[str, Any]:
@@ -212,21 +230,6 @@ def periods_of(series: dict[str, xr.Dataset], training: list[Span], phases: Phas
             groups = phases.of(times_of(series, span)) if phases else None
             found.append(Period(span.start, span.stop, groups, len(phases.names) if phases else 1))
     return found
-
-
-def look_at(volume: xr.Dataset, periods: list[Period]) -> tuple[Survey, list[list[Moments | None]]]:
-    """What a series holds, and the moments of its training periods in each phase: all its frames are read once."""
-
-    def both(block: np.ndarray, first: int) -> tuple[Survey, list[dict]]:
-        return look(block), [period.nodes(block, first) for period in periods]
-
-    surveys, nodes = [], [[] for _ in periods]
-    for _, (found, own) in over_blocks(volume[DATA].data, both):
-        surveys.append(found)
-        for period, part in zip(nodes, own, strict=True):
-            period.append(part)
-    moments = [total(parts, period.count) for parts, period in zip(nodes, periods, strict=True)]
-    return together(surveys), moments
 
 
 def training_moments(training: list[Span], found: dict[str, list[list[Moments | None]]]) -> list[Moments]:

@@ -16,8 +16,9 @@ import xarray as xr
 
 from pipeline import store
 from pipeline.blocks import Blocks
-from pipeline.fill import COPIES, MOST_BYTES, Means, plan_parts
+from pipeline.fill import plan_parts
 from pipeline.make import Storage, make
+from pipeline.means import Means
 from pipeline.progress import Steps
 from pipeline.volume import AXES, DATA, InputError
 
@@ -88,8 +89,7 @@ def in_between(volume: xr.Dataset, blocks: Blocks, means: Means) -> tuple[tuple[
     part = plan_parts(blocks, data, means).extent
     if touched(part, data.chunksize, data.shape) <= READ_TWICE * math.prod(part):
         return part, None
-    most = min(MOST_BYTES, means.room / COPIES / (means.hands + 1))
-    read = list(data.chunksize)
+    most, read = means.piece, list(data.chunksize)
     for axis in reversed(range(len(read))):
         rest = math.prod(read) // read[axis] * data.dtype.itemsize
         times = int(most // (rest * data.chunksize[axis]))

@@ -202,7 +202,7 @@ def time_steps(settings: FilterSettings, volume) -> tuple[np.ndarray | None, flo
 
 
 def begun_anew(steps: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Steps of time that forget at these frames what was before; see `ssm_ops.scan`."""
+    """Steps of time that forget at these frames what was before; see `ssm_ops.scanning`."""
     steps[starts] = np.inf
     return steps
 

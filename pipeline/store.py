@@ -52,28 +52,32 @@ def limit_threads(count: int) -> None:
     zarr.config.set({"threading.max_workers": count})
 
 
-def open_volume(path: Path, group: str | None = None, *, chunked: bool | tuple[int, ...] = False) -> xr.Dataset:
+def open_volume(
+    path: Path, group: str | None = None, *, chunked: bool | tuple[int, ...] = False, together: float = TOGETHER_BYTES
+) -> xr.Dataset:
     """The volume at `path` as xarray sees it, times as cftime; lazy.
 
     Args:
-        chunked: As a dask array, in blocks of this shape; if `True`, of some megabytes of whole frames where the store
-            has those in its chunks, else of its chunks.
+        chunked: As a dask array, in blocks of this shape; if `True`, of several chunks where those hold whole frames,
+            else of one.
+        together: Bytes of several chunks, about.
     """
     volume = xr.open_zarr(path, group=group, consolidated=False, chunks={} if chunked else None, **DECODE)
     data = volume[DATA].variable if chunked and DATA in volume else None
     if data is None or data.dims != AXES or not _as_stored(data):
         return volume
-    block = _together(data.encoding["chunks"], data.shape, data.dtype) if chunked is True else chunked
+    most = together / data.dtype.itemsize
+    block = _together(data.encoding["chunks"], data.shape, most) if chunked is True else chunked
     reader, meta = _Stored(path, group, data.shape, data.dtype), np.empty((0,) * len(AXES), data.dtype)
     data.data = dask.array.from_array(reader, block, name=False, asarray=False, meta=meta)
     return volume
 
 
-def _together(chunk: tuple[int, ...], shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
-    """What is read at a time: several chunks of whole frames, or one."""
+def _together(chunk: tuple[int, ...], shape: tuple[int, ...], most: float) -> tuple[int, ...]:
+    """What is read at a time: chunks of whole frames with at most so many numbers, or one chunk."""
     if chunk[1:] != shape[1:]:
         return chunk
-    return (chunk[0] * max(1, TOGETHER_BYTES // max(1, math.prod(chunk) * dtype.itemsize)), *shape[1:])
+    return (chunk[0] * max(1, int(most // max(1, math.prod(chunk)))), *shape[1:])
 
 
 def _as_stored(data: xr.Variable) -> bool:

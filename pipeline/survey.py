@@ -10,7 +10,6 @@ import xxhash
 
 from pipeline.splits import Span, Splits
 from pipeline.volume import InputError
-from pipeline.voxelwise import look_through
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,8 @@ def together(parts: Sequence[Survey]) -> Survey:
 
 def look(block: np.ndarray) -> Survey:
     """The survey of a block."""
+    from pipeline.voxelwise import look_through  # brings numba, 50 MB
+
     block = np.ascontiguousarray(block)
     missing, infinite = np.zeros(len(block), np.int64), np.zeros(len(block), np.int64)
     alike = look_through(block.reshape(*block.shape[:2], -1), missing, infinite)

@@ -13,7 +13,7 @@ from ssm_ops.classes import Classes
 from ssm_ops.families import learned_family
 from ssm_ops.learned import SelectiveSteps
 from ssm_ops.memory import Rooms
-from ssm_ops.scan import final_carry, scan
+from ssm_ops.scanning import final_carry, scan
 from ssm_ops.spectrum import Grid, Voxels
 from ssm_ops.stitch import Stitch, Stitching
 from ssm_ops.transition import Kernel, Pointwise, Transition

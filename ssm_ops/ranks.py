@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ssm_ops.affine import chain_prefix, tree_prefix
-from ssm_ops.scan import Call
+from ssm_ops.scanning import Call
 from ssm_ops.time_parallel import Shard
 from ssm_ops.transition import Number, Transition, tensors
 

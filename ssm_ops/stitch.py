@@ -21,7 +21,7 @@ from torch import Tensor
 from ssm_ops import jobs, spectral
 from ssm_ops.affine import Affine
 from ssm_ops.memory import Rooms
-from ssm_ops.scan import Call
+from ssm_ops.scanning import Call
 from ssm_ops.transition import Number, Transition
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from ssm_ops.affine import Affine
 from ssm_ops.chunks import in_chunks, spans_of
 from ssm_ops.layer import ConvSSM
-from ssm_ops.scan import final_carry, scan
+from ssm_ops.scanning import final_carry, scan
 from ssm_ops.time_parallel import TimeExchange, exchanged, time_parallel_scan
 
 Frames = Float[Tensor, "time channel *grid"]

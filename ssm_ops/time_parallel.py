@@ -23,7 +23,7 @@ from ssm_ops import spectral
 from ssm_ops.affine import Affine
 from ssm_ops.carry import Carry
 from ssm_ops.gradients import Gradients
-from ssm_ops.scan import Call
+from ssm_ops.scanning import Call
 from ssm_ops.spectrum import Grid, Voxels
 from ssm_ops.transition import Number, Transition, tensors
 

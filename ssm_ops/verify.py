@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ssm_ops import reference
 from ssm_ops.ranks import EXCHANGES, sharded_scan
-from ssm_ops.scan import scan
+from ssm_ops.scanning import scan
 from ssm_ops.spectrum import Grid
 from ssm_ops.transition import Kernel, Pointwise, Propagator, Transition, tensors
 

@@ -59,9 +59,9 @@ def ingest(
 
     from pipeline import store
     from pipeline.archive import Ask, locate
-    from pipeline.fill import Means
     from pipeline.ingest import bring_in, told
     from pipeline.make import Storage
+    from pipeline.means import Means
     from workflows.showing import show
 
     if len(sources) < 2:

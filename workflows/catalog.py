@@ -1,149 +1,34 @@
-"""The kinds of stages. The one place that knows both what is computed (`pipeline`) and where it happens (`cluster`)."""
+"""The kinds of stages, by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 
-from cluster import Executor
-from pipeline import evaluate, infer, ingest, preprocess, report, train
-from pipeline.fill import Means
-from pipeline.longer import take_over
-from pipeline.progress import Progress, Steps
-from pipeline.span import SpanJob
-from workflows.across import across_workers
 from workflows.stage import StageKind
 
-
-def here(function: Callable[[Any, dict[str, Path], Path], Steps]) -> Callable[..., Steps]:
-    """A stage that runs in the process that runs the workflow."""
-
-    def run(settings: Any, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
-        del executor
-        yield from function(settings, inputs, output)
-
-    return run
-
-
-def by_blocks(function: Callable[[Any, dict[str, Path], Path, Means], Steps]) -> Callable[..., Steps]:
-    """A stage whose dask arrays are computed where the executor's work runs, within its memory; the bits are the
-    same."""
-
-    def run(settings: Any, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
-        with executor.dask_scheduler():
-            yield from function(settings, inputs, output, Means(executor.memory))
-
-    return run
+MODULES = {
+    "ingest": "workflows.data_stages",
+    "preprocess": "workflows.data_stages",
+    "train": "workflows.model_stages",
+    "infer": "workflows.model_stages",
+    "evaluate": "workflows.model_stages",
+    "report": "workflows.model_stages",
+}
+"""Where each is; imported when a recipe names it, so that preparing data does without what models need."""
 
 
-def on_a_mesh(settings: train.TrainSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
-    """The stage `train`: in one worker, on a GPU where the cluster has them, or in a team of as many as asked for."""
-    if settings.workers == 1:
-        yield from executor.stream(train.train, settings, inputs, output, threads=settings.threads)
-        return
-    yield from executor.team(
-        train.train_as_member,
-        settings,
-        inputs,
-        output,
-        data=settings.data_parallel,
-        time=settings.time_parallel,
-        threads=settings.threads,
-        folder=output,
-    )
+class Kinds(Mapping[str, StageKind]):
+    """All kinds of stages."""
 
+    def __getitem__(self, name: str) -> StageKind:
+        return next(kind for kind in import_module(MODULES[name]).KINDS if kind.name == name)
 
-def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
-    """The stage `infer`: shards of time over the workers, each committed when it is written."""
-    job = infer.InferJob(settings, inputs, output)
-    told = job.promises()
-    told += filter(None, [take_over(job)])
-    job.prepare()
-    for line in told:
-        yield Progress(sum(job.ledger.done()), sum(job.lengths), line=line)
-    yield from across_workers(job, executor)
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
 
+    def __len__(self) -> int:
+        return len(MODULES)
 
-def across_span(
-    settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor, first: str, last: str
-) -> Steps:
-    """A span of what the stage `infer` made, again."""
-    job = SpanJob(infer.InferJob(settings, inputs, output), first, last)
-
-    def steps() -> Steps:
-        yield Progress(sum(job.ledger.done()), sum(job.lengths), line=job.told())
-        yield from across_workers(job, executor, exchange="chain")  # the bits of one worker
-
-    return steps()
-
-
-def named(settings: infer.InferSettings) -> dict[tuple[str | int, ...], str]:
-    """Where an `infer` stage names its series: one, or the members of a list."""
-    one = isinstance(settings.series, str)
-    return {("series",) if one else ("series", number): name for number, name in enumerate(settings.names)}
-
-
-def in_splits(settings: preprocess.PreprocessSettings) -> dict[tuple[str | int, ...], str]:
-    """Where a `preprocess` stage names its series."""
-    return {("splits", *place): series for place, series in settings.splits.names().items()}
-
-
-def kinds() -> dict[str, StageKind]:
-    """All kinds of stages, by name."""
-    table = (
-        StageKind(
-            "ingest",
-            ingest.IngestSettings,
-            by_blocks(ingest.ingest),
-            ingest.VERSION,
-            roles={},
-            files=("source",),
-            resumes=True,
-        ),
-        StageKind(
-            "preprocess",
-            preprocess.PreprocessSettings,
-            by_blocks(preprocess.preprocess),
-            preprocess.VERSION,
-            roles={},
-            series="ingest",
-            resumes=True,
-            names_series=in_splits,
-        ),
-        StageKind(
-            "train",
-            train.TrainSettings,
-            on_a_mesh,
-            train.VERSION,
-            roles={"prepared": "preprocess"},
-            resumes=True,
-            distributed=True,
-        ),
-        StageKind(
-            "infer",
-            infer.InferSettings,
-            across_time,
-            infer.VERSION,
-            roles={"prepared": "preprocess", "model": "train"},
-            names_series=named,
-            resumes=True,
-            again=across_span,
-            distributed=True,
-        ),
-        StageKind(
-            "evaluate",
-            evaluate.EvaluateSettings,
-            here(evaluate.evaluate),
-            evaluate.VERSION,
-            roles={"prediction": "infer", "prepared": "preprocess", "model": "train"},
-        ),
-        StageKind(
-            "report",
-            report.ReportSettings,
-            here(report.report),
-            report.VERSION,
-            roles={"scores": "evaluate", "prediction": "infer", "prepared": "preprocess", "model": "train"},
-        ),
-    )
-    return {kind.name: kind for kind in table}
+    def __contains__(self, name: object) -> bool:
+        return name in MODULES

@@ -18,7 +18,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.archive import locate
 from pipeline.volume import InputError
-from workflows.catalog import kinds
+from workflows.catalog import Kinds
 from workflows.stage import Stage, StageKind
 from workflows.workflow import Workflow, in_order
 
@@ -65,7 +65,7 @@ class _Recipe:
     """A parsed recipe, and where each key of it stands."""
 
     def __init__(self, path: Path, tree: CommentedMap):
-        self.path, self.tree, self.kinds = path, tree, kinds()
+        self.path, self.tree, self.kinds = path, tree, Kinds()
 
     def change(self, text: str) -> None:
         target, equals, value = text.partition("=")

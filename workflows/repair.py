@@ -15,28 +15,29 @@ import xarray as xr
 from pydantic import TypeAdapter
 
 from pipeline import ingest, manifest, preprocess, rechunk, store
-from pipeline.fill import Means, fill
+from pipeline.fill import fill
 from pipeline.filter_again import scan_again
 from pipeline.make import Storage
 from pipeline.manifest import Digest
+from pipeline.means import Means
 from pipeline.origin import origin_of
 from pipeline.progress import Progress, Steps
 from pipeline.unfinished import unfinished
 from pipeline.verify_store import Damage
 from pipeline.volume import DATA, InputError
 
-MADE_AGAIN: Mapping[str, Callable[[dict[str, Any]], dict[str | None, xr.Dataset]]] = {
-    "ingest": lambda origin: {None: ingest.again(origin)},
-    "rechunk": rechunk.again,
-    "preprocess": lambda origin: prepared_again(origin),
+MADE_AGAIN: Mapping[str, Callable[[dict[str, Any], Means], dict[str | None, xr.Dataset]]] = {
+    "ingest": lambda origin, _: {None: ingest.again(origin)},
+    "rechunk": lambda origin, _: rechunk.again(origin),
+    "preprocess": lambda origin, means: prepared_again(origin, means),
 }
 """What gives the volumes of a store again, lazily, by what made it."""
 
 
-def prepared_again(origin: dict[str, Any]) -> dict[str | None, xr.Dataset]:
+def prepared_again(origin: dict[str, Any], means: Means) -> dict[str | None, xr.Dataset]:
     """The volumes of a prepared store; its statistics are measured again."""
     settings = TypeAdapter(preprocess.PreprocessSettings).validate_json(json.dumps(origin["settings"]))
-    steps = preprocess.planned(settings, {name: Path(path) for name, path in origin["inputs"].items()})
+    steps = preprocess.planned(settings, {name: Path(path) for name, path in origin["inputs"].items()}, means)
     while True:
         try:
             next(steps)
@@ -60,7 +61,8 @@ def repair(path: Path, damages: Sequence[Damage], means: Means) -> Steps:
         if origin.get("made_by") == "scan":
             scan_again(path, made, origin, {one.frames for one in damages if one.frames})
         elif origin.get("made_by") in MADE_AGAIN:
-            fill_again(MADE_AGAIN[origin["made_by"]](origin), Storage(**origin["storage"]), path, made, damages, means)
+            volumes = MADE_AGAIN[origin["made_by"]](origin, means)
+            fill_again(volumes, Storage(**origin["storage"]), path, made, damages, means)
         else:
             raise InputError(f"{path} does not tell what it was made of; {REMEDY.get(path.name, 'make it again')}")
         for one in damages:

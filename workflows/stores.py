@@ -23,8 +23,8 @@ def rechunk(
 ) -> None:
     """Cut a store anew: other chunks, shards or compression, the same numbers, with bounded memory. Started again after
     a kill, the same command continues."""
-    from pipeline.fill import Means
     from pipeline.make import Storage
+    from pipeline.means import Means
     from pipeline.rechunk import rechunk as cut_anew
     from workflows.showing import show
 
@@ -49,7 +49,7 @@ def verify(path: Kept) -> None:
 
 def repair(path: Kept, memory: Memory = None, threads: Hands = None) -> None:
     """Make the files of a store again that are missing or damaged, from what the store was made of; to the bit."""
-    from pipeline.fill import Means
+    from pipeline.means import Means
     from pipeline.verify_store import inspect
     from workflows.repair import repair as mend
     from workflows.showing import show

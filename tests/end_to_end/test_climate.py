@@ -16,7 +16,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Truth
 from pipeline.infer import InferSettings
 from tests.whole_model import forecasts
-from workflows.catalog import across_time
+from workflows.model_stages import across_time
 
 COMMAND = Path(sys.executable).with_name("chronovox")
 RECIPE = Path(__file__).parents[2] / "workflows" / "recipes" / "climate_forecast.yaml"

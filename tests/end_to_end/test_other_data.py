@@ -16,8 +16,8 @@ from pipeline.dataset import Truth
 from pipeline.infer import InferSettings
 from pipeline.volume import InputError
 from tests.synthetic import Silent
-from workflows.catalog import across_span, across_time
 from workflows.load import load
+from workflows.model_stages import across_span, across_time
 from workflows.run import run
 
 RECIPE = """\

@@ -1,5 +1,6 @@
-"""Archives ten times larger than the memory pass through it; a window for training reads each chunk once."""
+"""Archives ten times larger than the memory pass through what makes data; training reads no chunk twice."""
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,8 @@ from zarr.storage import LocalStore
 from pipeline import store
 from pipeline.blocks import Blocks
 from pipeline.dataset import Windows
-from pipeline.fill import Means, fill
+from pipeline.fill import fill
+from pipeline.means import Means
 from pipeline.splits import Span
 from pipeline.volume import DATA
 from tests.pipeline.test_store import volume
@@ -35,32 +37,91 @@ def peak_bytes(*arguments):
     return int(done.stdout.split("peak ")[1]) * 1024
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("packed", [False, True])
-def test_an_archive_ten_times_larger_than_the_memory(packed, tmp_path):
-    frames, shape = 5000, (512, 512)
-    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+FRAMES, SHAPE = 5000, (512, 512)
+RECIPE = """
+name: large
+stages:
+  raw:
+    stage: ingest
+    source: a.nc
+  prepared:
+    stage: preprocess
+    inputs: {s: raw}
+    splits:
+      train: {series: s, first: 2000, last: 2009}
+      validation: {series: s, first: 2010, last: 2011}
+      test: {series: s, first: 2012, last: 2013}
+"""
+
+
+@pytest.fixture
+def roomy(tmp_path):
+    """A place that is left empty: pytest would keep it."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+def frame(number):
+    """Of the archive: its numbers, before they are unpacked."""
+    return np.random.default_rng(0).integers(-99, 99, (50, *SHAPE))[number % 50] + number // 50 * 50
+
+
+def archive(path, packed):
+    """5.2 GB of frames in a NetCDF file, two bytes a number if `packed`."""
+    with netCDF4.Dataset(path, "w") as file:
         for name, size, units in (
-            ("time", frames, "days since 2000-01-01"),
-            ("lat", shape[0], "degrees_north"),
-            ("lon", shape[1], "degrees_east"),
+            ("time", FRAMES, "days since 2000-01-01"),
+            ("lat", SHAPE[0], "degrees_north"),
+            ("lon", SHAPE[1], "degrees_east"),
         ):
             file.createDimension(name, size)
             axis = file.createVariable(name, "f8", (name,))
             axis.units, axis[:] = units, np.arange(size) * 0.1 if name != "time" else np.arange(size)
-        how = {"zlib": True, "complevel": 1, "chunksizes": (25, *shape)} if packed else {}
+        how = {"zlib": True, "complevel": 1, "chunksizes": (25, *SHAPE)} if packed else {}
         variable = file.createVariable("t", "i2" if packed else "f4", ("time", "lat", "lon"), **how)
         variable.set_auto_maskandscale(False)
         if packed:
             variable.setncatts({"scale_factor": np.float32(0.01), "add_offset": np.float32(250)})
-        block = np.random.default_rng(0).integers(-99, 99, (50, *shape)).astype(variable.dtype)
-        for first in range(0, frames, 50):
+        block = np.random.default_rng(0).integers(-99, 99, (50, *SHAPE)).astype(variable.dtype)
+        for first in range(0, FRAMES, 50):
             variable[first : first + 50] = block + first
-    assert frames * shape[0] * shape[1] * 4 > 5e9
-    assert peak_bytes("ingest", tmp_path / "a.nc", tmp_path / "v.zarr", "--memory", "512MB") < 512e6
-    found = store.read_frames(tmp_path / "v.zarr", None, 4950, 5000)[:, 0, 0]
-    np.testing.assert_allclose(found, (block + 4950) * (0.01 if packed else 1) + (250 if packed else 0), rtol=1e-6)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_archive_ten_times_larger_than_the_memory(packed, roomy):
+    assert FRAMES * SHAPE[0] * SHAPE[1] * 4 > 10 * 512e6
+    assert peak_bytes("ingest", archive(roomy / "a.nc", packed), roomy / "v.zarr", "--memory", "512MB") < 512e6
+    (roomy / "a.nc").unlink()
+    for name, source, cut in (("s", "v", "time=1000,height=32,width=32"), ("f", "s", "time=4")):
+        told = ("rechunk", roomy / f"{source}.zarr", roomy / f"{name}.zarr", "--chunk", cut, "--memory", "512MB")
+        assert peak_bytes(*told) < 512e6
+        for number in (0, 999, 1000, 4321):
+            found = store.open_volume(roomy / f"{name}.zarr", chunked=True)[DATA][number, 0, 0].values
+            expected = frame(number) * (0.01 if packed else 1) + (250 if packed else 0)
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("prepared.normalise.scale=voxel",),
+        ("prepared.missing=mask",),
+        ("prepared.reshape.resample.every=7", "prepared.reshape.resample.how=mean"),
+    ],
+)
+def test_it_is_prepared_too(changes, roomy, monkeypatch):
+    monkeypatch.chdir(roomy)
+    archive(roomy / "a.nc", packed=True)
+    (roomy / "large.yaml").write_text(RECIPE)
+    given = [word for change in changes for word in ("--set", change)]
+    assert peak_bytes("run", "large.yaml", "--memory", "512MB", *given) < 512e6
+    (prepared,) = roomy.glob("runs/large/prepared-*/prepared.zarr")
+    assert not np.isnan(store.read_frames(prepared, "s", 0, 4)).any()
 
 
 @pytest.mark.parametrize("sharded", [False, True])

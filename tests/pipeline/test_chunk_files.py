@@ -7,8 +7,9 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, Transpos
 
 from pipeline import atomic, chunk_files, store
 from pipeline.blocks import Blocks
-from pipeline.fill import Means, fill
+from pipeline.fill import fill
 from pipeline.manifest import Digest
+from pipeline.means import Means
 from pipeline.volume import DATA, InputError
 from tests.pipeline.test_store import volume
 

@@ -10,8 +10,9 @@ from filelock import FileLock
 
 from pipeline import fill as filling
 from pipeline import manifest, store
-from pipeline.fill import Means, plan_parts
+from pipeline.fill import plan_parts
 from pipeline.make import Storage, make
+from pipeline.means import Means
 from pipeline.origin import origin_of
 from pipeline.stream import StoreError
 from pipeline.volume import AXES, DATA, InputError
@@ -45,6 +46,7 @@ def little(monkeypatch):
     """Memory by the chunk instead of by the megabyte."""
 
     def give(bytes_of_a_part, threads):
+        monkeypatch.setattr(means, "held_bytes", lambda: 0.0)
         monkeypatch.setattr(filling, "held_bytes", lambda: 0.0)
         return Means(4.0 * (threads + 1) * bytes_of_a_part, threads)
 

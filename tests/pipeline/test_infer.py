@@ -15,7 +15,7 @@ from pipeline.model import ModelSettings
 from pipeline.train import TrainSettings, train
 from pipeline.volume import InputError, cut
 from tests.whole_model import forecasts
-from workflows.catalog import across_time
+from workflows.model_stages import across_time
 
 PLANS = [(1, 7, 1), (2, 7, 1), (3, 7, 1), (1, 16, 1), (2, 16, 1), (3, 16, 1), (2, 5, 3), (3, 130, 1), (2, 1000, 1)]
 

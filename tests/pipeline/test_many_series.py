@@ -9,7 +9,7 @@ from pipeline import store
 from pipeline.dataset import forecast_of
 from pipeline.infer import InferJob, InferSettings
 from pipeline.volume import InputError
-from workflows.catalog import across_time
+from workflows.model_stages import across_time
 
 FRAMES = {"a": 40, "b": 33, "c": 40}
 SEVERAL = InferSettings(("a", "b", "c"), chunk=5)

@@ -22,7 +22,7 @@ from pipeline.preprocess import PreprocessSettings, preprocess
 from pipeline.splits import Period, Splits
 from pipeline.train import Training, TrainSettings
 from pipeline.volume import AXES, InputError
-from workflows.catalog import on_a_mesh
+from workflows.model_stages import on_a_mesh
 
 SPLITS = Splits(Period("a", last=19), Period("a", 20, 29), Period("a", 30))
 

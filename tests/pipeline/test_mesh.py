@@ -13,7 +13,7 @@ from pipeline.model import ModelSettings
 from pipeline.progress import Progress
 from pipeline.train import TrainSettings, train_as_member
 from pipeline.volume import InputError
-from workflows.catalog import on_a_mesh
+from workflows.model_stages import on_a_mesh
 
 SMALL = TrainSettings(
     model=ModelSettings(channels=3, states=4), steps=6, window=24, burn_in=4, batch=2, validate_every=3,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline import chunk_files, rechunk, store
-from pipeline import fill as filling
-from pipeline.fill import Means, fill
+from pipeline import chunk_files, means, rechunk, store
+from pipeline.fill import fill
 from pipeline.make import Storage
+from pipeline.means import Means
 from pipeline.volume import AXES, DATA
 
 SHAPE = (60, 2, 1, 8, 9)
@@ -29,7 +29,7 @@ def made(path, storage):
 
 @pytest.fixture
 def little(monkeypatch):
-    monkeypatch.setattr(filling, "held_bytes", lambda: 0.0)
+    monkeypatch.setattr(means, "held_bytes", lambda: 0.0)
     return Means(4.0 * 3 * ROOM, 2)
 
 

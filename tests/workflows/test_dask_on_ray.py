@@ -15,13 +15,13 @@ from pipeline.preprocess import PreprocessSettings
 from pipeline.splits import Period, Splits
 from pipeline.volume import InputError
 from tests.synthetic import blobs
-from workflows.catalog import kinds
+from workflows.catalog import Kinds
 
 SPLITS = Splits(Period("a", last="2000-02-10"), Period("a", "2000-02-11", "2000-02-20"), Period("a", "2000-02-21"))
 
 
 def stages(folder, executor):
-    made, run = {}, kinds()
+    made, run = {}, Kinds()
     for name in ("raw", "prepared"):
         made[name] = folder / name
         made[name].mkdir(parents=True)
