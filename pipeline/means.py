@@ -47,7 +47,7 @@ class Means:
     @property
     def piece(self) -> float:
         """Bytes of a piece, such that every thread has one in work and one more waits."""
-        return min(self.room / COPIES / (self.hands + 1), MOST_BYTES)
+        return min(self.room / COPIES / (self.hands + 1), float(MOST_BYTES))
 
     def where_each_holds(self, pieces: float) -> Means:
         """The same memory, and as many threads as can hold so many pieces each, at least one."""
@@ -73,9 +73,9 @@ def held_bytes() -> float:
 def taken_bytes() -> float:
     """What this process takes."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return float(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:  # not on Linux: the most that it ever took
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def give_back() -> None:

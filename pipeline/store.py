@@ -41,7 +41,7 @@ DEFAULT_PIPELINE = zarr.config.get("codec_pipeline.path")
 _OPENING = threading.Lock()
 """Held while an array is opened: that is when it takes its codecs from zarr's settings, which all threads share."""
 
-TOGETHER_BYTES = 16 << 20
+TOGETHER_BYTES = float(16 << 20)
 """What is read at a time of a volume, about: several chunks, so that few calls read much."""
 
 DECODE = {"decode_times": xr.coders.CFDatetimeCoder(use_cftime=True), "decode_timedelta": False}
@@ -53,7 +53,11 @@ def limit_threads(count: int) -> None:
 
 
 def open_volume(
-    path: Path, group: str | None = None, *, chunked: bool | tuple[int, ...] = False, together: float = TOGETHER_BYTES
+    path: Path,
+    group: str | None = None,
+    *,
+    chunked: bool | tuple[int, ...] = False,
+    together: float = TOGETHER_BYTES,
 ) -> xr.Dataset:
     """The volume at `path` as xarray sees it, times as cftime; lazy.
 

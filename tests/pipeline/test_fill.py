@@ -9,7 +9,7 @@ import xarray as xr
 from filelock import FileLock
 
 from pipeline import fill as filling
-from pipeline import manifest, store
+from pipeline import manifest, means, store
 from pipeline.fill import plan_parts
 from pipeline.make import Storage, make
 from pipeline.means import Means
@@ -58,8 +58,8 @@ def test_files_depend_on_neither_memory_nor_threads_nor_the_cut_of_the_source(cu
     whole = files(made(tmp_path, lazy(), CUTS[cut]))
     np.testing.assert_array_equal(store.open_volume(tmp_path / "v.zarr")[DATA].values, VALUES)
     for number, (chunks, threads) in enumerate(itertools.product([(1, 3, 2, 6, 5), (23, 1, 1, 6, 5)], [1, 3])):
-        means = little(4 * int(max(np.prod(CUTS[cut].blocks(lazy()).chunk), np.prod(chunks))), threads)
-        assert files(made(tmp_path, lazy(chunks), CUTS[cut], means, f"{number}.zarr")) == whole
+        tight = little(4 * int(max(np.prod(CUTS[cut].blocks(lazy()).chunk), np.prod(chunks))), threads)
+        assert files(made(tmp_path, lazy(chunks), CUTS[cut], tight, f"{number}.zarr")) == whole
 
 
 @pytest.mark.parametrize("cut", CUTS)
