@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline import store
 from pipeline.model import Forecaster
+from pipeline.storage import arrays
+from pipeline.storage.rows import Rows, rows_in
 from ssm_ops import Affine
 from ssm_ops.carry import Carry
 from ssm_ops.classes import Classes
@@ -124,11 +125,11 @@ class CarryIndex:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._rows: dict[tuple[str, str], store.Rows] = {}
+        self._rows: dict[tuple[str, str], Rows] = {}
 
     def prepare(self, strands: Sequence[str]) -> None:
         """Makes the groups, unless they are there."""
-        store.make_groups(self.folder, list(strands))
+        arrays.make_groups(self.folder, list(strands))
 
     def write(
         self, strand: str, index: int, shards: int, carries: Sequence[np.ndarray], *, last_frame: bytes | None = None
@@ -146,7 +147,7 @@ class CarryIndex:
 
     def take_over(self, earlier: CarryIndex, strand: str, stop: int, shards: int) -> None:
         """The carries that enter the shards before `stop` as another index has them."""
-        for path in store.rows_in(earlier.folder / strand):
+        for path in rows_in(earlier.folder / strand):
             self._of(strand, path.name).take_over(earlier._of(strand, path.name), stop, shards + 1)
 
     def read(self, strand: str, index: int, point: int) -> Carry:
@@ -156,8 +157,8 @@ class CarryIndex:
     def has(self, strand: str, index: int) -> bool:
         return index == 0 or self._of(strand, _point(0)).has(index)
 
-    def _of(self, strand: str, name: str) -> store.Rows:
-        return self._rows.setdefault((strand, name), store.Rows(self.folder / strand / name))
+    def _of(self, strand: str, name: str) -> Rows:
+        return self._rows.setdefault((strand, name), Rows(self.folder / strand / name))
 
 
 LAST_FRAME = "last_frame"

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline import store
 from pipeline.checkpoint import Checkpoint
 from pipeline.device import own_device
 from pipeline.model import Chunks, Forecaster
 from pipeline.piece import Piece, find_store
+from pipeline.storage import arrays
 from pipeline.volume import InputError
 from ssm_ops import Certificate, ConvSSM, Grid, Transition, verify_scan
 from ssm_ops.carry import Program
@@ -118,7 +118,7 @@ def model_scans(piece: Piece, path: Path, *, dtype: torch.dtype = torch.float32)
     """
     found = find_store(path, "checkpoint.zarr")
     try:
-        attributes = store.read_attributes(found)
+        attributes = arrays.read_attributes(found)
     except (OSError, ValueError) as error:
         raise InputError(f"{found} cannot be read as a Zarr store: {error}") from error
     if "description" not in attributes:

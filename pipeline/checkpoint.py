@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import store
 from pipeline.model import Forecaster
+from pipeline.storage import arrays
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,21 @@ class Checkpoint:
             "best": self.best,
             "statistics": self.statistics,
         }
-        arrays = {f"{group}.{name}": array for group, named in groups.items() for name, array in named.items()}
+        named = {f"{group}.{name}": array for group, named in groups.items() for name, array in named.items()}
         attributes = {
             "step": self.step,
             "description": self.description,
             "best_error": self.best_error,
             "learned_from": self.learned_from,
         }
-        store.write_arrays(path, arrays, attributes)
+        arrays.write_arrays(path, named, attributes)
 
     @staticmethod
     def load(path: Path) -> Checkpoint:
-        arrays, attributes = store.read_arrays(path)
+        found, attributes = arrays.read_arrays(path)
 
         def group(prefix: str) -> dict[str, np.ndarray]:
-            return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+            return {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
 
         return Checkpoint(
             step=attributes["step"],

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline import store
 from pipeline.masks import data_channels
 from pipeline.normalisation import Normalisation
 from pipeline.phases import PHASE
 from pipeline.splits import Span, by_series
+from pipeline.storage import arrays, store
 from pipeline.volume import DATA, InputError
 from ssm_ops import memory
 
@@ -27,8 +27,8 @@ class Truth:
 
     def __init__(self, prepared: Path, series: str):
         self._path, self._series = prepared / "prepared.zarr", series
-        arrays, _ = store.read_arrays(prepared / "statistics.zarr")
-        self.normalisation = Normalisation.of(arrays)
+        statistics, _ = arrays.read_arrays(prepared / "statistics.zarr")
+        self.normalisation = Normalisation.of(statistics)
         self.volume = store.open_volume(self._path, series)
         self.units = self.volume[DATA].attrs["normalised_from"]
         self.phases = self.volume[PHASE].values if PHASE in self.volume.coords else None
@@ -50,7 +50,7 @@ class Truth:
 def splits_of(prepared: Path) -> dict[str, list[Span]]:
     """The splits of a `preprocess` stage: of each the frames of its periods."""
     path = prepared / "prepared.zarr"
-    stored = store.open_volume(path, store.groups(path)[0]).attrs["splits"]  # all series carry the same
+    stored = store.open_volume(path, arrays.groups(path)[0]).attrs["splits"]  # all series carry the same
     return {split: [Span(**span) for span in spans] for split, spans in stored.items()}
 
 
@@ -77,7 +77,7 @@ def forecast_of(prediction: Path, series: str) -> Path:
         InputError: Others were forecast.
     """
     path = prediction / "prediction.zarr"
-    names = store.groups(path)
+    names = arrays.groups(path)
     if names and series not in names:
         raise InputError(
             f"the prediction is of the series {', '.join(names)}, the test split of series {series!r}; "

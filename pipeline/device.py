@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import torch
 
-from pipeline import store
+from pipeline.storage import arrays
 
 _M_ARENA_MAX = -8
 """Of mallopt(3), glibc's."""
@@ -38,7 +38,7 @@ def own_resources(threads: int) -> torch.device:
     Each thread would else keep, in a heap of its own, what it once freed (glibc): memory that grows for hours.
     """
     torch.set_num_threads(threads)
-    store.limit_threads(threads)
+    arrays.limit_threads(threads)
     with suppress(OSError, AttributeError, TypeError):  # another system, another allocator
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
     return own_device()

@@ -12,12 +12,12 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
-from pipeline import store
 from pipeline.baselines import Baseline, ExponentialAverage, Persistence, TrainingMean
 from pipeline.dataset import Truth, forecast_of, scored_frames, splits_of
 from pipeline.metrics import frame_errors, latitude_weights, over_frames
 from pipeline.progress import Progress, Steps
 from pipeline.splits import Span, by_series
+from pipeline.storage import arrays, store
 from pipeline.volume import InputError, Settings
 
 VERSION = 1
@@ -76,7 +76,7 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
         f"{name}.{metric}": value for name, frames in errors.items() for metric, value in over_frames(frames).items()
     }
     scores["exponential_average.rate"], scores["best_exponential_average.rate"] = rate, hindsight
-    scores["validation.model.mse"] = store.read_attributes(inputs["model"] / "checkpoint.zarr")["best_error"]
+    scores["validation.model.mse"] = arrays.read_attributes(inputs["model"] / "checkpoint.zarr")["best_error"]
     for name, frames in (
         ("persistence", chosen["persistence"]),
         ("training_mean", chosen["training_mean"]),

@@ -22,14 +22,10 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from pipeline import store
-from pipeline.atomic import replace_folder, write_text
-from pipeline.blocks import of_frames, refuse_shared
 from pipeline.carried import CarryIndex
 from pipeline.filter_worker import FilterWorker
 from pipeline.grown import Earlier
 from pipeline.ledger import Ledger
-from pipeline.origin import ORIGIN
 from pipeline.sequence import (
     FilterSettings,
     Sequence4D,
@@ -39,6 +35,10 @@ from pipeline.sequence import (
     time_steps,
     transition_of,
 )
+from pipeline.storage import store
+from pipeline.storage.atomic import replace_folder, write_text
+from pipeline.storage.blocks import of_frames, refuse_shared
+from pipeline.storage.origin import ORIGIN
 from pipeline.volume import AXES, DATA, InputError, cut
 from ssm_ops.carry import Place
 

@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 import torch
 
-from pipeline import manifest, store
 from pipeline.carried import CarryIndex, Travelling, digest, to_device
 from pipeline.device import own_resources
 from pipeline.sequence import Sequence4D
+from pipeline.storage import manifest, store
 from pipeline.stream import Clock, Reader, Writer, all_done, patiently
 from pipeline.volume import DATA, InputError
 from ssm_ops import memory

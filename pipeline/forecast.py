@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import manifest, store
 from pipeline.carried import CarryIndex, Travel, Travelling, to_device
 from pipeline.checkpoint import Checkpoint
 from pipeline.device import own_resources
 from pipeline.normalisation import Normalisation
 from pipeline.phases import PHASE
+from pipeline.storage import manifest, store
 from pipeline.stream import Clock, Reader, Writer, all_done, patiently
 from pipeline.volume import DATA, InputError, Shard
 from ssm_ops import memory

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pipeline import store
-from pipeline.atomic import write_text
 from pipeline.carried import CarryIndex, digest
 from pipeline.sequence import FilterSettings, Sequence4D, run_starts
+from pipeline.storage import arrays, store
+from pipeline.storage.atomic import write_text
 from pipeline.volume import AXES, DATA, InputError
 
 ANEW = "remove it to scan anew, or choose another name for this result"
@@ -41,7 +41,7 @@ class Earlier:
 
     def __init__(self, path: Path, settings: FilterSettings, version: int):
         self.path, self.settings = path, settings
-        attributes = store.read_attributes(path) if store.is_store(path) else {}
+        attributes = arrays.read_attributes(path) if arrays.is_store(path) else {}
         if "chronovox_scan" not in attributes:
             raise InputError(f"{path} is there already, and is no result of a scan; remove it, or choose another name")
         if "chronovox_plan" not in attributes:

@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pipeline import store
-from pipeline.blocks import of_frames, refuse_shared
 from pipeline.carried import CarryIndex
 from pipeline.checkpoint import Checkpoint
 from pipeline.forecast import ShardWorker, Strand
@@ -22,6 +20,8 @@ from pipeline.ledger import Ledger
 from pipeline.masks import data_channels, masks_of
 from pipeline.model import Forecaster
 from pipeline.phases import PHASE, Phases
+from pipeline.storage import arrays, store
+from pipeline.storage.blocks import of_frames, refuse_shared
 from pipeline.times import one_further
 from pipeline.volume import AXES, DATA, SPACE, InputError, Settings, cut
 from ssm_ops.carry import Place
@@ -79,13 +79,13 @@ class InferJob:
         self.settings, self.output, self.threads = settings, output, settings.threads
         self.prepared, self.checkpoint = inputs["prepared"] / "prepared.zarr", inputs["model"] / "checkpoint.zarr"
         self.prediction, self.index = output / "prediction.zarr", output / "carry"
-        known = store.groups(self.prepared)
+        known = arrays.groups(self.prepared)
         for name in settings.names:
             if name not in known:
                 raise InputError(f"series {name!r} was not prepared; the prepared series are {', '.join(known)}")
         self.volumes = {name: store.open_volume(self.prepared, name) for name in settings.names}
         refuse_unlike(self.volumes)
-        refuse_other_preparation(self.volumes, store.read_attributes(self.checkpoint))
+        refuse_other_preparation(self.volumes, arrays.read_attributes(self.checkpoint))
         self.strands = [self._strand(name) for name in settings.names]
         self.lengths = [len(strand.shards) for strand in self.strands]
         self.most, self.work = sum(self.lengths), 0.0  # not known: it depends on the model

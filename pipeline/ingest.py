@@ -9,13 +9,13 @@ from typing import Any
 
 import xarray as xr
 
-from pipeline import codecs, store
 from pipeline.archive import Ask, open_archive
-from pipeline.make import Storage, make
-from pipeline.means import Means
-from pipeline.more import refuse_misfit, with_more
-from pipeline.origin import origin_of
 from pipeline.progress import Progress, Steps
+from pipeline.storage import codecs, store
+from pipeline.storage.make import Storage, make
+from pipeline.storage.means import Means
+from pipeline.storage.more import refuse_misfit, with_more
+from pipeline.storage.origin import origin_of
 from pipeline.volume import AXES, DATA, InputError, Settings
 
 VERSION = 3
@@ -35,7 +35,7 @@ class IngestSettings(Settings):
         skip_bad: Whether frames that cannot be read are recorded as missing.
         chunk: Frames of a chunk, or sizes by axis; by default as many whole frames as fit 4 MB.
         shard: Frames of a shard (a file, with one writer), or sizes by axis; by default 256 MB of chunks.
-        compressor: A name of `pipeline.codecs`, as in `blosc-lz4` or `zstd:5`.
+        compressor: A name of `pipeline.storage.codecs`, as in `blosc-lz4` or `zstd:5`.
     """
 
     source: str | tuple[str, ...]

@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from pipeline.atomic import write_text
+from pipeline.storage.atomic import write_text
 
 PAUSE = 0.5
 """Seconds between writes: a write waits for the disk, and who is killed does the shards since the last one again."""

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import infer, store
-from pipeline.atomic import write_text
+from pipeline import infer
 from pipeline.carried import CarryIndex
 from pipeline.infer import InferJob
 from pipeline.ledger import Ledger
+from pipeline.storage import arrays, store
+from pipeline.storage.atomic import write_text
 from pipeline.volume import DATA
 
 
@@ -56,14 +57,14 @@ def _shared(job: InferJob, folder: Path) -> list[int]:
 
 
 def _same_statistics(one: Path, other: Path) -> bool:
-    (a, _), (b, _) = (store.read_arrays(folder / "statistics.zarr") for folder in (one, other))
+    (a, _), (b, _) = (arrays.read_arrays(folder / "statistics.zarr") for folder in (one, other))
     return a.keys() == b.keys() and all(np.array_equal(a[name], b[name], equal_nan=True) for name in a)
 
 
 def _prefix(job: InferJob, prepared: Path, strand: int) -> int:
     """The shards of a strand whose frames another prepared store has whole, up to the first that differs."""
     series, shards = job.strands[strand].series, job.strands[strand].shards
-    frames = store.open_volume(prepared, series).sizes["time"] if series in store.groups(prepared) else 0
+    frames = store.open_volume(prepared, series).sizes["time"] if series in arrays.groups(prepared) else 0
     length = job.settings.chunk * job.settings.chunks_per_shard
     for shard in shards:
         if shard.start + length > frames or shard.stop - shard.start < length:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import dask.array
 import numpy as np
 
-from pipeline.means import Means
 from pipeline.moments import Moments, Period, Totals
-from pipeline.over_blocks import over_blocks
+from pipeline.storage.means import Means
+from pipeline.storage.over_blocks import over_blocks
 from pipeline.survey import Survey, look, together
 from pipeline.volume import InputError
 

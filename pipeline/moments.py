@@ -16,7 +16,7 @@ import dask.array
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from pipeline.over_blocks import over_blocks
+from pipeline.storage.over_blocks import over_blocks
 
 Node = tuple[int, int]
 """Level and index: the frames [index << level, (index + 1) << level)."""

@@ -12,10 +12,10 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline import store
 from pipeline.archive import Ask, open_archive
 from pipeline.grid import natural_boundary
 from pipeline.sequence import begun_anew, run_starts
+from pipeline.storage import arrays, store
 from pipeline.times import with_times
 from pipeline.volume import AXES, DATA, SPACE, InputError
 
@@ -126,10 +126,10 @@ def find_store(path: Path, *names: str) -> Path:
     """
     if not path.exists():
         raise InputError(f"no file or folder {path.resolve()}")
-    if store.is_store(path):
+    if arrays.is_store(path):
         return path
     for name in names:
-        found = [path / name] if store.is_store(path / name) else sorted(path.glob(f"*/{name}"))
+        found = [path / name] if arrays.is_store(path / name) else sorted(path.glob(f"*/{name}"))
         if len(found) > 1:
             raise InputError(f"{path} has {len(found)} stores {name}; give one of {', '.join(map(str, found))}")
         if found:
@@ -147,7 +147,7 @@ def _open(path: Path, series: str | None, variable: str | None) -> tuple[xr.Data
     if variable is not None:
         raise InputError(f"variable {variable!r} of the store {found}: a store has series; leave the variable out")
     try:
-        known = store.groups(found)
+        known = arrays.groups(found)
     except (OSError, ValueError) as error:
         raise InputError(f"{found} cannot be read as a Zarr store: {error}") from error
     if series is None and len(known) == 1:

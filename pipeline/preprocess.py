@@ -12,11 +12,8 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from pipeline import codecs, store
 from pipeline.grid import natural_boundary
-from pipeline.make import Storage, make
 from pipeline.masks import mask_names, with_masks
-from pipeline.means import COPIES, Means
 from pipeline.measured import measured
 from pipeline.moments import Moments, Period, merged
 from pipeline.normalisation import Normalisation
@@ -24,6 +21,9 @@ from pipeline.phases import PHASE, Phases
 from pipeline.progress import Progress, Steps
 from pipeline.reshape import Reshape, reshaped, told
 from pipeline.splits import Span, Splits, spans_of
+from pipeline.storage import arrays, codecs, store
+from pipeline.storage.make import Storage, make
+from pipeline.storage.means import COPIES, Means
 from pipeline.survey import refuse_gaps, refuse_leaks
 from pipeline.times import in_words, one_further, with_times
 from pipeline.volume import AXES, DATA, InputError, Settings
@@ -63,7 +63,7 @@ class PreprocessSettings(Settings):
             same voxels, else one for each.
         chunk: Frames of a chunk, or sizes by axis; by default as many whole frames as fit 4 MB.
         shard: Frames of a shard (a file, with one writer), or sizes by axis; by default 256 MB of chunks.
-        compressor: A name of `pipeline.codecs`, as in `blosc-lz4` or `zstd:5`.
+        compressor: A name of `pipeline.storage.codecs`, as in `blosc-lz4` or `zstd:5`.
         reshape: What is done to the volumes before all else, see `pipeline.reshape.Reshape`.
     """
 
@@ -109,9 +109,9 @@ def preprocess(
     means = narrowed(means, settings)
     if not destination.exists():
         plan = yield from planned(settings, inputs, means)
-        store.write_arrays(statistics, plan.normalisation.arrays(), plan.learned_from)
+        arrays.write_arrays(statistics, plan.normalisation.arrays(), plan.learned_from)
         yield from make(plan.volumes, destination, settings.storage, means, origin_of(settings, inputs))
-    yield Progress(3, 3, f"{len(store.groups(destination))} series")
+    yield Progress(3, 3, f"{len(arrays.groups(destination))} series")
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from pipeline import store
 from pipeline.dataset import Truth, forecast_of, scored_frames, splits_of
 from pipeline.progress import Progress, Steps
 from pipeline.splits import Span
+from pipeline.storage import arrays, store
 from pipeline.times import in_words
 from pipeline.volume import Settings
 
@@ -57,7 +57,7 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
     order = np.argsort(by_time["model.mse"].values, kind="stable")[: by_time["model.mse"].count()]
     times = [in_words(truths[one].volume["time"].values[frame]) for one, frame in tested]
     series, middle = tested[order[len(order) // 2]]
-    anomalies = store.read_attributes(inputs["prepared"] / "statistics.zarr").get("anomalies")
+    anomalies = arrays.read_attributes(inputs["prepared"] / "statistics.zarr").get("anomalies")
     of_phase = {"training_mean": f"mean of the training frames of the same {anomalies}"} if anomalies else {}
     labels = LABELS | of_phase
     page = {

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import store
 from pipeline.grid import natural_boundary
+from pipeline.storage import arrays, store
 from pipeline.transitions import propagator
 from pipeline.volume import AXES, DATA, SPACE, InputError, Shard
 from ssm_ops import Propagator
@@ -140,7 +140,7 @@ def open_input(source: Path):
     Raises:
         InputError: There is none, or it has no array `data` with the axes of a volume.
     """
-    if not store.is_store(source):
+    if not arrays.is_store(source):
         raise InputError(f"{source} is no Zarr store; `chronovox run` with an ingest stage makes one of an archive")
     volume = store.open_undecoded(source)
     if DATA not in volume or volume[DATA].dims != AXES:

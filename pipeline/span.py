@@ -9,11 +9,11 @@ from functools import partial
 
 import pandas as pd
 
-from pipeline import store
 from pipeline.carried import CarryIndex
 from pipeline.forecast import ShardWorker, Strand
 from pipeline.infer import InferJob
 from pipeline.period import frames_between
+from pipeline.storage import arrays, store
 from pipeline.times import in_words
 from pipeline.volume import InputError
 from ssm_ops.carry import Place
@@ -57,7 +57,7 @@ class SpanJob:
 
     def __init__(self, whole: InferJob, first: int | str, last: int | str):
         self.whole, self.threads, self.states, self.work = whole, whole.threads, whole.states, whole.work
-        if not store.is_store(whole.prediction):
+        if not arrays.is_store(whole.prediction):
             raise InputError(f"{whole.prediction} is not there; run the recipe first, without --from and --to")
         spans, known = [], []
         for strand in whole.strands:

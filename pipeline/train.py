@@ -13,8 +13,7 @@ from filelock import FileLock
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline import checkpoint, store
-from pipeline.atomic import write_text
+from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Windows, splits_of
 from pipeline.device import own_device, threads_kept
@@ -23,6 +22,8 @@ from pipeline.mesh import Alone, Member, leads, share_of
 from pipeline.model import Forecaster, ModelSettings
 from pipeline.progress import Progress, Steps
 from pipeline.splits import Span, by_series
+from pipeline.storage import arrays, store
+from pipeline.storage.atomic import write_text
 from pipeline.through_time import Run, squares, squares_across
 from pipeline.volume import SPACE, InputError, Settings
 
@@ -148,7 +149,7 @@ class Training:
     def __init__(self, settings: TrainSettings, source: Path, output: Path, member: Member):
         self.settings, self.output, self.member = settings, output, member
         self.path = source / "prepared.zarr"
-        self.statistics, self.learned_from = store.read_arrays(source / "statistics.zarr")
+        self.statistics, self.learned_from = arrays.read_arrays(source / "statistics.zarr")
         self.splits = splits_of(source)
         series = store.open_volume(self.path, self.splits["train"][0].series)
         self.windows = Windows(self.path, tuple(self.splits["train"]), settings.window)

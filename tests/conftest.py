@@ -38,7 +38,7 @@ def executor(request):
 @pytest.fixture
 def written(monkeypatch):
     """What workers of this process write, before the store rounds it to float32: call it for all frames in order."""
-    from pipeline import store
+    from pipeline.storage import store
 
     frames, original = {}, store.write_frames
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pipeline import store
 from pipeline.checkpoint import Checkpoint, to_arrays
 from pipeline.ingest import IngestSettings, bring_in, ingest
 from pipeline.model import Forecaster, ModelSettings
 from pipeline.preprocess import PreprocessSettings, preprocess
 from pipeline.splits import Period, Splits
+from pipeline.storage import arrays, store
 
 RECIPE = """\
 name: blobs
@@ -104,7 +104,7 @@ def write_untrained(folder: Path, *, volume_channels: int = 1, boundary: tuple[s
     periods = [("2000-01-01", "2000-01-20"), ("2000-01-21", "2000-01-30"), ("2000-02-01", "2000-02-10")]
     splits = Splits(*(Period("a", *period) for period in periods))
     list(preprocess(PreprocessSettings(splits), {"a": data, "b": data}, prepared))
-    statistics, _ = store.read_arrays(prepared / "statistics.zarr")
+    statistics, _ = arrays.read_arrays(prepared / "statistics.zarr")
     forecaster = Forecaster(
         ModelSettings(channels=3, states=4), volume_channels=volume_channels, boundary=boundary, depth=1
     )

@@ -57,11 +57,11 @@ def ingest(
     content; what cannot be read leaves nothing behind. Started again after a kill, the same command continues."""
     import warnings
 
-    from pipeline import store
     from pipeline.archive import Ask, locate
     from pipeline.ingest import bring_in, told
-    from pipeline.make import Storage
-    from pipeline.means import Means
+    from pipeline.storage import store
+    from pipeline.storage.make import Storage
+    from pipeline.storage.means import Means
     from workflows.showing import show
 
     if len(sources) < 2:

@@ -8,8 +8,8 @@ from typing import Any
 
 from cluster import Executor
 from pipeline import ingest, preprocess
-from pipeline.fill import Means
 from pipeline.progress import Steps
+from pipeline.storage.fill import Means
 from workflows.stage import StageKind
 
 

@@ -14,16 +14,17 @@ from typing import Any
 import xarray as xr
 from pydantic import TypeAdapter
 
-from pipeline import ingest, manifest, preprocess, rechunk, store
-from pipeline.fill import fill
+from pipeline import ingest, preprocess
 from pipeline.filter_again import scan_again
-from pipeline.make import Storage
-from pipeline.manifest import Digest
-from pipeline.means import Means
-from pipeline.origin import origin_of
 from pipeline.progress import Progress, Steps
-from pipeline.unfinished import unfinished
-from pipeline.verify_store import Damage
+from pipeline.storage import manifest, rechunk, store
+from pipeline.storage.fill import fill
+from pipeline.storage.make import Storage
+from pipeline.storage.manifest import Digest
+from pipeline.storage.means import Means
+from pipeline.storage.origin import origin_of
+from pipeline.storage.unfinished import unfinished
+from pipeline.storage.verify import Damage
 from pipeline.volume import DATA, InputError
 
 MADE_AGAIN: Mapping[str, Callable[[dict[str, Any], Means], dict[str | None, xr.Dataset]]] = {

@@ -18,8 +18,8 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from cluster import Executor
-from pipeline.atomic import write_text
 from pipeline.progress import Progress
+from pipeline.storage.atomic import write_text
 from workflows.plan import SUCCESS, PlannedStage, plan
 from workflows.workflow import Workflow
 

@@ -23,9 +23,9 @@ def rechunk(
 ) -> None:
     """Cut a store anew: other chunks, shards or compression, the same numbers, with bounded memory. Started again after
     a kill, the same command continues."""
-    from pipeline.make import Storage
-    from pipeline.means import Means
-    from pipeline.rechunk import rechunk as cut_anew
+    from pipeline.storage.make import Storage
+    from pipeline.storage.means import Means
+    from pipeline.storage.rechunk import rechunk as cut_anew
     from workflows.showing import show
 
     storage, means = Storage.of(chunk, shard, compressor), Means(memory, threads)
@@ -34,7 +34,7 @@ def rechunk(
 
 def verify(path: Kept) -> None:
     """Look at every file of a store: is it there, and as it was written? Exit code 1 if one is not."""
-    from pipeline.verify_store import inspect
+    from pipeline.storage.verify import inspect
 
     seen, damages = 0, []
     for number, _, some in inspect(path):
@@ -49,8 +49,8 @@ def verify(path: Kept) -> None:
 
 def repair(path: Kept, memory: Memory = None, threads: Hands = None) -> None:
     """Make the files of a store again that are missing or damaged, from what the store was made of; to the bit."""
-    from pipeline.means import Means
-    from pipeline.verify_store import inspect
+    from pipeline.storage.means import Means
+    from pipeline.storage.verify import inspect
     from workflows.repair import repair as mend
     from workflows.showing import show
 

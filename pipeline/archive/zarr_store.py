@@ -20,7 +20,7 @@ from pipeline.archive.ask import Ask
 from pipeline.archive.assemble import Coordinate, assemble
 from pipeline.archive.guard import guarded, guarded_array
 from pipeline.archive.multiscales import along, channel_names, image_of, ome_attributes
-from pipeline.store import DECODE
+from pipeline.storage.store import DECODE
 from pipeline.volume import AXES, DATA, InputError
 
 BY_COUNT = {5: AXES, 4: ("time", "depth", "height", "width"), 3: ("time", "height", "width")}

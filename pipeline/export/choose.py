@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.atomic import appearing
 from pipeline.export.source import Source, open_source
 from pipeline.export.wish import Wish
+from pipeline.storage.atomic import appearing
 from pipeline.volume import AXES, InputError
 
 FORMATS = {

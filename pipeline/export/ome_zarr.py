@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import store
 from pipeline.export.source import Source, extremes
 from pipeline.export.spacing import Spacing, along_space, along_time, told
 from pipeline.export.wish import Wish
+from pipeline.storage import arrays
 from pipeline.volume import CHUNK_BYTES, SPACE
 
 AXES = ("t", "c", "z", "y", "x")
@@ -37,7 +37,7 @@ def write_ome_zarr(source: Source, path: Path, wish: Wish) -> list[str]:
     """
     del wish
     chunks = _chunks(source.shape, source.dtype.itemsize)
-    array = store.create_array(path, LEVEL, shape=source.shape, chunks=chunks, axes=AXES, dtype=source.dtype)
+    array = arrays.create_array(path, LEVEL, shape=source.shape, chunks=chunks, axes=AXES, dtype=source.dtype)
     low, high = np.full(source.shape[1], np.inf), np.full(source.shape[1], -np.inf)
     for start, frames in source.blocks(chunks[0]):  # whole chunks
         array[start : start + len(frames)] = frames
@@ -45,7 +45,7 @@ def write_ome_zarr(source: Source, path: Path, wish: Wish) -> list[str]:
             least, most = extremes(frames[:, channel])
             low[channel], high[channel] = min(low[channel], least), max(high[channel], most)
     spacings = [along_time(source.volume), *(along_space(source.volume, axis) for axis in SPACE)]
-    store.write_attributes(path, {"ome": metadata(source, spacings, low, high)})
+    arrays.write_attributes(path, {"ome": metadata(source, spacings, low, high)})
     return [line for s, axis in zip(spacings, ("time", *SPACE), strict=True) for line in told(s, axis)]
 
 

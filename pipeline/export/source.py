@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pipeline import store
 from pipeline.archive.select import selected
 from pipeline.export.wish import Wish
+from pipeline.storage import arrays, store
 from pipeline.volume import AXES, DATA, InputError
 
 BLOCK_BYTES = 16 << 20
@@ -98,7 +98,7 @@ def open_source(path: Path, wish: Wish) -> Source:
     Raises:
         InputError: It is no store, holds no volume, or not the series, channel or part that is wished.
     """
-    if not store.is_store(path):
+    if not arrays.is_store(path):
         raise InputError(f"{path} is no Zarr store of Chronovox; `chronovox ingest` makes one of an archive")
     try:
         volume = store.open_volume(path, _series(path, wish.series))
@@ -127,7 +127,7 @@ def _series(path: Path, wanted: str) -> str | None:
         if wanted:
             raise InputError(f"{path} holds one volume, without a name, and series {wanted!r} is asked; leave it out")
         return None
-    known = [name for name in store.groups(path) if _holds_volume(path / name)]
+    known = [name for name in arrays.groups(path) if _holds_volume(path / name)]
     if not known:
         raise InputError(
             f"{path} holds no array {DATA!r} with the axes {', '.join(AXES)}; give a store that ingest, preprocess, "
@@ -140,7 +140,7 @@ def _series(path: Path, wanted: str) -> str | None:
 
 
 def _holds_volume(path: Path) -> bool:
-    if not store.is_store(path / DATA):
+    if not arrays.is_store(path / DATA):
         return False
     volume = store.open_undecoded(path)
     return DATA in volume and volume[DATA].dims == AXES and 0 not in volume[DATA].shape

@@ -10,10 +10,10 @@ import pytest
 import xarray as xr
 from xarray.backends.netCDF4_ import NetCDF4ArrayWrapper
 
-from pipeline import store
 from pipeline.archive import Ask, open_archive
 from pipeline.archive.netcdf_classic import promised_bytes
 from pipeline.grid import natural_boundary
+from pipeline.storage import store
 from pipeline.volume import DATA, InputError
 from tests.synthetic import stored
 

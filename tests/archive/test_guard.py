@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from pipeline import store
 from pipeline.archive import Ask, open_archive
+from pipeline.storage import store
 from pipeline.volume import DATA, InputError
 from tests.synthetic import stored
 from workflows.cli import app, exit_code

@@ -14,9 +14,9 @@ import zarr
 from pydicom.data import get_testdata_file
 from typer.testing import CliRunner
 
-from pipeline import store
 from pipeline.archive import Ask, kinds, locate, open_archive
 from pipeline.archive.kinds import files_in
+from pipeline.storage import store
 from pipeline.volume import DATA, InputError
 from tests.synthetic import blobs, stored
 from workflows.cli import app, exit_code

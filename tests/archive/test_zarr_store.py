@@ -11,11 +11,11 @@ import pytest
 import xarray as xr
 import zarr
 
-from pipeline import store
 from pipeline.archive import zarr_store
 from pipeline.archive.ask import Ask
 from pipeline.archive.zarr_store import is_ome_zarr, open_ome_zarr, open_zarr
 from pipeline.volume import AXES, DATA, InputError
+from tests.written import write_volume
 
 NUMBERS = np.arange(5 * 3 * 4, dtype=np.float32).reshape(5, 3, 4)
 
@@ -93,7 +93,7 @@ def test_a_store_of_chronovox_is_a_volume_already(tmp_path):
         {DATA: (AXES, dask.array.from_array(NUMBERS[:, None, None]))},
         {"time": times, "channel": np.array(["t"], object)},
     )
-    store.write_volume({None: volume}, tmp_path / "raw.zarr", {None: 2})
+    write_volume({None: volume}, tmp_path / "raw.zarr", {None: 2})
     opened = open_zarr(tmp_path / "raw.zarr")
     np.testing.assert_array_equal(opened[DATA], volume[DATA])
     assert opened["time"].values[4] == times[4]
@@ -160,7 +160,7 @@ def test_an_image_is_a_volume(tmp_path, zarr_format, version):
     assert [volume[name].dims for name in "zyx"] == [("depth",), ("height",), ("width",)]
     assert {volume[name].attrs["units"] for name in "zyx"} == {"um"}
     assert volume.attrs == {"source_format": f"OME-Zarr {version}"}
-    store.write_volume({None: volume}, tmp_path / "raw.zarr", {None: 2})
+    write_volume({None: volume}, tmp_path / "raw.zarr", {None: 2})
     again = open_zarr(tmp_path / "raw.zarr")
     np.testing.assert_array_equal(again[DATA], numbers)
     assert again["channel"].values.tolist() == ["DAPI", "GFP"]

@@ -18,13 +18,13 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from pipeline import store
 from pipeline.archive import Ask
-from pipeline.blocks import choose
-from pipeline.codecs import DEFAULT, named
 from pipeline.ingest import bring_in
 from pipeline.preprocess import Normalise, PreprocessSettings, preprocess
 from pipeline.splits import Period, Splits
+from pipeline.storage import arrays, store
+from pipeline.storage.blocks import choose
+from pipeline.storage.codecs import DEFAULT, named
 from pipeline.volume import DATA
 from tests.benchmarks.cluster_speed import touch
 from tests.benchmarks.scan_speed import publish, row
@@ -85,7 +85,7 @@ def reading(path: Path, fast: bool) -> Callable[[Path], None]:
 
     def read(place: Path) -> None:
         del place
-        with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline" if fast else store.DEFAULT_PIPELINE}):
+        with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline" if fast else arrays.DEFAULT_PIPELINE}):
             array = zarr.open_array(path, path=DATA, mode="r")
             for first in range(0, SHAPE[0], BLOCK):
                 _ = array[first : first + BLOCK]
@@ -98,7 +98,7 @@ def writing(frames: list[np.ndarray], sharded: bool, fast: bool) -> Callable[[Pa
 
     def write(place: Path) -> None:
         blocks = choose((SHAPE[0], 1, 1, *SHAPE[1:]), 4)
-        with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline" if fast else store.DEFAULT_PIPELINE}):
+        with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline" if fast else arrays.DEFAULT_PIPELINE}):
             array = zarr.create_array(
                 place / "plain.zarr",
                 shape=(SHAPE[0], 1, 1, *SHAPE[1:]),
@@ -176,7 +176,7 @@ def preparing(folder: Path, frames: list[np.ndarray], raw: Path) -> dict:
     made = folder / "prepared"
     made.mkdir()
     ours(made)
-    statistics, _ = store.read_arrays(made / "statistics.zarr")
+    statistics, _ = arrays.read_arrays(made / "statistics.zarr")
     for first in (0, SHAPE[0] - 3):
         expected = (store.read_frames(raw, None, first, first + 3) - statistics["mean"]) / statistics["scale"]
         found = store.read_frames(made / "prepared.zarr", "a", first, first + 3)

@@ -23,8 +23,8 @@ from zarr.codecs import BloscCodec
 from cluster import Done, Layout, LocalExecutor, Tally, in_time
 from cluster.cost import moved
 from cluster.ray_executor import RayExecutor
-from pipeline import store
 from pipeline.filter import FilterJob, FilterSettings, FilterWorker, Sequence4D
+from pipeline.storage import store
 from pipeline.stream import all_done
 from pipeline.volume import cut
 from ssm_ops import Propagator, scan

@@ -16,8 +16,9 @@ import pytest
 import xarray as xr
 
 from cluster import LocalExecutor
-from pipeline import store, stream
+from pipeline import stream
 from pipeline.filter import FilterJob, FilterSettings, FilterWorker
+from pipeline.storage import store
 from pipeline.stream import Clock, StoreError
 from tests.pipeline.test_filter import BOUNDARY, VELOCITY, write_input
 from tests.synthetic import Silent
@@ -142,7 +143,7 @@ def test_a_store_that_fails_twice_and_then_works(what, whole, tmp_path, monkeypa
     job = filter_job(tmp_path)
     job.prepare()
     failing = Failing(operator.attrgetter(what)(store), 2)
-    monkeypatch.setattr(f"pipeline.store.{what}", lambda *given, **more: failing(*given, **more))
+    monkeypatch.setattr(f"pipeline.storage.store.{what}", lambda *given, **more: failing(*given, **more))
     assert run(job, LocalExecutor(2)) == whole
 
 

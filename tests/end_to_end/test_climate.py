@@ -11,10 +11,10 @@ import torch
 import xarray as xr
 
 from cluster import LocalExecutor
-from pipeline import store
 from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Truth
 from pipeline.infer import InferSettings
+from pipeline.storage import store
 from tests.whole_model import forecasts
 from workflows.model_stages import across_time
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import store
+from pipeline.storage import arrays, store
 from tests.synthetic import write_recipe
 
 COMMAND = Path(sys.executable).with_name("chronovox")
@@ -56,10 +56,10 @@ def kill_when(process, ready):
 def results(run):
     """Everything that must come out the same: losses, weights, prediction, scores; as bytes."""
     (model,), (forecast,), (scores,) = (list(run.glob(f"{stage}-*")) for stage in ("model", "forecast", "scores"))
-    arrays, _ = store.read_arrays(model / "checkpoint.zarr")
+    saved, _ = arrays.read_arrays(model / "checkpoint.zarr")
     return {
         "losses": (model / "history.jsonl").read_text(),
-        "weights": {name: array.tobytes() for name, array in arrays.items()},
+        "weights": {name: array.tobytes() for name, array in saved.items()},
         "prediction": store.read_frames(forecast / "prediction.zarr", None, 0, 240).tobytes(),
         "scores": (scores / "scores.json").read_text(),
     }

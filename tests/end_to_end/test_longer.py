@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cluster import LocalExecutor
-from pipeline import store
+from pipeline.storage import store
 from tests.synthetic import Silent, blobs
 from workflows.load import load
 from workflows.run import run

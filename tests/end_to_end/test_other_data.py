@@ -10,12 +10,13 @@ import torch
 import xarray as xr
 
 from cluster import LocalExecutor
-from pipeline import store
 from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Truth
 from pipeline.infer import InferSettings
+from pipeline.storage import store
 from pipeline.volume import InputError
 from tests.synthetic import Silent
+from tests.written import write_volume
 from workflows.load import load
 from workflows.model_stages import across_span, across_time
 from workflows.run import run
@@ -238,7 +239,7 @@ def test_a_model_without_masks_reads_no_masked_series(ocean, finished_run, tmp_p
 def test_a_model_that_learned_no_anomalies_reads_none(finished_run, tmp_path):
     volume = store.open_volume(finished_run["prepared"] / "prepared.zarr", "b", chunked=True).isel(time=slice(9))
     seasons = ("time", np.zeros(9, int), {"kind": "season", "names": ["DJF"]})
-    store.write_volume({"b": volume.assign_coords(phase_of_year=seasons)}, tmp_path / "prepared.zarr", {"b": 9})
+    write_volume({"b": volume.assign_coords(phase_of_year=seasons)}, tmp_path / "prepared.zarr", {"b": 9})
     inputs = {"prepared": tmp_path, "model": finished_run["model"]}
     with pytest.raises(InputError, match="as anomalies from 1 phases of the year, the model learned from .* from 0"):
         list(across_time(InferSettings("b"), inputs, tmp_path, LocalExecutor()))

@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from cluster import LocalExecutor
-from pipeline import store
+from pipeline.storage import store
 from pipeline.volume import InputError
 from tests.synthetic import Silent
+from tests.written import write_volume
 from workflows.cli import app
 from workflows.load import load
 from workflows.run import RunRefused, run_span
@@ -83,7 +84,7 @@ def test_frames_before_it_may_be_damaged(made):
     stored = json.loads((series / "zarr.json").read_text())["chunk_grid"]["configuration"]["chunk_shape"][0]
     if stored == FRAMES:  # one chunk: cut it, so that there is something before
         volume = store.open_volume(prepared / "prepared.zarr", "b", chunked=True).load()
-        store.write_volume({"b": volume}, prepared / "prepared.zarr", {"b": CHUNK})
+        write_volume({"b": volume}, prepared / "prepared.zarr", {"b": CHUNK})
     for number in range(SHARDS[0]):
         (series / "c" / str(number) / "0" / "0" / "0" / "0").write_bytes(b"damaged")
     again(made)

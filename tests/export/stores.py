@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pipeline import store
 from pipeline.export import Wish, export
 from pipeline.volume import AXES, DATA
+from tests.written import write_volume
 
 
 def volume(shape=(6, 1, 2, 5, 4), dtype=np.int16, channels=None, seconds=2.0, seed=0, **attributes):
@@ -28,7 +28,7 @@ def volume(shape=(6, 1, 2, 5, 4), dtype=np.int16, channels=None, seconds=2.0, se
 def written(path: Path, chunk: int = 4, **volumes: xr.Dataset) -> Path:
     """A store with a group for each volume; one of the name `alone` is the store itself."""
     named = {None if name == "alone" else name: one for name, one in volumes.items()}
-    store.write_volume(named, path, dict.fromkeys(named, chunk))
+    write_volume(named, path, dict.fromkeys(named, chunk))
     return path
 
 

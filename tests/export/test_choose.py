@@ -8,9 +8,9 @@ import pytest
 import xarray as xr
 import zarr
 
-from pipeline import store
 from pipeline.export import FORMATS, Wish, export
 from pipeline.export.source import Source, open_source
+from pipeline.storage import arrays
 from pipeline.volume import DATA, InputError
 from tests.export.stores import exported, volume, written
 
@@ -83,7 +83,7 @@ def test_a_series_is_taken_where_there_is_one_and_named_where_there_are_several(
 
 def test_groups_that_are_no_volumes_do_not_count(tmp_path):
     path = written(tmp_path / "a.zarr", alone=volume())
-    store.make_groups(path / "carry", ["channels-0000"])
+    arrays.make_groups(path / "carry", ["channels-0000"])
     assert exported(path, tmp_path / "a.nc")
 
 

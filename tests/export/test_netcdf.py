@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline import store
 from pipeline.archive import Ask
+from pipeline.storage import store
 from pipeline.volume import DATA
 from tests.export.stores import exported, volume, written
 from tests.synthetic import stored

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline import store
 from pipeline.archive import Ask
 from pipeline.infer import forecast_template
+from pipeline.storage import store
 from pipeline.volume import DATA, InputError
 from tests.export.stores import exported, volume, written
 from tests.synthetic import stored

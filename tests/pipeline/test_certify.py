@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from pipeline import certify as module
-from pipeline import store
 from pipeline.certify import certify, layer_scans, model_scans, transition_scan
 from pipeline.checkpoint import Checkpoint
 from pipeline.model import Forecaster, ModelSettings
 from pipeline.piece import read_piece
+from pipeline.storage import arrays
 from pipeline.transitions import propagator
 from pipeline.volume import InputError
 from ssm_ops import ConvSSM, Kernel, Pointwise, scan
@@ -138,7 +138,7 @@ def test_mistakes_are_explained(run, monkeypatch):
 
 def test_a_model_that_does_not_fit(run, tmp_path):
     piece = read_piece(run / "raw-0", frames=4)
-    statistics, _ = store.read_arrays(run / "prepared-0" / "statistics.zarr")
+    statistics, _ = arrays.read_arrays(run / "prepared-0" / "statistics.zarr")
 
     def checkpoint(name, model, statistics):
         weights = {key: value.numpy() for key, value in model.state_dict().items()}

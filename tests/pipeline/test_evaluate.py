@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import store
 from pipeline.baselines import ExponentialAverage, Persistence, TrainingMean
-from pipeline.blocks import of_frames
 from pipeline.evaluate import EvaluateSettings, evaluate
 from pipeline.metrics import frame_errors, latitude_weights, over_frames
+from pipeline.storage import store
+from pipeline.storage.blocks import of_frames
 from pipeline.volume import DATA, InputError
 
 

@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 
 from cluster import LocalExecutor
-from pipeline import atomic, store
 from pipeline.filter import FilterJob, FilterSettings
+from pipeline.storage import atomic, store
 from pipeline.volume import AXES, InputError
 from tests.pipeline.test_filter import BOUNDARY, CHUNK, SETTINGS, VELOCITY, many_parts, run  # noqa: F401
 from tests.synthetic import Silent

@@ -8,10 +8,10 @@ import torch
 import xarray as xr
 
 from cluster import LocalExecutor, Place
-from pipeline import store
 from pipeline.checkpoint import Checkpoint
 from pipeline.infer import InferJob, InferSettings
 from pipeline.model import ModelSettings
+from pipeline.storage import store
 from pipeline.train import TrainSettings, train
 from pipeline.volume import InputError, cut
 from tests.whole_model import forecasts

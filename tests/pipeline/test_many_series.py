@@ -5,10 +5,11 @@ import json
 import pytest
 
 from cluster import LocalExecutor
-from pipeline import store
 from pipeline.dataset import forecast_of
 from pipeline.infer import InferJob, InferSettings
+from pipeline.storage import arrays, store
 from pipeline.volume import InputError
+from tests.written import write_volume
 from workflows.model_stages import across_time
 
 FRAMES = {"a": 40, "b": 33, "c": 40}
@@ -22,7 +23,7 @@ def inputs(finished_run, tmp_path_factory):
     prepared = finished_run["prepared"] / "prepared.zarr"
     a, b = (store.open_volume(prepared, name, chunked=True) for name in "ab")
     volumes = {"a": a[{"time": slice(40)}], "b": b[{"time": slice(33)}], "c": b[{"time": slice(50, 90)}]}
-    store.write_volume(volumes, folder / "prepared.zarr", dict.fromkeys(volumes, 8))
+    write_volume(volumes, folder / "prepared.zarr", dict.fromkeys(volumes, 8))
     return {"prepared": folder, "model": finished_run["model"]}
 
 
@@ -72,7 +73,7 @@ def test_interrupted_it_continues_on_another_number_of_workers(inputs, alone, tm
 
 def test_the_prediction_has_a_group_for_each_and_evaluation_takes_its_own(inputs, tmp_path):
     InferJob(SEVERAL, inputs, tmp_path).prepare()
-    assert store.groups(tmp_path / "prediction.zarr") == ["a", "b", "c"]
+    assert arrays.groups(tmp_path / "prediction.zarr") == ["a", "b", "c"]
     volume = store.open_volume(forecast_of(tmp_path, "b"))
     assert (volume.sizes["time"], volume.attrs["series"]) == (33, "b")
     with pytest.raises(InputError, match="the prediction is of the series a, b, c, the test split of series 'd'; add"):
@@ -86,7 +87,7 @@ def test_series_that_do_not_go_together(inputs, tmp_path):
         InferSettings(())
     volumes = {name: store.open_volume(inputs["prepared"] / "prepared.zarr", name, chunked=True) for name in "ab"}
     narrow = {"a": volumes["a"], "b": volumes["b"][{"width": slice(5)}]}
-    store.write_volume(narrow, tmp_path / "prepared.zarr", {"a": 8, "b": 8})
+    write_volume(narrow, tmp_path / "prepared.zarr", {"a": 8, "b": 8})
     with pytest.raises(InputError, match=r"those of 'b' are \(1, 1, 9, 5\); give each grid an infer stage of its own"):
         InferJob(InferSettings(("a", "b")), inputs | {"prepared": tmp_path}, tmp_path)
     assert not (tmp_path / "prediction.zarr").exists()

@@ -9,7 +9,6 @@ import torch
 import xarray as xr
 
 from cluster import LocalExecutor
-from pipeline import store
 from pipeline.baselines import ExponentialAverage, Persistence
 from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Truth
@@ -20,8 +19,10 @@ from pipeline.model import ModelSettings
 from pipeline.normalisation import Normalisation
 from pipeline.preprocess import PreprocessSettings, preprocess
 from pipeline.splits import Period, Splits
+from pipeline.storage import store
 from pipeline.train import Training, TrainSettings
 from pipeline.volume import AXES, InputError
+from tests.written import write_volume
 from workflows.model_stages import on_a_mesh
 
 SPLITS = Splits(Period("a", last=19), Period("a", 20, 29), Period("a", 30))
@@ -34,7 +35,7 @@ def prepare(folder, change=None, *, names=("u", "v"), **settings):
     if change is not None:
         change(data)
     volume = xr.Dataset({"data": (AXES, data)}, {"time": np.arange(40), "channel": np.array(names, object)})
-    store.write_volume({None: volume}, folder / "raw.zarr", {None: 7})
+    write_volume({None: volume}, folder / "raw.zarr", {None: 7})
     (folder / "prepared").mkdir()
     list(preprocess(PreprocessSettings(SPLITS, missing="mask", **settings), {"a": folder}, folder / "prepared"))
     stored = store.read_frames(folder / "prepared" / "prepared.zarr", "a", 0, 40)

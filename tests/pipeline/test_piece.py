@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline import store
 from pipeline.archive import Ask, open_archive
 from pipeline.piece import FRAMES, find_store, read_piece
+from pipeline.storage import arrays, store
 from pipeline.volume import InputError
 from tests.synthetic import blobs, write_untrained
+from tests.written import write_volume
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_volumes_keep_their_depth(tmp_path):
     data = np.random.default_rng(0).normal(size=(4, 2, 3, 4, 5)).astype(np.float32)
     times = xr.date_range("2000-01-01", periods=4, use_cftime=True)
     volume = xr.Dataset({"data": (("time", "channel", "depth", "height", "width"), data)}, {"time": times})
-    store.write_volume({None: volume}, tmp_path / "raw.zarr", {None: 2})
+    write_volume({None: volume}, tmp_path / "raw.zarr", {None: 2})
     piece = read_piece(tmp_path / "raw.zarr", crop=(3,))
     np.testing.assert_array_equal(piece.frames, data[:, :, :, :3, 1:4])
     assert piece.boundary == ("reflect",) * 3
@@ -136,6 +137,6 @@ def test_a_variable_is_named_where_there_is_a_choice(tmp_path):
 def test_one_store_or_none(run, tmp_path):
     assert find_store(run, "checkpoint.zarr") == run / "model-0" / "checkpoint.zarr"
     for name in ("model-1", "model-2"):
-        store.write_arrays(tmp_path / name / "checkpoint.zarr", {}, {})
+        arrays.write_arrays(tmp_path / name / "checkpoint.zarr", {}, {})
     with pytest.raises(InputError, match=r"has 2 stores checkpoint.zarr; give one of .*/model-1/.*, .*/model-2/"):
         find_store(tmp_path, "checkpoint.zarr")

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import store
 from pipeline.archive import locate
 from pipeline.dataset import Truth, splits_of
 from pipeline.ingest import IngestSettings, ingest
 from pipeline.preprocess import Normalise, PreprocessSettings, preprocess
 from pipeline.splits import Period, Span, Splits
+from pipeline.storage import arrays, store
 from pipeline.volume import InputError
 from tests.synthetic import blobs
 
@@ -32,7 +32,7 @@ def climate(tmp_path_factory):
 
 def test_statistics_are_of_the_training_years_alone(climate, tmp_path):
     list(preprocess(PreprocessSettings(CLIMATE, chunk=16), climate, tmp_path))
-    statistics, dates = store.read_arrays(tmp_path / "statistics.zarr")
+    statistics, dates = arrays.read_arrays(tmp_path / "statistics.zarr")
     years = store.read_frames(climate["a1b"] / "raw.zarr", None, 0, 120).astype(np.float64)
     np.testing.assert_allclose(statistics["mean"], years.mean(0), rtol=1e-12)
     np.testing.assert_allclose(statistics["scale"].item(), (years - years.mean(0)).std(), rtol=1e-10)
@@ -79,7 +79,7 @@ def test_channel_statistics(tmp_path):
     inputs = small(tmp_path, blobs(40, 0))
     output = tmp_path / "out"
     list(preprocess(PreprocessSettings(GOOD, Normalise(mean="channel")), inputs, output))
-    statistics, _ = store.read_arrays(output / "statistics.zarr")
+    statistics, _ = arrays.read_arrays(output / "statistics.zarr")
     frames = blobs(40, 0)["warmth"].values[:20].astype(np.float64)
     assert statistics["mean"].shape == (1, 1, 1, 1)
     np.testing.assert_allclose(Truth(output, "a").expected(0)[0, 0], frames.mean(0), rtol=1e-12)
@@ -129,7 +129,7 @@ def test_a_split_may_be_several_periods_and_leave_ends_out(tmp_path):
     }
     a, b = blobs(40, 0)["warmth"].values, blobs(30, 7)["warmth"].values
     frames = np.concatenate([a[:10], a[15:20], b]).astype(np.float64)
-    statistics, attributes = store.read_arrays(output / "statistics.zarr")
+    statistics, attributes = arrays.read_arrays(output / "statistics.zarr")
     np.testing.assert_allclose(statistics["mean"][0, 0], frames.mean(0), rtol=1e-12)
     np.testing.assert_allclose(statistics["scale"].item(), (frames - frames.mean(0)).std(), rtol=1e-10)
     assert [period["frames"] for period in attributes["periods"]] == [10, 5, 30]
@@ -170,7 +170,7 @@ def test_the_monthly_climatology_of_the_winds(tmp_path):
     truth = Truth(output, "w")
     assert truth.volume["phase_of_year"].values[:13].tolist() == [*range(12), 0]
     assert truth.volume["phase_of_year"].attrs["names"][11] == "December"
-    _, told = store.read_arrays(output / "statistics.zarr")
+    _, told = arrays.read_arrays(output / "statistics.zarr")
     assert told["anomalies"] == "month"
     assert set(told["phases"].values()) == {9}
     errors = truth.frames(108, 132) - np.stack([truth.expected(frame) for frame in range(108, 132)])

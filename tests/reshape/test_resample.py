@@ -11,6 +11,7 @@ from pipeline.reshape.fold import FOLDS, folded, mean
 from pipeline.reshape.resample import Resample, resample
 from pipeline.volume import DATA, InputError
 from tests.reshape.volumes import cut, grid, scan
+from tests.written import write_volume
 
 
 def field(frames_, seed=0, kind=np.float32, gaps=0.2):
@@ -159,11 +160,11 @@ def test_what_cannot_be_resampled_is_refused():
 
 def test_integers_and_dates_of_xarray_are_read_back(tmp_path):
     """What is written can be opened again with the same times."""
-    from pipeline import store
+    from pipeline.storage import store
 
     volume = resample(grid(np.arange(40, dtype=np.int16).reshape(40, 1, 1)), Resample("10d", "max"))
     assert volume[DATA].dtype == np.int16
-    store.write_volume({None: volume}, tmp_path / "v.zarr", {None: 2})
+    write_volume({None: volume}, tmp_path / "v.zarr", {None: 2})
     again = store.open_volume(tmp_path / "v.zarr")
     xr.testing.assert_equal(again["time"], volume["time"])
     assert again["time"].encoding["units"] == "hours since 1990-01-01"

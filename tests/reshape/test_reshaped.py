@@ -15,13 +15,13 @@ from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
 from cluster import LocalExecutor
-from pipeline import store
 from pipeline.archive import Ask, open_archive
 from pipeline.dataset import splits_of
 from pipeline.grid import natural_boundary
 from pipeline.reshape import Reshape, frames, reshaped, told
 from pipeline.reshape.tile import Tile
 from pipeline.splits import Span
+from pipeline.storage import arrays, store
 from pipeline.volume import AXES, DATA, InputError
 from tests.reshape.volumes import cut, grid, scan
 from tests.synthetic import Silent, write_recipe
@@ -164,7 +164,7 @@ def recipe_of(tmp_path, reshape=RESHAPE):
 
 def test_a_recipe_from_archive_to_report(tmp_path):
     folders = run(load(recipe_of(tmp_path)), tmp_path / "runs", LocalExecutor(), Silent())
-    assert store.groups(folders["prepared"] / "prepared.zarr") == ["a.w0", "a.w1", "b.w0", "b.w1"]
+    assert arrays.groups(folders["prepared"] / "prepared.zarr") == ["a.w0", "a.w1", "b.w0", "b.w1"]
     assert splits_of(folders["prepared"])["test"] == [Span("b.w1", 15, 50)]
     prediction = store.open_volume(folders["forecast"] / "prediction.zarr", "b.w1")
     assert dict(prediction.sizes) == {"time": 65, "channel": 1, "depth": 1, "height": 4, "width": 3}

@@ -9,10 +9,10 @@ import pytest
 
 from cluster import LocalExecutor
 from cluster.ray_executor import RayExecutor
-from pipeline import store
 from pipeline.ingest import IngestSettings
 from pipeline.preprocess import PreprocessSettings
 from pipeline.splits import Period, Splits
+from pipeline.storage import arrays, store
 from pipeline.volume import InputError
 from tests.synthetic import blobs
 from workflows.catalog import Kinds
@@ -54,7 +54,7 @@ def test_the_same_bits_as_on_threads(tmp_path, cluster):
     for name, path, group in (("raw", "raw.zarr", None), ("prepared", "prepared.zarr", "a")):
         one, other = (store.read_frames(made[name] / path, group, 0, 59) for made in (ray, local))
         assert one.tobytes() == other.tobytes()
-    (one, told), (other, also) = (store.read_arrays(made["prepared"] / "statistics.zarr") for made in (ray, local))
+    (one, told), (other, also) = (arrays.read_arrays(made["prepared"] / "statistics.zarr") for made in (ray, local))
     assert told == also
     assert {name: array.tobytes() for name, array in one.items()} == {
         name: array.tobytes() for name, array in other.items()

@@ -9,7 +9,7 @@ import xarray as xr
 from filelock import FileLock
 from typer.testing import CliRunner
 
-from pipeline import store
+from pipeline.storage import store
 from tests.synthetic import blobs
 from workflows import cli
 

@@ -5,9 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from pipeline import store
+from pipeline.storage import store
 from ssm_ops import scan, verify
 from tests.synthetic import write_untrained
+from tests.written import write_volume
 from workflows.cli import main
 
 QUICK = ("--frames", "6", "--trials", "1", "--crop", "4")
@@ -67,7 +68,7 @@ def test_a_kernel_from_a_file(run, chronovox, tmp_path):
 def test_runs_of_a_store_are_told(run, chronovox, tmp_path):
     volume = store.open_volume(run / "raw-0" / "raw.zarr").load().drop_encoding()
     volume = volume.assign_coords(run=("time", np.repeat([0, 1], [13, 27])))
-    store.write_volume({None: volume}, tmp_path / "raw.zarr", {None: 8})
+    write_volume({None: volume}, tmp_path / "raw.zarr", {None: 8})
     code, out, _ = chronovox(tmp_path / "raw.zarr", *PROPAGATOR, "--start", "10", *QUICK)
     assert code == 0
     assert "runs:       2, each begins from a state of zero (frames 13)" in out

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import zarr
 
-from pipeline import codecs, store
-from pipeline.blocks import Blocks, of_frames
+from pipeline.storage import codecs, store
+from pipeline.storage.blocks import Blocks, of_frames
 from pipeline.volume import DATA, InputError
-from tests.pipeline.test_store import volume
+from tests.storage.test_store import volume
 
 pytestmark = pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3 specification")
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import xarray as xr
 
-from pipeline import store
-from pipeline.blocks import Blocks
-from pipeline.fill import plan_parts
-from pipeline.make import Storage, make
-from pipeline.means import Means
 from pipeline.progress import Steps
+from pipeline.storage import arrays, store
+from pipeline.storage.blocks import Blocks
+from pipeline.storage.fill import plan_parts
+from pipeline.storage.make import Storage, make
+from pipeline.storage.means import Means
 from pipeline.volume import AXES, DATA, InputError
 
 READ_TWICE = 2.5
@@ -71,9 +71,9 @@ def volumes_in(path: Path) -> dict[str | None, xr.Dataset]:
     Raises:
         InputError: It is no store, or holds no array `data` with the axes of a volume.
     """
-    if not store.is_store(path):
+    if not arrays.is_store(path):
         raise InputError(f"{path} is no Zarr store of format 3; `chronovox ingest` makes one of an archive")
-    groups = [None] if (path / DATA).exists() else store.groups(path)
+    groups = [None] if (path / DATA).exists() else arrays.groups(path)
     volumes = {group: store.open_volume(path, group, chunked=True) for group in groups}
     found = {group: volume for group, volume in volumes.items() if DATA in volume and volume[DATA].dims == AXES}
     if not found:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from pipeline.atomic import write_bytes
+from pipeline.storage.atomic import write_bytes
 
 FOLDER = "manifest"
 BLOCK = 8 << 20

@@ -8,9 +8,11 @@ import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
-from pipeline import store
-from pipeline.blocks import of_frames
+from pipeline.storage import arrays, store
+from pipeline.storage.blocks import of_frames
+from pipeline.storage.rows import Rows, rows_in
 from pipeline.volume import AXES, DATA
+from tests.written import write_volume
 
 
 def volume(frames=5):
@@ -22,12 +24,12 @@ def volume(frames=5):
 
 
 def test_volume_round_trip(tmp_path):
-    store.write_volume({"a": volume(), "b": volume(3)}, tmp_path / "v.zarr", {"a": 2, "b": 3})
+    write_volume({"a": volume(), "b": volume(3)}, tmp_path / "v.zarr", {"a": 2, "b": 3})
     back = store.open_volume(tmp_path / "v.zarr", "a")
     xr.testing.assert_identical(back.load().drop_attrs(), volume().drop_attrs())
     assert back[DATA].attrs["units"] == "K"
     assert back["time"].encoding["units"] == "hours since 1970-01-01"
-    assert store.groups(tmp_path / "v.zarr") == ["a", "b"]
+    assert arrays.groups(tmp_path / "v.zarr") == ["a", "b"]
     np.testing.assert_array_equal(store.read_frames(tmp_path / "v.zarr", "a", 1, 4), volume()[DATA].values[1:4])
 
 
@@ -46,7 +48,7 @@ def test_frames_fill_whole_chunks(tmp_path):
 @pytest.mark.parametrize("codec", [None, BloscCodec(cname="lz4"), BloscCodec(cname="zstd"), ZstdCodec(), GzipCodec()])
 @pytest.mark.parametrize("shards", [None, (4, 2, 1, 3, 4)])
 def test_what_zarrs_reads_is_what_zarr_reads(codec, shards, tmp_path, monkeypatch):
-    assert store.FAST
+    assert arrays.FAST
     frames = np.random.default_rng(0).standard_normal((9, 3, 1, 3, 4)).astype(np.float32)
     frames[2, 1] = np.nan
     shape, chunks = frames.shape, (2, 1, 1, 3, 4)
@@ -58,7 +60,7 @@ def test_what_zarrs_reads_is_what_zarr_reads(codec, shards, tmp_path, monkeypatc
         for channels in (slice(None), slice(1, 2), slice(1, 3)):
             fast, plain = [], []
             for found, has in ((fast, True), (plain, False)):
-                monkeypatch.setattr(store, "FAST", has)
+                monkeypatch.setattr(arrays, "FAST", has)
                 found.append(store.read_frames(tmp_path, None, *span, channels).tobytes())
             assert fast == plain == [array[slice(*span), channels].tobytes()]
 
@@ -69,53 +71,53 @@ def test_who_writes_never_has_zarrs(tmp_path):
     fast = zarr.open_array(tmp_path / "v.zarr", path=DATA)
 
     def pipelines(number):
-        array = store._open_array(tmp_path / "v.zarr", DATA, fast=number % 2 == 0)
+        array = arrays.open_array(tmp_path / "v.zarr", DATA, fast=number % 2 == 0)
         return number % 2, type(array._async_array.codec_pipeline).__name__
 
     with ThreadPoolExecutor(4) as pool:
         found = set(pool.map(pipelines, range(200)))
     assert found == {(0, "ZarrsCodecPipeline"), (1, "BatchedCodecPipeline")}
     assert type(fast._async_array.codec_pipeline).__name__ == "BatchedCodecPipeline"
-    assert zarr.config.get("codec_pipeline.path") == store.DEFAULT_PIPELINE
+    assert zarr.config.get("codec_pipeline.path") == arrays.DEFAULT_PIPELINE
 
 
 def test_rows_are_there_or_not(tmp_path):
     values = np.arange(12.0).reshape(3, 4)
-    rows = store.Rows(tmp_path / "rows")
+    rows = Rows(tmp_path / "rows")
     assert not rows.has(1)
     rows.write(1, 3, values[1])
-    store.Rows(tmp_path / "rows").write(0, 3, 0 * values[0])  # another worker, and nothing but zeros
-    again = store.Rows(tmp_path / "rows")
+    Rows(tmp_path / "rows").write(0, 3, 0 * values[0])  # another worker, and nothing but zeros
+    again = Rows(tmp_path / "rows")
     assert [again.has(row) for row in range(3)] == [True, True, False]
     assert again.read(1).tolist() == values[1].tolist()
     with pytest.raises(FileNotFoundError, match="rows has no row 2"):
         again.read(2)
-    longer = store.Rows(tmp_path / "longer")
+    longer = Rows(tmp_path / "longer")
     longer.take_over(again, 3, 7)
     longer.write(6, 7, values[2])
     assert [longer.has(row) for row in range(7)] == [True, True, False, False, False, False, True]
     assert longer.read(1).tolist() == values[1].tolist()
-    assert store.rows_in(tmp_path) == [tmp_path / "longer", tmp_path / "rows"]
+    assert rows_in(tmp_path) == [tmp_path / "longer", tmp_path / "rows"]
 
 
 def test_arrays_round_trip_to_the_bit(tmp_path):
-    arrays = {
+    given = {
         "weights.x": np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32),
         "spectrum": np.array([1 + 2j, np.nan], dtype=np.complex64),
         "scalar": np.float64(1 / 3),
         "bytes": np.arange(5, dtype=np.uint8),
     }
     for value in (0.1, 0.2):
-        store.write_arrays(tmp_path / "a.zarr", arrays, {"value": value})
-    back, attributes = store.read_arrays(tmp_path / "a.zarr")
-    assert attributes == {"value": 0.2} == store.read_attributes(tmp_path / "a.zarr")
+        arrays.write_arrays(tmp_path / "a.zarr", given, {"value": value})
+    back, attributes = arrays.read_arrays(tmp_path / "a.zarr")
+    assert attributes == {"value": 0.2} == arrays.read_attributes(tmp_path / "a.zarr")
     assert {name: (a.dtype, a.tobytes()) for name, a in back.items()} == {
-        name: (np.asarray(a).dtype, np.asarray(a).tobytes()) for name, a in arrays.items()
+        name: (np.asarray(a).dtype, np.asarray(a).tobytes()) for name, a in given.items()
     }
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
 
 
 def test_a_failed_write_shows_nothing(tmp_path):
     with pytest.raises(TypeError):
-        store.write_arrays(tmp_path / "a.zarr", {"x": np.zeros(2)}, {"bad": object()})
+        arrays.write_arrays(tmp_path / "a.zarr", {"x": np.zeros(2)}, {"bad": object()})
     assert not (tmp_path / "a.zarr").exists()

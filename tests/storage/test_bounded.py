@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from zarr.storage import LocalStore
 
-from pipeline import store
-from pipeline.blocks import Blocks
 from pipeline.dataset import Windows
-from pipeline.fill import fill
-from pipeline.means import Means
 from pipeline.splits import Span
+from pipeline.storage import arrays, store
+from pipeline.storage.blocks import Blocks
+from pipeline.storage.fill import fill
+from pipeline.storage.means import Means
 from pipeline.volume import DATA
-from tests.pipeline.test_store import volume
+from tests.storage.test_store import volume
 
 MEASURED = """
 import sys
@@ -131,7 +131,7 @@ def test_a_window_takes_no_chunk_twice(sharded, tmp_path, monkeypatch):
     blocks = Blocks((4, *shape[1:]), ((8 if sharded else 4), *shape[1:]))
     store.create_volumes({"a": like}, tmp_path / "v.zarr", {"a": blocks})
     list(fill(like, tmp_path / "v.zarr" / "a", Means()))
-    monkeypatch.setattr(store, "FAST", False)  # zarrs reads by itself, and is not seen
+    monkeypatch.setattr(arrays, "FAST", False)  # zarrs reads by itself, and is not seen
     reads, original = [], LocalStore.get
 
     async def get(self, key, prototype, byte_range=None):

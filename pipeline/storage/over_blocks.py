@@ -11,7 +11,7 @@ from typing import TypeVar
 import dask.array
 import numpy as np
 
-from pipeline.lazy import LazyBlocks
+from pipeline.storage.lazy import LazyBlocks
 
 Result = TypeVar("Result")
 

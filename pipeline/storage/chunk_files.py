@@ -23,10 +23,10 @@ from numcodecs.checksum32 import CRC32C
 from zarr.abc.codec import Codec as ZarrCodec
 from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec
 
-from pipeline.atomic import replaced, write_bytes
-from pipeline.blocks import Box, box, overlap, sizes, touching, within
-from pipeline.codecs import encoder
-from pipeline.manifest import FOLDER, Digest
+from pipeline.storage.atomic import replaced, write_bytes
+from pipeline.storage.blocks import Box, box, overlap, sizes, touching, within
+from pipeline.storage.codecs import encoder
+from pipeline.storage.manifest import FOLDER, Digest
 from pipeline.volume import InputError
 
 Encoded = bytes | bytearray | np.ndarray

@@ -18,12 +18,12 @@ from pathlib import Path
 import dask.array
 import xarray as xr
 
-from pipeline import manifest, store
-from pipeline.atomic import link
-from pipeline.blocks import Blocks, Box, box, sizes
-from pipeline.chunk_files import Encoded
-from pipeline.lazy import LazyBlocks
-from pipeline.means import COPIES, Means, held_bytes
+from pipeline.storage import manifest, store
+from pipeline.storage.atomic import link
+from pipeline.storage.blocks import Blocks, Box, box, sizes
+from pipeline.storage.chunk_files import Encoded
+from pipeline.storage.lazy import LazyBlocks
+from pipeline.storage.means import COPIES, Means, held_bytes
 from pipeline.stream import AGAIN, StoreError
 from pipeline.volume import DATA, InputError
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import manifest, store
-from pipeline.manifest import Digest
+from pipeline.storage import arrays, manifest, store
+from pipeline.storage.manifest import Digest
 from pipeline.volume import DATA, InputError
 
 MISSING, TORN, ALTERED, UNKNOWN = "missing", "torn", "altered", "not written"
@@ -43,7 +43,7 @@ def arrays_of(path: Path) -> list[Path]:
     Raises:
         InputError: There is none, or what describes a part of it cannot be read.
     """
-    if not store.is_store(path):
+    if not arrays.is_store(path):
         part = path.with_name(path.name + ".part")
         begun = f"; {part} is an unfinished one: give the command that began it again" if part.exists() else ""
         raise InputError(f"{path} is no Zarr store of format 3{begun}")

@@ -16,7 +16,7 @@ import numpy as np
 from dask.delayed import Delayed
 from dask.optimization import cull
 
-from pipeline.blocks import Box, overlap, sizes, within
+from pipeline.storage.blocks import Box, overlap, sizes, within
 
 
 class LazyBlocks:

@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.atomic import write_text
+from pipeline.storage.atomic import write_text
 from pipeline.volume import InputError
 
 PLAN = "plan.json"

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline import chunk_files, means, rechunk, store
-from pipeline.fill import fill
-from pipeline.make import Storage
-from pipeline.means import Means
+from pipeline.storage import chunk_files, means, rechunk, store
+from pipeline.storage.fill import fill
+from pipeline.storage.make import Storage
+from pipeline.storage.means import Means
 from pipeline.volume import AXES, DATA
 
 SHAPE = (60, 2, 1, 8, 9)

@@ -5,13 +5,13 @@ import pytest
 import zarr
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, TransposeCodec, ZstdCodec
 
-from pipeline import atomic, chunk_files, store
-from pipeline.blocks import Blocks
-from pipeline.fill import fill
-from pipeline.manifest import Digest
-from pipeline.means import Means
+from pipeline.storage import atomic, chunk_files, store
+from pipeline.storage.blocks import Blocks
+from pipeline.storage.fill import fill
+from pipeline.storage.manifest import Digest
+from pipeline.storage.means import Means
 from pipeline.volume import DATA, InputError
-from tests.pipeline.test_store import volume
+from tests.storage.test_store import volume
 
 SHAPE, CHUNKS = (9, 5, 2, 3, 4), (2, 2, 2, 2, 4)
 FRAMES = np.random.default_rng(0).standard_normal(SHAPE)

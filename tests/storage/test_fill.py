@@ -8,12 +8,12 @@ import pytest
 import xarray as xr
 from filelock import FileLock
 
-from pipeline import fill as filling
-from pipeline import manifest, means, store
-from pipeline.fill import plan_parts
-from pipeline.make import Storage, make
-from pipeline.means import Means
-from pipeline.origin import origin_of
+from pipeline.storage import fill as filling
+from pipeline.storage import manifest, means, store
+from pipeline.storage.fill import plan_parts
+from pipeline.storage.make import Storage, make
+from pipeline.storage.means import Means
+from pipeline.storage.origin import origin_of
 from pipeline.stream import StoreError
 from pipeline.volume import AXES, DATA, InputError
 

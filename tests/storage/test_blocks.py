@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.blocks import LARGEST_CHUNK, Blocks, choose, of_frames, refuse_shared, sizes
+from pipeline.storage.blocks import LARGEST_CHUNK, Blocks, choose, of_frames, refuse_shared, sizes
 from pipeline.volume import AXES, InputError
 
 

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pipeline import codecs, store
-from pipeline.atomic import replace_folder, write_text
-from pipeline.blocks import Blocks, choose
-from pipeline.fill import fill, take
-from pipeline.means import Means
-from pipeline.origin import ORIGIN
 from pipeline.progress import Progress, Steps
-from pipeline.unfinished import unfinished
+from pipeline.storage import codecs, store
+from pipeline.storage.atomic import replace_folder, write_text
+from pipeline.storage.blocks import Blocks, choose
+from pipeline.storage.fill import fill, take
+from pipeline.storage.means import Means
+from pipeline.storage.origin import ORIGIN
+from pipeline.storage.unfinished import unfinished
 from pipeline.volume import AXES, DATA, InputError
 
 
@@ -32,9 +32,9 @@ class Storage:
     """How a volume is to be stored.
 
     Attributes:
-        chunk: Sizes of a chunk by axis; what is not given is chosen, see `pipeline.blocks`.
+        chunk: Sizes of a chunk by axis; what is not given is chosen, see `pipeline.storage.blocks`.
         shard: Sizes of a shard by axis, in the same way.
-        compressor: A name of `pipeline.codecs`.
+        compressor: A name of `pipeline.storage.codecs`.
     """
 
     chunk: Mapping[str, int] = field(default_factory=dict)
