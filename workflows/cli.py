@@ -330,3 +330,7 @@ def exit_code(error: Exception) -> int | None:
     if isinstance(error, InputError | RecipeError | ResourceError | RunRefused):
         return 2
     return 1 if isinstance(error, WorkerLost | StoreError) else None
+
+
+if __name__ == "__main__":
+    app()

@@ -16,9 +16,8 @@ import pytest
 import xarray as xr
 
 from cluster import LocalExecutor
-from pipeline import stream
+from pipeline import storage, stream
 from pipeline.filter import FilterJob, FilterSettings, FilterWorker
-from pipeline.storage import store
 from pipeline.stream import Clock, StoreError
 from tests.pipeline.test_filter import BOUNDARY, VELOCITY, write_input
 from tests.synthetic import Silent
@@ -137,13 +136,13 @@ class Failing:
         return self.function(*arguments, **more)
 
 
-@pytest.mark.parametrize("what", ["read_frames", "write_frames", "Rows.write"])
+@pytest.mark.parametrize("what", ["store.read_frames", "store.write_frames", "rows.Rows.write"])
 def test_a_store_that_fails_twice_and_then_works(what, whole, tmp_path, monkeypatch):
     monkeypatch.setattr(stream.Retrying, "sleep", lambda *_: None, raising=False)
     job = filter_job(tmp_path)
     job.prepare()
-    failing = Failing(operator.attrgetter(what)(store), 2)
-    monkeypatch.setattr(f"pipeline.storage.store.{what}", lambda *given, **more: failing(*given, **more))
+    failing = Failing(operator.attrgetter(what)(storage), 2)
+    monkeypatch.setattr(f"pipeline.storage.{what}", lambda *given, **more: failing(*given, **more))
     assert run(job, LocalExecutor(2)) == whole
 
 
@@ -151,7 +150,7 @@ def test_a_store_that_stays_away(whole, tmp_path, monkeypatch):
     job = filter_job(tmp_path)
     job.prepare()
     with monkeypatch.context() as broken:
-        broken.setattr(store, "write_frames", Failing(store.write_frames, 99))
+        broken.setattr(storage.store, "write_frames", Failing(storage.store.write_frames, 99))
         with pytest.raises(StoreError, match=r"writing frames 0 to 3 of .*failed 4 times.*the disk is away; what was"):
             run(job, LocalExecutor(2))
     assert run(filter_job(tmp_path), LocalExecutor(2)) == whole
