@@ -114,7 +114,8 @@ def _variables(dataset: xr.Dataset, ask: Ask, source: str) -> tuple[str, ...]:
             return tuple(known)
         told = ", ".join(known or map(str, dataset.data_vars))
         raise InputError(
-            f"{source} has {len(known)} variables of three axes or more, and none is named; name one of {told}"
+            f"{source} has {len(known)} variables of three axes or more, and none is named; name one of {told} as the "
+            "variable, or several, which become channels"
         )
     for name in ask.variables:
         if name not in dataset.data_vars:
