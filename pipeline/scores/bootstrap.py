@@ -81,17 +81,11 @@ def mean_interval(
     """
     if not 0 < confidence < 1 or resamples < 1:
         raise ValueError(f"confidence is {confidence}, resamples {resamples}; give one between 0 and 1, and 1 or more")
+    _refuse_infinite(scores)
     scores = scores[~np.isnan(scores)].astype(np.float64)
     count = len(scores)
     if count < 2:
-        raise InputError(
-            f"{count} scores have a value, and an their mean's interval wants 2 or more; score more frames"
-        )
-    if not np.isfinite(scores).all():
-        raise InputError(
-            f"{np.count_nonzero(np.isinf(scores))} of {count} scores are infinite, as PSNR where forecast and truth are "
-            "equal, and their mean has no interval; take another score"
-        )
+        raise InputError(f"{count} scores have a value, and their mean's interval wants 2 or more; score more frames")
     if block is None:
         block = default_block(scores)
     if not 1 <= block <= count // 2:
@@ -125,8 +119,18 @@ def difference_interval(
         raise InputError(
             f"the one has {len(scores)} scores, the other {len(others)}; compare forecasts on the same frames"
         )
+    _refuse_infinite(scores)
+    _refuse_infinite(others)
     differences = scores.astype(np.float64) - others.astype(np.float64)
     return mean_interval(differences, block=block, confidence=confidence, resamples=resamples, seed=seed)
+
+
+def _refuse_infinite(scores: Real[np.ndarray, "time"]) -> None:
+    if infinite := int(np.count_nonzero(np.isinf(scores))):
+        raise InputError(
+            f"{infinite} of {len(scores)} scores are infinite (as PSNR is where forecast and truth are equal), and the "
+            "mean has no interval; take another score"
+        )
 
 
 def _resampled(

@@ -22,9 +22,9 @@ def errors(
 
     `mse` = mean((forecast - truth)^2), `mae` = mean(|forecast - truth|), `bias` = mean(forecast - truth), computed in
     float64, in the data's units (mse: squared). With `weights` also `mse_latitude_weighted` and so on, which are
-    sum(w e) / sum(w) (Rasp et al., Journal of Advances in Modeling Earth Systems 16, 2024: WeatherBench 2). Over several
-    frames every voxel counts alike, where in `pipeline.metrics.over_frames` every frame does; where each frame has all
-    its values the two are the same. For the RMSE see `with_roots`.
+    sum(w e) / sum(w) (Rasp et al., Journal of Advances in Modeling Earth Systems 16, 2024: WeatherBench 2). Over
+    several frames every voxel counts alike, where in `pipeline.metrics.over_frames` every frame does; where each frame
+    has all its values the two are the same. For the RMSE see `with_roots`.
 
     Args:
         forecast, truth: Frames of any real type. A voxel whose truth is NaN does not count. A forecast that is NaN

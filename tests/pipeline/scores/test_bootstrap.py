@@ -94,7 +94,9 @@ def test_what_has_no_interval_is_refused():
         mean_interval(np.arange(10), block=6)
     with pytest.raises(InputError, match="the one has 3 scores, the other 4; compare forecasts on the same frames"):
         difference_interval(np.arange(3), np.arange(4))
-    with pytest.raises(InputError, match="1 of 3 scores are infinite, .* take another score"):
+    with pytest.raises(InputError, match="1 of 3 scores are infinite .*; take another score"):
         mean_interval(np.array([1.0, np.inf, 2.0]))
+    with pytest.raises(InputError, match="1 of 3 scores are infinite .*; take another score"):
+        difference_interval(np.array([1.0, np.inf, 2.0]), np.array([1.0, np.inf, 2.0]))
     with pytest.raises(ValueError, match="confidence is 95.0, resamples 2000; give one between 0 and 1"):
         mean_interval(np.arange(10), confidence=95.0)
