@@ -88,7 +88,7 @@ def test_frames_without_a_score_are_left_out():
 
 
 def test_what_has_no_interval_is_refused():
-    with pytest.raises(InputError, match="1 scores have a value, and an their mean's interval wants 2 or more"):
+    with pytest.raises(InputError, match="1 scores have a value, and their mean's interval wants 2 or more"):
         mean_interval(np.array([1.0, np.nan]))
     with pytest.raises(InputError, match="blocks of 6 scores do not suit a series of 10 .*; give from 1 to 5"):
         mean_interval(np.arange(10), block=6)
