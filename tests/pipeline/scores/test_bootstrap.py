@@ -53,6 +53,19 @@ def test_an_interval_is_found_again():
     assert one.mean == pytest.approx(series.mean())
 
 
+def test_resamples_written_out():
+    """Blocks laid end to end and cut to the series' length, from the same draws; a skewed series with a trend."""
+    series = np.random.default_rng(6).exponential(size=11) ** 2 + np.arange(11)
+    found = mean_interval(series, block=4, resamples=50, confidence=0.8, seed=2)
+    starts = np.random.Generator(np.random.PCG64(2)).integers(0, 8, size=(50, 3))
+    means = [np.concatenate([series[s : s + 4] for s in row])[:11].mean() for row in starts]
+    blocks = np.array([series[s : s + 4] for s in range(8)])
+    expected = (2 * blocks.sum(axis=1).mean() + blocks[:, :3].sum(axis=1).mean()) / 11
+    deviations = (np.array(means) - expected) * np.sqrt(11 / 7)
+    wanted = series.mean() - np.quantile(deviations, [0.9, 0.1])
+    np.testing.assert_allclose([found.low, found.high], wanted, rtol=1e-12)
+
+
 def test_independent_blocks_are_the_classical_interval():
     series = np.random.default_rng(5).standard_normal(400)
     found = mean_interval(series, block=1, resamples=20000)
