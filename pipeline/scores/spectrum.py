@@ -14,9 +14,9 @@ def radial_spectrum(
     With X the discrete Fourier transform over depth, height and width and n the number of voxels, bin b holds the sum
     of |X(k)|^2 / n^2 over the wavenumbers with b - 1/2 <= |k| / step < b + 1/2 (shells, as in the energy spectra of
     turbulence: Pope, Turbulent Flows, 2000, section 6.5). `step` is the largest among the axes of 1 / (voxels *
-    spacing), so that every shell meets every axis up to its Nyquist wavenumber; axes of one voxel say nothing, and a frame
-    of depth 1 is one of two dimensions. Corners of the spectrum, beyond the Nyquist wavenumbers of single axes, have
-    bins as well.
+    spacing), so that every shell meets every axis up to its Nyquist wavenumber; axes of one voxel say nothing, and a
+    frame of depth 1 is one of two dimensions. Corners of the spectrum, beyond the Nyquist wavenumbers of single axes,
+    have bins as well.
     The frame counts as periodic: what jumps at its border appears as power at small scales, unless the caller tapers.
 
     Args:
