@@ -1,0 +1,36 @@
+"""Scores of forecasts. Every function takes one frame (channel, depth, height, width) and scores each channel.
+
+One rule for missing values: a voxel without truth (NaN) does not count, a forecast that is NaN where there is truth
+makes the score NaN, and a score of nothing is NaN. (Labels and spectra have rules of their own.) `ratios.py` gathers
+frames, `bootstrap.py` says how sure a mean is. What the stage `evaluate` writes is in `pipeline/metrics.py`: there all
+channels are one number and every frame counts alike.
+"""
+
+from pipeline.scores.bootstrap import Interval, default_block, difference_interval, mean_interval
+from pipeline.scores.ensemble import crps_of_voxels, ensemble_scores, spread_and_skill
+from pipeline.scores.errors import errors, with_roots
+from pipeline.scores.image import psnr, ssim
+from pipeline.scores.labels import dice
+from pipeline.scores.ratios import Ratios, weighted_means
+from pipeline.scores.relative import anomaly_correlation, vrmse
+from pipeline.scores.spectrum import radial_spectrum
+
+__all__ = [
+    "Interval",
+    "Ratios",
+    "anomaly_correlation",
+    "crps_of_voxels",
+    "default_block",
+    "dice",
+    "difference_interval",
+    "ensemble_scores",
+    "errors",
+    "mean_interval",
+    "psnr",
+    "radial_spectrum",
+    "spread_and_skill",
+    "ssim",
+    "vrmse",
+    "weighted_means",
+    "with_roots",
+]
