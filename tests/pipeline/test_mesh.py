@@ -11,7 +11,8 @@ from pipeline import checkpoint
 from pipeline.mesh import share_of
 from pipeline.model import ModelSettings
 from pipeline.progress import Progress
-from pipeline.train import TrainSettings, train_as_member
+from pipeline.train import train_as_member
+from pipeline.training.settings import TrainSettings
 from pipeline.volume import InputError
 from workflows.model_stages import on_a_mesh
 
