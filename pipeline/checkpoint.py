@@ -83,7 +83,7 @@ class Checkpoint:
         for name in sorted(written.keys() | told.keys()):
             if written.get(name) != told.get(name):
                 raise InputError(
-                    f"{path} is damaged: {name or 'its attributes'} has the digest {told.get(name)}, written was "
+                    f"{path} is damaged: the digest of {name or 'its attributes'} is {told.get(name)}, written was "
                     f"{written.get(name)}; give another one"
                 )
 

@@ -34,11 +34,11 @@ class Checkpoints:
     def path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}.zarr"
 
-    def newest(self, before: float = float("inf")) -> tuple[Checkpoint | None, str]:
+    def newest(self, before: int | None = None) -> tuple[Checkpoint | None, str]:
         """The newest whole one, of a step before the given one; and what is to be said of newer ones that are not
         whole, empty where there are none."""
         damaged: list[str] = []
-        for step in reversed([step for step in self.steps() if step < before]):
+        for step in reversed([step for step in self.steps() if before is None or step < before]):
             try:
                 found = Checkpoint.load(self.path(step))
             except InputError as error:

@@ -31,6 +31,6 @@ class History:
         """
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         found = [json.loads(line) for line in lines if line.endswith("}")]
-        kept = [r for r in found if r["step"] <= step and r.get("rollback", 0) <= len(rollbacks)]
+        kept = [r for r in found if (r["rollback"] <= len(rollbacks) if "rollback" in r else r["step"] <= step)]
         known = max((r["rollback"] for r in kept if "rollback" in r), default=0)
         write_text(self.path, "".join(json.dumps(record) + "\n" for record in (*kept, *rollbacks[known:])))
