@@ -46,10 +46,10 @@ def poison(monkeypatch, prepared, step, factor):
 
 
 KINDS = [
-    (6, math.nan, 4, "the loss is nan"),
+    pytest.param(6, math.nan, 4, "the loss is nan", marks=pytest.mark.slow),
     (8, math.nan, 4, "the loss is nan"),  # right after a checkpoint, which is then not trusted
     (9, 1e3, 8, "beyond spike (30) times"),
-    (2, math.inf, 0, "the loss is"),
+    pytest.param(2, math.inf, 0, "the loss is", marks=pytest.mark.slow),
 ]
 
 
@@ -73,7 +73,10 @@ def test_it_goes_back_and_says_so(prepared, tmp_path, monkeypatch, step, factor,
     assert len(made.norms) == 3
 
 
-@pytest.mark.parametrize("where", ["before", "written", "removed", "after", "later"])
+@pytest.mark.parametrize(
+    "where",
+    ["written", "later", *(pytest.param(one, marks=pytest.mark.slow) for one in ("before", "removed", "after"))],
+)
 def test_killed_while_it_goes_back_is_the_same_to_the_bit(prepared, tmp_path, monkeypatch, where):
     poison(monkeypatch, prepared, 8, math.nan)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -125,6 +128,7 @@ def spoiled(read):
     return lambda *given: read(*given) * math.nan
 
 
+@pytest.mark.slow
 def test_a_step_too_large_is_mended_by_smaller_ones(prepared, tmp_path):
     """Nothing is made to fail: the learning rate is absurd, and a millionth of it is not."""
     wild = dataclasses.replace(TINY, learning_rate=1e5, clip=1e30, backoff=1e-6, warm_up=0, checkpoint_every=1)

@@ -94,7 +94,8 @@ def without_a_weight(path):
         (lambda path: path.unlink(), "cannot be read as a safetensors file: No such file"),
     ],
 )
-def test_a_file_that_is_no_model(exported, tmp_path, spoil, words):
+@pytest.mark.usefixtures("exported")
+def test_a_file_that_is_no_model(tmp_path, spoil, words):
     spoil(tmp_path / "model.safetensors")
     refused(run("import-model", tmp_path / "model.safetensors", tmp_path / "back.zarr"), words)
     assert not (tmp_path / "back.zarr").exists()
@@ -107,7 +108,8 @@ def refused(done, words):
     assert re.search(words, str(done.exception), re.DOTALL), done.exception
 
 
-def test_nothing_is_replaced_unasked(exported, tmp_path):
+@pytest.mark.usefixtures("exported")
+def test_nothing_is_replaced_unasked(tmp_path):
     file = tmp_path / "model.safetensors"
     before = file.read_bytes()
     refused(run("export-model", tmp_path, file), "is there already; choose another name, or replace it")
