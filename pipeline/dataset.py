@@ -108,14 +108,15 @@ class Windows:
                 f"{'' if len(self.spans) == 1 else ' (of its longest period)'}; set window to at most {longest}"
             )
 
-    def firsts(self, seed: int, step: int, count: int) -> list[tuple[str, int]]:
+    def firsts(self, seed: int, step: int, count: int, *, draw: int = 0) -> list[tuple[str, int]]:
         """The series and first frame of each window of a training step, all windows alike: drawn from (seed, step)
-        alone, so that a resumed run, and every worker, sees the same data."""
-        draw = np.random.default_rng([seed, step])
+        alone, so that a resumed run, and every worker, sees the same data; another `draw`, counted from 1, gives
+        others."""
+        random = np.random.default_rng([seed, step, draw] if draw else [seed, step])
         offers = np.cumsum([max(0, span.stop - span.start - self.length + 1) for span in self.spans])
         found = []
         for _ in range(count):
-            number = int(draw.integers(offers[-1]))
+            number = int(random.integers(offers[-1]))
             place = int(np.searchsorted(offers, number, "right"))
             span = self.spans[place]
             found.append((span.series, span.start + number - int(offers[place - 1] if place else 0)))

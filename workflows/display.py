@@ -79,7 +79,7 @@ class PlainDisplay:
             return
         self._last = now
         made = progress.done - self._first
-        left = f", {(progress.total - progress.done) * (now - self._begun) / made:.0f} s left" if made else ""
+        left = f", {(progress.total - progress.done) * (now - self._begun) / made:.0f} s left" if made > 0 else ""
         self._say(f"{self._stage}: {progress.done} of {progress.total}{left}; {progress.note}")
 
     def finish(self, stage: str, seconds: float) -> None:

@@ -11,6 +11,7 @@ from pipeline import evaluate, infer, report, train
 from pipeline.longer import take_over
 from pipeline.progress import Progress, Steps
 from pipeline.span import SpanJob
+from pipeline.training.settings import TrainSettings
 from workflows.across import across_workers
 from workflows.stage import StageKind
 
@@ -25,7 +26,7 @@ def here(function: Callable[[Any, dict[str, Path], Path], Steps]) -> Callable[..
     return run
 
 
-def on_a_mesh(settings: train.TrainSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
+def on_a_mesh(settings: TrainSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
     """The stage `train`: in one worker, on a GPU where the cluster has them, or in a team of as many as asked for."""
     if settings.workers == 1:
         yield from executor.stream(train.train, settings, inputs, output, threads=settings.threads)
@@ -75,7 +76,7 @@ def named(settings: infer.InferSettings) -> dict[tuple[str | int, ...], str]:
 KINDS = (
     StageKind(
         "train",
-        train.TrainSettings,
+        TrainSettings,
         on_a_mesh,
         train.VERSION,
         roles={"prepared": "preprocess"},

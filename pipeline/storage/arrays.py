@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from pipeline.storage.atomic import replace_folder
+
 FAST = importlib.util.find_spec("zarrs") is not None
 """Whether zarrs is installed, which reads about twice as fast; `pip install 'chronovox[fast]'`."""
 
@@ -96,10 +98,12 @@ def aside_of(path: Path) -> Path:
 
 
 def reveal(aside: Path, path: Path) -> None:
-    """Puts what was written aside in its place; what stood there is moved away first and then removed."""
+    """Puts what was written aside in its place, see `replace_folder`; what stood there is then removed."""
     old = path.with_name(path.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
-        os.replace(path, old)
-    os.replace(aside, path)
+        replace_folder(aside, path, old)
+    else:
+        os.replace(aside, path)
     shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)

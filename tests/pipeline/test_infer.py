@@ -12,7 +12,8 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.infer import InferJob, InferSettings
 from pipeline.model import ModelSettings
 from pipeline.storage import store
-from pipeline.train import TrainSettings, train
+from pipeline.train import train
+from pipeline.training.settings import TrainSettings
 from pipeline.volume import InputError, cut
 from tests.whole_model import forecasts
 from workflows.model_stages import across_time

@@ -11,7 +11,8 @@ from pipeline import checkpoint
 from pipeline.mesh import share_of
 from pipeline.model import ModelSettings
 from pipeline.progress import Progress
-from pipeline.train import TrainSettings, train_as_member
+from pipeline.train import train_as_member
+from pipeline.training.settings import TrainSettings
 from pipeline.volume import InputError
 from workflows.model_stages import on_a_mesh
 
@@ -85,6 +86,33 @@ def test_a_mesh_stopped_and_continued_is_the_same_to_the_bit(prepared, alone, tm
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("data", "time"), [(1, 2), (2, 1)])
+def test_a_mesh_goes_back_as_one_worker_does(prepared, tmp_path, data, time):
+    """The first step is far too large; the ones after it went back are not. Stopped after that or not."""
+    wild = {"learning_rate": 1e30, "clip": 1e30, "backoff": 1e-33, "checkpoint_every": 2}
+    settings = mesh(data, time, **wild)
+    told = train(settings, prepared, tmp_path / "whole")
+    (line,) = [progress.line for progress in told if progress.line]
+    assert line.endswith("back to step 0, the learning rate times 1e-33, other windows (1 of 3 times)")
+    train(dataclasses.replace(SMALL, **wild), prepared, tmp_path / "one")
+    ours, theirs = (rollback_taken_out(tmp_path / name) for name in ("whole", "one"))
+    assert [step for step, _ in ours] == [step for step, _ in theirs]
+    np.testing.assert_allclose([loss for _, loss in ours], [loss for _, loss in theirs], rtol=1e-5)
+    train(settings, prepared, tmp_path / "broken", stop_after=5)
+    assert train(settings, prepared, tmp_path / "broken")[0].done == 4
+    assert (tmp_path / "whole" / "history.jsonl").read_text() == (tmp_path / "broken" / "history.jsonl").read_text()
+    (_, whole), (_, broken) = reached(tmp_path / "whole"), reached(tmp_path / "broken")
+    assert all(whole[name].tobytes() == broken[name].tobytes() for name in whole)
+
+
+def rollback_taken_out(folder):
+    """The step and the number of each record, but for the one record that tells of going back."""
+    records = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert [record["diverged_at"] for record in records if "rollback" in record] == [2]
+    return [(r["step"], r.get("loss", r.get("validation_mse"))) for r in records if "rollback" not in r]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "time", "batch"), [(1, 3, 1), (2, 2, 3), (3, 1, 4)])
 @pytest.mark.parametrize("recompute", [None, 4])
 def test_uneven_meshes(prepared, tmp_path, data, time, batch, recompute):
@@ -107,8 +135,8 @@ def test_other_transitions_on_a_mesh(prepared, tmp_path, choice):
 def test_a_user_s_mistake_on_a_mesh_is_still_one(prepared, tmp_path):
     with pytest.raises(InputError, match="a window of 200 frames does not fit the 90 frames of its split"):
         train(mesh(1, 2, window=200), prepared, tmp_path / "long")
-    with pytest.raises(InputError, match=r"the loss is .*; lower learning_rate"):
-        train(mesh(1, 2, learning_rate=1e30, clip=1e30, steps=20), prepared, tmp_path / "wild")
+    with pytest.raises(InputError, match=r"training diverged at step 2.*; lower learning_rate"):
+        train(mesh(1, 2, learning_rate=1e30, clip=1e30, steps=20, backoff=1.0), prepared, tmp_path / "wild")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What the stage `train` is made of: its settings, and one module for each idea of the loop."""
