@@ -75,7 +75,7 @@ def test_it_goes_back_and_says_so(prepared, tmp_path, monkeypatch, step, factor,
 
 @pytest.mark.parametrize(
     "where",
-    ["written", "later", *(pytest.param(one, marks=pytest.mark.slow) for one in ("before", "removed", "after"))],
+    ["written", *(pytest.param(one, marks=pytest.mark.slow) for one in ("later", "before", "removed", "after"))],
 )
 def test_killed_while_it_goes_back_is_the_same_to_the_bit(prepared, tmp_path, monkeypatch, where):
     poison(monkeypatch, prepared, 8, math.nan)
