@@ -33,7 +33,7 @@ def chronovox_run(runs, *arguments):
 def runs(tmp_path_factory):
     """With few of the recipe's steps; what it takes all of them for is a slow trial."""
     folder = tmp_path_factory.mktemp("climate")
-    chronovox_run(folder, "--workers", 2, "--set", "model.steps=20")
+    chronovox_run(folder, "--workers", 2, "--set", "model.steps=4")
     return folder
 
 
@@ -112,7 +112,7 @@ def test_ray_gives_the_bits_of_the_same_plan_without_it(runs, tmp_path):
 @pytest.mark.timeout(400)
 def test_and_of_another_plan(runs, tmp_path):
     first = only(runs, "forecast")
-    out = chronovox_run(runs, "--set", "model.steps=20", "--set", "forecast.chunk=7", "--workers", 3)
+    out = chronovox_run(runs, "--set", "model.steps=4", "--set", "forecast.chunk=7", "--workers", 3)
     assert "model: finished before, skipped" in out
     (other,) = set(runs.glob("climate_forecast/forecast-*")) - {first}
     on_ray = store.read_frames(other / "prediction.zarr", None, 0, 240)

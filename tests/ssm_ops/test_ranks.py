@@ -14,7 +14,7 @@ from tests.ssm_ops.cases import FAMILIES, GRIDS, inputs, transition
     data=st.data(), ranks=st.integers(1, 8), family=st.sampled_from(FAMILIES), grid=st.sampled_from(GRIDS),
     exchange=st.sampled_from(["chain", "tree"]), uneven=st.booleans(),
 )  # fmt: skip
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_any_number_of_ranks_and_any_shards(data, ranks, family, grid, exchange, uneven):
     shape, boundary = grid
     lengths = data.draw(st.lists(st.integers(1, 5), min_size=ranks, max_size=ranks))

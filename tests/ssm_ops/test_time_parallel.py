@@ -19,7 +19,7 @@ def leaves_of(base):
     data=st.data(), ranks=st.integers(1, 5), family=st.sampled_from(FAMILIES), grid=st.sampled_from(GRIDS),
     uneven=st.booleans(),
 )  # fmt: skip
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 def test_any_rank_of_any_number(data, ranks, family, grid, uneven):
     shape, boundary = grid
     lengths = data.draw(st.lists(st.integers(1, 5), min_size=ranks, max_size=ranks))
