@@ -84,15 +84,15 @@ def make(
             reading the volumes raises, then nothing is left.
         StoreError: The store cannot be written; the same call continues.
     """
-    if (destination.exists() or destination.is_symlink()) and not longer:
-        raise InputError(f"{destination} is there already; remove it, or choose another name")
+    if not longer:
+        refuse_taken(destination)
     folder = next(parent for parent in destination.absolute().parents if parent.exists())
     if not folder.is_dir():
         raise InputError(f"{destination} cannot be made: {folder} is no folder; choose another place")
     blocks = {group: storage.blocks(volume) for group, volume in volumes.items()}
     origin = {**origin, "storage": asdict(storage)}
     plan = {"origin": origin}
-    plan |= {"volumes": {group or "": _signature(volume, blocks[group]) for group, volume in volumes.items()}}
+    plan |= {"volumes": {group or "": signature(volume, blocks[group]) for group, volume in volumes.items()}}
     with unfinished(destination, plan) as held:
         made, aside = held.folder / "data.zarr", held.folder / "earlier.zarr"
         if longer and aside.exists() and not destination.exists():  # killed between the two steps of `replace_folder`
@@ -119,6 +119,12 @@ def make(
             os.replace(made, destination)
 
 
+def refuse_taken(destination: Path) -> None:
+    """Refuses a place where something is."""
+    if destination.exists() or destination.is_symlink():
+        raise InputError(f"{destination} is there already; remove it, or choose another name")
+
+
 def _create(
     volumes: Mapping[str | None, xr.Dataset],
     made: Path,
@@ -138,7 +144,7 @@ MEGABYTE = 1_000_000
 """Progress is told in them, before compression."""
 
 
-def _signature(volume: xr.Dataset, blocks: Blocks) -> dict[str, Any]:
+def signature(volume: xr.Dataset, blocks: Blocks) -> dict[str, Any]:
     """What is compared of a volume where an unfinished store is continued: all but the numbers in it."""
     digest = hashlib.sha256()
     for name in sorted(map(str, volume.coords)):

@@ -8,7 +8,6 @@ are read at a time share with those that are written (as the package rechunker p
 from __future__ import annotations
 
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from pipeline.progress import Steps
 from pipeline.storage import arrays, store
 from pipeline.storage.blocks import Blocks
 from pipeline.storage.fill import plan_parts
-from pipeline.storage.make import Storage, make
+from pipeline.storage.make import Storage, make, refuse_taken, signature
 from pipeline.storage.means import Means
+from pipeline.storage.unfinished import unfinished
 from pipeline.volume import AXES, DATA, InputError
 
 READ_TWICE = 2.5
@@ -35,25 +35,26 @@ def rechunk(source: Path, destination: Path, storage: Storage, means: Means) -> 
     Raises:
         InputError: The source holds no volumes; or as for `make`.
     """
+    refuse_taken(destination)
     volumes, origin = volumes_in(source), {"made_by": "rechunk", "source": str(source.resolve())}
-    folder, nearer = destination.with_name(destination.name + ".between"), {}
-    for group, found in volumes.items():
-        volume = store.open_volume(source, group, chunked=found[DATA].encoding["chunks"])
-        blocks, between = storage.blocks(volume), folder / (group or "all")
-        read, first = in_between(volume, blocks, means)
-        nearer[group] = store.open_volume(source, group, chunked=read)
-        if first is None:
-            continue
-        if not between.exists():
-            yield from make({None: nearer[group]}, between, first, means, origin)
-        part = plan_parts(blocks, nearer[group][DATA].data, means).extent
-        nearer[group] = store.open_volume(between, chunked=part)
-    try:
+    blocks = {group: storage.blocks(volume) for group, volume in volumes.items()}
+    plan = {"origin": origin, "volumes": {group or "": signature(v, blocks[group]) for group, v in volumes.items()}}
+    nearer: dict[str | None, xr.Dataset] = {}
+    with unfinished(destination.with_name(destination.name + ".between"), plan) as held:
+        if not held.begun:
+            held.begin()
+        for group, found in volumes.items():
+            volume = store.open_volume(source, group, chunked=found[DATA].encoding["chunks"])
+            read, first = in_between(volume, blocks[group], means)
+            nearer[group] = store.open_volume(source, group, chunked=read)
+            if first is None:
+                continue
+            between = held.folder / "-".join([group or "all", *map(str, first.chunk.values())])
+            if not between.exists():
+                yield from make({None: nearer[group]}, between, first, means, origin)
+            part = plan_parts(blocks[group], nearer[group][DATA].data, means).extent
+            nearer[group] = store.open_volume(between, chunked=part)
         yield from make(nearer, destination, storage, means, origin)
-    except InputError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def again(origin: dict[str, Any]) -> dict[str | None, xr.Dataset]:

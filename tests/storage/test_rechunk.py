@@ -12,7 +12,7 @@ from pipeline.storage import chunk_files, means, rechunk, store
 from pipeline.storage.fill import fill
 from pipeline.storage.make import Storage
 from pipeline.storage.means import Means
-from pipeline.volume import AXES, DATA
+from pipeline.volume import AXES, DATA, InputError
 
 SHAPE = (60, 2, 1, 8, 9)
 VALUES = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
@@ -76,16 +76,34 @@ def test_what_runs_the_other_way_is_read_twice_and_not_once_for_every_chunk(
 
 def test_it_continues_with_what_is_in_between(tmp_path, little):
     source = made(tmp_path / "v.zarr", FRAMES)
-    steps, between = rechunk.rechunk(source, tmp_path / "r.zarr", SERIES, little), tmp_path / "r.zarr.between" / "all"
-    while not between.exists():
+    steps, folder = rechunk.rechunk(source, tmp_path / "r.zarr", SERIES, little), tmp_path / "r.zarr.between.part"
+    while not any(path.suffix != ".part" for path in folder.glob("all-*")):
         next(steps)
     next(steps)
     steps.close()  # as a kill would
-    assert between.exists()
+    assert folder.exists()
     shutil.rmtree(source / DATA / "c")  # nothing of the source is needed any more
     list(rechunk.rechunk(source, tmp_path / "r.zarr", SERIES, little))
     np.testing.assert_array_equal(store.open_volume(tmp_path / "r.zarr")[DATA].values, VALUES)
     assert {path.name for path in tmp_path.iterdir()} == {"v.zarr", "r.zarr"}
+
+
+def test_what_is_in_between_is_of_one_process_and_one_source(tmp_path, little):
+    source, other = made(tmp_path / "v.zarr", FRAMES), tmp_path / "w.zarr"
+    shutil.copytree(source, other)
+    steps = rechunk.rechunk(source, tmp_path / "r.zarr", SERIES, little)
+    while not any(path.suffix != ".part" for path in (tmp_path / "r.zarr.between.part").glob("all-*")):
+        next(steps)
+    with pytest.raises(InputError, match="another process makes .*r.zarr.between at this moment"):
+        list(rechunk.rechunk(source, tmp_path / "r.zarr", SERIES, little))
+    steps.close()  # as a kill would
+    with pytest.raises(InputError, match="the unfinished result of something else .another origin."):
+        list(rechunk.rechunk(other, tmp_path / "r.zarr", SERIES, little))
+    list(rechunk.rechunk(source, tmp_path / "r.zarr", SERIES, little))
+    np.testing.assert_array_equal(store.open_volume(tmp_path / "r.zarr")[DATA].values, VALUES)
+    with pytest.raises(InputError, match="r.zarr is there already"):
+        next(rechunk.rechunk(source, tmp_path / "r.zarr", SERIES, little))
+    assert {path.name for path in tmp_path.iterdir()} == {"v.zarr", "w.zarr", "r.zarr"}
 
 
 def test_what_is_in_between_is_cut_as_what_is_read_shares_with_what_is_written(tmp_path, little):
