@@ -73,9 +73,15 @@ def import_model(path: Path, destination: Path) -> str:
             f"{path} has no {ENTRY} in its metadata, only {', '.join(sorted(metadata)) or 'nothing'}; give a file that "
             "export-model wrote"
         )
-    told = json.loads(metadata[ENTRY])
-    if told["form"] != FORM:
-        raise InputError(f"{path} is of form {told['form']}, and form {FORM} is read; export the model anew")
+    try:
+        told = json.loads(metadata[ENTRY])
+        form, kept = told["form"], {name: told[name] for name in KEPT} if told["form"] == FORM else {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} cannot be read: its {ENTRY} is damaged ({type(error).__name__}, {error}); export the model anew"
+        ) from error
+    if form != FORM:
+        raise InputError(f"{path} is of form {form}, and form {FORM} is read; export the model anew")
 
     def group(prefix: str) -> dict[str, np.ndarray]:
         return {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)}
@@ -85,11 +91,11 @@ def import_model(path: Path, destination: Path) -> str:
         optimiser={},
         best=group("weights."),
         statistics=group("statistics."),
-        **{name: told[name] for name in KEPT},
+        **kept,
     )
     try:
         checkpoint.best_model()
-    except RuntimeError as error:  # torch's: which weights are missing, or of another shape
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:  # which weights or settings are missing or others
         raise InputError(f"{path} does not fit its own description: {error}; export the model anew") from error
     checkpoint.save(destination)
     return _in_words(destination, checkpoint)

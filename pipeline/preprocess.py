@@ -104,7 +104,6 @@ def preprocess(
 
     Whatever dask's scheduler, the result has the same bits.
     """
-
     destination, statistics = output / "prepared.zarr", output / "statistics.zarr"
     means = narrowed(means, settings)
     if not destination.exists():

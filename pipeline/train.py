@@ -115,7 +115,7 @@ class Training:
         note = f"continuing after step {self.step}" if reached else "starting"
         yield Progress(self.step, settings.steps, note, line=told)
         if leads(self.member):
-            self.checkpoints.prune()
+            self.checkpoints.prune(needed=self.step)
             self.history.go_back(self.step if reached else -1, self.rollbacks)
         while self.step < settings.steps:
             loss, norm = self.look()

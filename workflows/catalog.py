@@ -22,7 +22,7 @@ class Kinds(Mapping[str, StageKind]):
     """All kinds of stages."""
 
     def __getitem__(self, name: str) -> StageKind:
-        return next(kind for kind in import_module(MODULES[name]).KINDS if kind.name == name)
+        return {kind.name: kind for kind in import_module(MODULES[name]).KINDS}[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(MODULES)

@@ -65,7 +65,7 @@ class Means:
 
 
 def held_bytes() -> float:
-    """What this process takes already, and its libraries will take."""
+    """What this process takes already, and its libraries will take; what is free is given back first."""
     give_back()
     return taken_bytes() + FOR_LIBRARIES
 

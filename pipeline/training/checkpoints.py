@@ -62,10 +62,12 @@ class Checkpoints:
             if step > checkpoint.step:
                 self._remove(step)
 
-    def prune(self) -> None:
-        """Removes all but the last `keep`, and what a killed process left of others."""
+    def prune(self, needed: int | None = None) -> None:
+        """Removes all but the last `keep` and that of a step which is `needed`, as newer ones are damaged; and what a
+        killed process left of others."""
         for step in self.steps()[: -self.keep]:
-            self._remove(step)
+            if step != needed:
+                self._remove(step)
         for rest in self.folder.glob(f"{PATTERN}.removed"):
             shutil.rmtree(rest)
 

@@ -84,15 +84,15 @@ class TrainSettings(Settings):
     time_parallel: int = 1
 
     def __post_init__(self):
-        for name in (*COUNTS, *(name for name in ("recompute", "truncate") if getattr(self, name) is not None)):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
-        for name in ("learning_rate", "clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; give a positive number")
-        for name in ("weight_decay", "warm_up", "seed", "retries"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more")
+        given = [name for name in ("recompute", "truncate") if getattr(self, name) is not None]
+        for names, fits, remedy in (
+            ((*COUNTS, *given), lambda value: value >= 1, "at least 1"),
+            (("learning_rate", "clip"), lambda value: 0 < value < math.inf, "a positive number"),
+            (("weight_decay", "warm_up", "seed", "retries"), lambda value: 0 <= value < math.inf, "0 or more"),
+        ):
+            for name in names:
+                if not fits(getattr(self, name)):
+                    raise ValueError(f"{name} is {getattr(self, name)}; give {remedy}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}; give a decay from 0, no average, to below 1")
         if not 0 < self.backoff <= 1:

@@ -111,25 +111,26 @@ def test_a_kill_leaves_nothing_at_the_destination_and_the_same_call_continues(tm
     assert {path.name for path in tmp_path.iterdir()} == {"v.zarr", "whole.zarr"}
 
 
-def test_a_source_that_is_bad_leaves_nothing(tmp_path):
+def failing(error):
+    """A way of reading that fails at a block."""
+
     def read(block):
         if block.size and block[0, 0, 0, 0, 0] == VALUES[15, 0, 0, 0, 0]:
-            raise InputError("frame 15 is torn")
+            raise error
         return block
 
+    return read
+
+
+def test_a_source_that_is_bad_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match="frame 15 is torn"):
-        made(tmp_path, lazy(read=read), CUTS["shards"])
+        made(tmp_path, lazy(read=failing(InputError("frame 15 is torn"))), CUTS["shards"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_source_that_does_not_answer_can_be_continued(tmp_path):
-    def read(block):
-        if block.size and block[0, 0, 0, 0, 0] == VALUES[15, 0, 0, 0, 0]:
-            raise OSError("the disk is gone")
-        return block
-
     with pytest.raises(StoreError, match="reading failed: the disk is gone; .*the same command continues"):
-        made(tmp_path, lazy(read=read), CUTS["shards"])
+        made(tmp_path, lazy(read=failing(OSError("the disk is gone"))), CUTS["shards"])
     made(tmp_path, lazy(), CUTS["shards"])
     np.testing.assert_array_equal(store.open_volume(tmp_path / "v.zarr")[DATA].values, VALUES)
 

@@ -70,6 +70,14 @@ def form_of_tomorrow(path):
     save_file({"a": np.zeros(2)}, path, metadata={"chronovox_model": json.dumps({"form": 2})})
 
 
+def without_its_step(path):
+    save_file({"a": np.zeros(2)}, path, metadata={"chronovox_model": json.dumps({"form": 1})})
+
+
+def with_half_its_json(path):
+    save_file({"a": np.zeros(2)}, path, metadata={"chronovox_model": '{"form": 1, '})
+
+
 def torn(path):
     path.write_bytes(path.read_bytes()[:-9])
 
@@ -88,6 +96,8 @@ def without_a_weight(path):
     ("spoil", "words"),
     [
         (form_of_tomorrow, "is of form 2, and form 1 is read; export the model anew"),
+        (without_its_step, "chronovox_model is damaged .KeyError, 'step'.; export the model anew"),
+        (with_half_its_json, "chronovox_model is damaged .JSONDecodeError"),
         (torn, "cannot be read as a safetensors file"),
         (without_a_weight, "does not fit its own description.*encoder.weight"),
         (lambda path: save_file({"a": np.zeros(2)}, path), "has no chronovox_model in its metadata, only nothing"),
