@@ -185,6 +185,18 @@ def test_training_goes_on_from_the_one_before(finished_run, averaged, tmp_path):
     assert left_by(tmp_path / "broken") == left_by(averaged)
 
 
+def test_the_one_that_is_gone_on_from_outlives_damaged_ones(tmp_path):
+    for step in (10, 20, 30):
+        one(step, 1.0).save(Checkpoints(tmp_path, 2).path(step))
+    for step in (20, 30):
+        cut_short(Checkpoints(tmp_path, 2).path(step))
+    found, _ = Checkpoints(tmp_path, 2).newest()
+    Checkpoints(tmp_path, 2).prune(needed=found.step)
+    again, told = Checkpoints(tmp_path, 2).newest()
+    assert again.step == 10
+    assert "step-00000010.zarr is used instead" in told
+
+
 def test_what_is_no_checkpoint(tmp_path):
     with pytest.raises(InputError, match="is no Zarr store; give a checkpoint that train wrote"):
         Checkpoint.load(tmp_path / "none.zarr")
