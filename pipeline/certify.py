@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.device import own_device
-from pipeline.model import Chunks, Forecaster
+from pipeline.model import Forecaster
+from pipeline.network.block import Chunks, Steps
 from pipeline.piece import Piece, find_store
 from pipeline.storage import arrays
 from pipeline.volume import InputError
@@ -160,7 +161,7 @@ def layer_scans(model: Forecaster, frames: Float[Tensor, "time channel *grid"]) 
     finally:
         for block, layer in zip(model.blocks, layers, strict=True):
             block.ssm = layer
-    met = [layer.meets([recorder.seen]) for layer, recorder in zip(layers, recorders, strict=True)]
+    met = [layer.meets([recorder.seen], recorder.dt) for layer, recorder in zip(layers, recorders, strict=True)]
     return [
         Scan(f"layer {n}", offsets[0], transition, model.boundary, steps[0])
         for n, (transition, offsets, steps) in enumerate(met, start=1)
@@ -181,9 +182,9 @@ class _Recorder(nn.Module):
         super().__init__()
         self.layer = layer
 
-    def program(self, chunks: Chunks, boundary: tuple[str, ...]) -> Program[Chunks]:
-        self.seen = torch.cat(chunks)
-        return (yield from self.layer.program(chunks, boundary))
+    def program(self, chunks: Chunks, boundary: tuple[str, ...], dt: Steps | None = None) -> Program[Chunks]:
+        self.seen, self.dt = torch.cat(chunks), None if dt is None else [torch.cat(dt)]
+        return (yield from self.layer.program(chunks, boundary, dt))
 
 
 def _normalised(piece: Piece, checkpoint: Checkpoint, path: Path) -> Float[Tensor, "time channel *grid"]:

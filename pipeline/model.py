@@ -1,66 +1,32 @@
-"""The forecaster: encoder, ConvSSM blocks, decoder, built on increments of the recent state.
+"""The model: encoder, ConvSSM blocks, decoder; one network for forecasts, denoising, and maps of frames to others.
 
-The next frame is forecast as the present one plus an increment that depends on past differences alone. Adding a
+A forecast is the present frame plus an increment. Where that depends on differences between frames alone, adding a
 constant to all frames adds it to the forecast: a climate warmer than any in training is no new territory.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
-from pipeline.volume import InputError, Settings
-from ssm_ops import Affine, ConvSSM, LocalExchange, SelectiveSteps, drive, learned_family
+from pipeline.network.block import Block, Chunks, Steps, applied, gated, within_frames
+from pipeline.network.decoder import Decoder
+from pipeline.network.encoder import Neighbours, patches_of
+from pipeline.network.settings import ModelSettings
+from pipeline.volume import InputError
+from ssm_ops import Affine, LocalExchange, drive
 from ssm_ops.carry import Carry, Program
 from ssm_ops.classes import Classes
-from ssm_ops.families import check_choice
 from ssm_ops.layer import mix
 
 QUIET = 0.1
 """Scale of the initial features beside the average. Loud ones let the first steps of training leave it at once."""
-
-Chunks = list[Float[Tensor, "_ channel *grid"]]
-
-
-@dataclass(frozen=True)
-class ModelSettings(Settings):
-    """Settings of the forecaster.
-
-    Attributes:
-        channels: Channels of the stream that the blocks read and write.
-        states: State channels of each ConvSSM layer.
-        layers: ConvSSM layers.
-        rate: The forecaster starts as the exponential average s_t = s_{t-1} + rate (x_t - s_{t-1}) and learns from
-            there.
-        transition: What a step does to the states of each layer: `propagator` (decay and diffusion, continuous in
-            time), `kernel` (a kernel for each state) or `pointwise` (complex rates, every voxel for itself).
-        selective: Whether the input chooses how far each state moves at a step; not with kernels.
-        drift: Whether propagators learn a velocity, along axes that are periodic.
-        taps: The size of kernels along each axis (3 by default), or of a correction that propagators learn (none by
-            default). Odd where an axis reflects.
-    """
-
-    channels: int = 8
-    states: int = 16
-    layers: int = 2
-    rate: float = 0.2
-    transition: str = "propagator"
-    selective: bool = False
-    drift: bool = False
-    taps: int | None = None
-
-    def __post_init__(self):
-        for name in ("channels", "states", "layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
-        if not 0 < self.rate < 1:
-            raise ValueError(f"rate is {self.rate}; give a number between 0 and 1")
-        check_choice(self.transition, selective=self.selective, drift=self.drift, taps=self.taps)
 
 
 def exchanges(settings: ModelSettings) -> int:
@@ -69,30 +35,45 @@ def exchanges(settings: ModelSettings) -> int:
 
 
 class Forecaster(nn.Module):
-    """One-step forecasts of a series of volumes.
+    """Makes a frame of each frame of a series and those before it.
 
     Args:
         settings: See `ModelSettings`.
-        volume_channels: Channels of a frame, without masks.
+        volume_channels: Channels of a frame that is read, without masks.
         boundary: `periodic` or `reflect` for (depth, height, width).
         depth: Voxels in depth; a series of depth 1 is treated as images.
-        masks: Further channels that tell where there is a value, read and not forecast: one for all channels, or one
+        masks: Further channels that tell where there is a value, read and not made: one for all channels, or one
             for each.
+        outputs: Channels of the target of a `map`; others make what they read.
 
     Raises:
         InputError: The settings ask for a transition that does not fit the boundary.
     """
 
     def __init__(
-        self, settings: ModelSettings, *, volume_channels: int, boundary: tuple[str, ...], depth: int, masks: int = 0
+        self,
+        settings: ModelSettings,
+        *,
+        volume_channels: int,
+        boundary: tuple[str, ...],
+        depth: int,
+        masks: int = 0,
+        outputs: int | None = None,
     ):
         super().__init__()
         self.settings, self.volume_channels, self.depth, self.masks = settings, volume_channels, depth, masks
+        self.outputs = volume_channels if outputs is None else outputs
         self.boundary = tuple(boundary) if depth > 1 else tuple(boundary[1:])
-        self.encoder = Neighbours(volume_channels + masks, settings.channels, self.boundary)
+        read = volume_channels * (2 if settings.reading == "both" else 1) + masks
+        made = self.outputs if settings.classes is None else settings.classes
+        self.encoder = Neighbours(read, settings.channels, self.boundary, settings.patch)
         self.blocks = nn.ModuleList(Block(settings, self.boundary) for _ in range(settings.layers))
-        self.decoder = Neighbours(settings.channels, volume_channels, self.boundary)
-        self._start_as_exponential_average(settings.rate)
+        self.decoder = Decoder(settings.channels, made, self.boundary, settings.patch, settings.upsampling)
+        self.later = nn.ModuleList()
+        if settings.bidirectional:
+            self.later.extend(Block(settings, self.boundary) for _ in range(settings.layers))
+            self.meeting = Meeting(settings, self.boundary)
+        self._start()
 
     def description(self) -> dict:
         """What `from_description` needs to build this model again, as JSON."""
@@ -102,6 +83,7 @@ class Forecaster(nn.Module):
             "boundary": ["reflect"] * (3 - len(self.boundary)) + list(self.boundary),
             "depth": self.depth,
             "masks": self.masks,
+            "outputs": self.outputs,
         }
 
     @staticmethod
@@ -112,69 +94,109 @@ class Forecaster(nn.Module):
             boundary=tuple(description["boundary"]),
             depth=description["depth"],
             masks=description["masks"],
+            outputs=description["outputs"],
         )
 
-    def program(self, chunks: Chunks) -> Program[Chunks]:
-        """Forecasts for consecutive chunks (time, channel, depth, height, width) of one shard.
+    def program(self, chunks: Chunks, steps: Steps | None = None, behind: Behind | None = None) -> Program[Chunks]:
+        """What the model makes of consecutive chunks (time, channel, depth, height, width) of one shard.
 
-        Element t of a result, which has no masks, is the forecast of frame t + 1, made from frame t and what lies
-        before it. Yields a summary at each of its `exchanges`; see `ssm_ops.carry`. Without a carry the frame before
-        the first is taken to equal it.
+        Element t of a result, which has no masks, is made from frame t and what lies before it (`bidirectional`: also
+        behind it); of forecasts it is frame t + 1. Yields a summary at each of its `exchanges`; see `ssm_ops.carry`.
+        Without a carry the frame before the first is taken to equal it.
+
+        Args:
+            chunks: The frames.
+            steps: The time from the frame before to each frame, one tensor a chunk; `None` is 1, `inf` forgets what
+                was before.
+            behind: What a model that looks both ways knows of the frames behind the shard; by default there are none.
         """
-        frames = [chunk.squeeze(2) for chunk in chunks] if self.depth == 1 else chunks
-        increments = yield from self._increments_of(frames)
-        stream = [self.encoder(x) for x in increments]
-        for block in self.blocks:
-            stream = yield from block.program(stream, self.boundary)
-        forecasts = [self.forecasts(x, y) for x, y in zip(frames, stream, strict=True)]
-        return [f.unsqueeze(2) for f in forecasts] if self.depth == 1 else forecasts
+        frames = self._images(chunks)
+        stream = yield from self._through(self.blocks, frames, steps)
+        if self.settings.bidirectional:
+            behind = behind or Behind()
+            back = drive(self.mirrored(chunks, behind.steps), LocalExchange(behind.carries))
+            stream = [self.meeting(x, y) for x, y in zip(stream, back, strict=True)]
+        made = [self.frames_of(x, y) for x, y in zip(frames, stream, strict=True)]
+        return [f.unsqueeze(2) for f in made] if self.depth == 1 else made
 
-    def forecasts(
-        self, frames: Float[Tensor, "time read *grid"], stream: Float[Tensor, "time stream *grid"]
-    ) -> Float[Tensor, "time channel *grid"]:
-        """The frames that follow, from frames and what the blocks made of them."""
-        return frames[:, : self.volume_channels] + self.decoder(stream)
+    def mirrored(self, chunks: Chunks, steps: Steps | None = None) -> Program[Chunks]:
+        """The stream of the second stack of blocks, which runs from the last frame to the first; in the frames' order.
+
+        A program as `program` is one, for which what lies behind a shard comes first: shards are run from the last to
+        the first. `steps` are here the times from each frame to the one behind it.
+        """
+        frames = [chunk.flip(0) for chunk in reversed(self._images(chunks))]
+        steps = None if steps is None else [own.flip(0) for own in reversed(steps)]
+        stream = yield from self._through(self.later, frames, steps)
+        return [chunk.flip(0) for chunk in reversed(stream)]
+
+    def _through(self, blocks: Iterable[Block], frames: Chunks, steps: Steps | None) -> Program[Chunks]:
+        read = yield from self._read(frames, steps)
+        stream = [self.encoder(x) for x in read]
+        for block in blocks:
+            stream = yield from block.program(stream, self.boundary, steps)
+        return stream
+
+    def _images(self, chunks: list[Tensor]) -> list[Tensor]:
+        """The chunks without an axis of depth, where there is one voxel of it."""
+        return [chunk.squeeze(2) for chunk in chunks] if self.depth == 1 else chunks
+
+    def frames_of(
+        self, frames: Float[Tensor, "time read *grid"], stream: Float[Tensor, "time stream *patches"]
+    ) -> Float[Tensor, "time made *grid"]:
+        """The frames that are made, from those read and what the blocks made of them."""
+        made = self.decoder.to_frames(stream, tuple(frames.shape[2:]))
+        return made if self.settings.task == "map" else frames[:, : self.volume_channels] + made
 
     def errors(
-        self, forecasts: Float[Tensor, "time channel *grid"], frames: Float[Tensor, "time read *grid"]
+        self, made: Float[Tensor, "time channel *grid"], frames: Float[Tensor, "time target *grid"]
     ) -> Float[Tensor, "time channel *grid"]:
-        """Forecasts less the frames that came; zero where these have no value."""
-        errors = forecasts - frames[:, : self.volume_channels]
-        return errors * frames[:, self.volume_channels :] if self.masks else errors
+        """What was made less what it should be; zero where that, by the masks behind it, has no value."""
+        errors, masks = made - frames[:, : self.outputs], frames[:, self.outputs :]
+        return errors * masks if masks.shape[1] else errors
 
-    def valued(self, frames: Float[Tensor, "time read *grid"]) -> int:
-        """How many voxels of the frames have a value, over all channels but the masks."""
-        if not self.masks:
+    def valued(self, frames: Float[Tensor, "time target *grid"]) -> int:
+        """How many voxels of target frames have a value, over all channels but the masks."""
+        masks = frames[:, self.outputs :]
+        if not masks.shape[1]:
             return frames.numel()
-        found = int(torch.count_nonzero(frames[:, self.volume_channels :]))
-        return found * self.volume_channels // self.masks
+        return int(torch.count_nonzero(masks)) * self.outputs // masks.shape[1]
 
-    def increments(
-        self, frames: Float[Tensor, "time read *grid"], before: Float[Tensor, "read *grid"]
-    ) -> Float[Tensor, "time read *grid"]:
-        """What the encoder reads of frames, given the frame before them: their differences, and the masks as they are.
-        A difference from or to a missing value is zero."""
+    def read(
+        self,
+        frames: Float[Tensor, "time read *grid"],
+        before: Float[Tensor, "read *grid"],
+        steps: Float[Tensor, "time"] | None = None,
+    ) -> Float[Tensor, "time input *grid"]:
+        """What the encoder reads of frames, given the frame before them: differences, or the frames, or both; and the
+        masks as they are. A difference from or to a missing value is zero, and so is one from what is forgotten."""
+        if self.settings.reading == "frames":
+            return frames
         earlier = torch.cat([before[None], frames[:-1]])
-        if not self.masks:
-            return frames - earlier
         data = slice(self.volume_channels)
+        differences = frames[:, data] - earlier[:, data]
         masks, were = frames[:, self.volume_channels :], earlier[:, self.volume_channels :]
-        return torch.cat([(frames[:, data] - earlier[:, data]) * masks * were, masks], dim=1)
+        if self.masks:
+            differences = differences * masks * were
+        if steps is not None:
+            differences = torch.where(_column(torch.isinf(steps), frames), 0, differences)
+        parts = [differences, *([frames[:, data]] if self.settings.reading == "both" else []), masks]
+        return torch.cat(parts, dim=1) if len(parts) > 2 or self.masks else differences
 
-    def _increments_of(self, chunks: Chunks) -> Program[Chunks]:
-        """Those of consecutive chunks. The frame before the shard is a carry with transition 0."""
+    def _read(self, chunks: Chunks, steps: Steps | None) -> Program[Chunks]:
+        """`read` of consecutive chunks. The frame before the shard is a carry with transition 0."""
         previous = yield Affine(0.0, chunks[-1][-1], sum(len(chunk) for chunk in chunks))
         previous = chunks[0][0] if previous is None else previous
         result = []
-        for chunk in chunks:
-            result.append(self.increments(chunk, previous))
+        for number, chunk in enumerate(chunks):
+            result.append(self.read(chunk, previous, None if steps is None else steps[number]))
             previous = chunk[-1]
         return result
 
     def power(self, point: int, shape: tuple[int, int, int], span: int) -> float | Shaped[Tensor, "state *spectrum"]:
         """What a run of time leaves of the carry of an exchange point, on (depth, height, width); the transition that a
         summary with that span has. Of a model whose input chooses no steps."""
-        return 0.0 if point == 0 else self.blocks[point - 1].ssm.power(self._grid(shape), self.boundary, span)
+        return 0.0 if point == 0 else self.blocks[point - 1].ssm.power(self.grid(shape), self.boundary, span)
 
     def classes(self, shape: tuple[int, int, int], tolerance: float) -> list[Classes]:
         """Which frequencies of each layer's carry must travel, on (depth, height, width).
@@ -187,99 +209,100 @@ class Forecaster(nn.Module):
                 f"a carry tolerance of {tolerance:g} for a selective model, whose input chooses what decays how fast; "
                 "leave carry_tolerance out"
             )
-        return [block.ssm.classes(self._grid(shape), self.boundary, tolerance) for block in self.blocks]
+        return [block.ssm.classes(self.grid(shape), self.boundary, tolerance) for block in self.blocks]
 
     def carry_bytes(self, shape: tuple[int, int, int], tolerance: float = 0.0) -> list[int]:
         """Bytes of what is sent of the carry of each exchange point, on (depth, height, width)."""
         frame = (self.volume_channels + self.masks) * math.prod(shape) * self.encoder.weight.dtype.itemsize
-        grid = self._grid(shape)
+        grid = self.grid(shape)
         return [frame, *(block.ssm.carry_bytes(grid, self.boundary, tolerance) for block in self.blocks)]
 
-    def _grid(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
-        return shape[1:] if self.depth == 1 else shape
+    def grid(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
+        """The grid of the states, one voxel a patch, on frames of (depth, height, width).
+
+        Raises:
+            InputError: The patches do not fit the frames.
+        """
+        return patches_of(shape[1:] if self.depth == 1 else shape, self.boundary, self.settings.patch)
 
     def forward(
-        self, frames: Float[Tensor, "time read depth height width"], carries: list[Carry] | None = None
+        self,
+        frames: Float[Tensor, "time read depth height width"],
+        carries: list[Carry] | None = None,
+        steps: Float[Tensor, "time"] | None = None,
+        behind: Behind | None = None,
     ) -> tuple[Float[Tensor, "time channel depth height width"], list[Carry]]:
-        """Forecasts of one run of time in one process, and the carries that continue it."""
+        """What is made of one run of time in one process, and the carries that continue it."""
         exchange = LocalExchange(carries)
-        (forecasts,) = drive(self.program([frames]), exchange)
-        return forecasts, exchange.next_shard()
+        (made,) = drive(self.program([frames], None if steps is None else [steps], behind), exchange)
+        return made, exchange.next_shard()
 
     @torch.no_grad()
-    def _start_as_exponential_average(self, rate: float) -> None:
-        """Sets the first stream channels (one a volume channel) and states so that the forecast is the average.
+    def _start(self) -> None:
+        """Sets what training starts from: of forecasts the exponential average, or what is near the last frame; of
+        frames without noise what is near those with it."""
+        settings = self.settings
+        needed = self.volume_channels * settings.patch ** len(self.boundary)
+        most = min(settings.channels, settings.states)
+        averages = settings.task == "forecast" and settings.reading != "frames"
+        if averages and (settings.patch == 1 or (needed <= most and settings.upsampling == "transposed")):
+            self._start_as_exponential_average(settings.rate, min(needed, most))
+        elif settings.task != "map":
+            self.decoder.weight.mul_(QUIET)
+
+    def _start_as_exponential_average(self, rate: float, numbers: int) -> None:
+        """Sets the first stream channels (one for each number of a patch) and states so that the forecast is the
+        average.
 
         With d_t = x_t - x_{t-1} and r = 1 - rate, the average is x_t - r sum_k r^k d_{t-k}: state k of the first layer
         decays by r and holds rate * sum r^k B d, so B = -r / rate gives the sum; D = -1 takes the encoder's d out.
         """
-        memory = 1 - rate
+        memory, patch, axes = 1 - rate, self.settings.patch, len(self.boundary)
         first = self.blocks[0].ssm
         for matrix in (self.encoder.weight, *(m for block in self.blocks for m in (block.ssm.B, block.ssm.C))):
             matrix.mul_(QUIET)
-        for channel in range(min(self.volume_channels, self.settings.channels, self.settings.states)):
-            for conv in (self.encoder, self.decoder):
-                conv.weight[channel] = 0
-                conv.weight[channel, channel].view(-1)[conv.centre] = 1
-            first.start_average(channel, decay=-torch.log(torch.tensor(memory)), gain=-memory / rate)
-            first.D[channel] = -1
+        for number in range(numbers):
+            channel, *place = np.unravel_index(number, (self.volume_channels, *[patch] * axes))
+            self.encoder.weight[number] = 0
+            self.encoder.weight[(number, channel, *(patch + offset for offset in place))] = 1
+            self.decoder.weight[number] = 0
+            self.decoder.weight[number, number].view(-1)[self.decoder.centre] = 1
+            first.start_average(number, decay=-torch.log(torch.tensor(memory)), gain=-memory / rate)
+            first.D[number] = -1
             for block in self.blocks[1:]:
-                block.ssm.C[channel] = 0
+                block.ssm.C[number] = 0
 
 
-class Block(nn.Module):
-    """A ConvSSM layer and a gated nonlinearity on its output, both added to the stream; the gate starts closed."""
+@dataclass(frozen=True)
+class Behind:
+    """What lies behind a shard, for a model that looks both ways.
+
+    Attributes:
+        carries: What `Forecaster.mirrored` leaves of the frames behind; `None` where there are none.
+        steps: The time from each frame of the shard to the one behind it, one tensor a chunk; `None` is 1.
+    """
+
+    carries: list[Carry] | None = None
+    steps: Steps | None = None
+
+
+class Meeting(nn.Module):
+    """The sum of both streams, and a gated nonlinearity of both; it starts as the sum."""
 
     def __init__(self, settings: ModelSettings, boundary: tuple[str, ...]):
         super().__init__()
         channels = settings.channels
-        self.ssm = state_space_layer(settings, boundary)
-        self.value = nn.Parameter(torch.randn(channels, channels) / channels**0.5)
-        self.gate = nn.Parameter(torch.randn(channels, channels) / channels**0.5)
-        self.output = nn.Parameter(torch.zeros(channels, channels))
+        self.value = within_frames(2 * channels, settings.gate_taps, boundary)
+        self.gate = within_frames(2 * channels, settings.gate_taps, boundary)
+        self.output = nn.Parameter(torch.zeros(channels, 2 * channels))
 
-    def program(self, stream: Chunks, boundary: tuple[str, ...]) -> Program[Chunks]:
-        linear = yield from self.ssm.program(stream, boundary)
-        return [self.add(x, y) for x, y in zip(stream, linear, strict=True)]
-
-    def add(
-        self, x: Float[Tensor, "time channel *grid"], y: Float[Tensor, "time channel *grid"]
+    def forward(
+        self, earlier: Float[Tensor, "time channel *grid"], later: Float[Tensor, "time channel *grid"]
     ) -> Float[Tensor, "time channel *grid"]:
-        """The stream, given the stream that entered and the layer's output."""
-        return x + y + mix(self.output, gated(mix(self.value, y), mix(self.gate, y)))
+        both = torch.cat([earlier, later], dim=1)
+        return earlier + later + mix(self.output, gated(applied(self.value, both), applied(self.gate, both)))
 
 
-def state_space_layer(settings: ModelSettings, boundary: tuple[str, ...]) -> ConvSSM:
-    """The ConvSSM layer that the settings ask for."""
-    channels, states = settings.channels, settings.states
-    try:
-        family = learned_family(settings.transition, states, boundary, drift=settings.drift, taps=settings.taps)
-    except ValueError as error:
-        raise InputError(f"the model's settings do not fit the data: {error}") from error
-    steps = SelectiveSteps(channels, len(boundary), states=states) if settings.selective else None
-    return ConvSSM(channels, states, family, steps=steps)
-
-
-class Neighbours(nn.Module):
-    """A convolution over each voxel's nearest neighbours, 3 taps an axis, that respects the boundary of each axis.
-
-    For 3 taps the half-sample even extension of a reflecting axis repeats the border voxel.
-    """
-
-    def __init__(self, inputs: int, outputs: int, boundary: tuple[str, ...]):
-        super().__init__()
-        taps = 3 ** len(boundary)
-        self.boundary, self.centre = boundary, taps // 2
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, *[3] * len(boundary)) / (inputs * taps) ** 0.5)
-
-    def forward(self, x: Float[Tensor, "time channel *grid"]) -> Float[Tensor, "time out *grid"]:
-        axes = len(self.boundary)
-        for axis, name in enumerate(self.boundary):
-            widths = [0, 0] * (axes - 1 - axis) + [1, 1] + [0, 0] * axis
-            x = pad(x, widths, mode="circular" if name == "periodic" else "replicate")
-        return (nn.functional.conv2d if axes == 2 else nn.functional.conv3d)(x, self.weight)
-
-
-def gated(value: Tensor, gate: Tensor) -> Tensor:
-    """value * sigmoid(gate), the gated linear unit (Dauphin et al., 2017, equation 1)."""
-    return value * torch.sigmoid(gate)
+def _column(frames: Bool[Tensor, "time"], like: Float[Tensor, "time channel *grid"]) -> Bool[Tensor, "time *one"]:
+    """One value a frame, to be broadcast against frames."""
+    return frames.reshape(-1, *[1] * (like.ndim - 1))

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from pipeline.model import Block, Forecaster
+from pipeline.model import Forecaster
+from pipeline.network.block import Block
 from ssm_ops import TimeExchange
 from ssm_ops.carry import Carry
 from ssm_ops.chunks import Step, in_chunks
@@ -31,6 +32,7 @@ class Run:
         before: The frame before the first; at the start of a window the first itself.
         after: The frames one step later.
         scored: Which of the forecasts count.
+        steps: The time from the frame before to each frame; `None` is 1.
     """
 
     model: Forecaster
@@ -38,21 +40,32 @@ class Run:
     before: Float[Tensor, "channel *grid"]
     after: Frames
     scored: Bool[Tensor, "time"]
+    steps: Float[Tensor, "time"] | None = None
 
     @staticmethod
     def of_window(
-        frames: Float[Tensor, "time channel depth height width"], model: Forecaster, *, first: int, burn_in: int
+        frames: Float[Tensor, "time channel depth height width"],
+        model: Forecaster,
+        *,
+        first: int,
+        burn_in: int,
+        steps: Float[Tensor, "time"] | None = None,
     ) -> Run:
-        """The run that begins at frame `first` of its window; `frames` are those of the run, the one before it (unless
-        it is the window's first) and the one after it."""
+        """The run that begins at frame `first` of its window; `frames` and `steps` are those of the run, the one before
+        it (unless it is the window's first) and the one after it."""
         if model.depth == 1:
             frames = frames.squeeze(2)
-        own = frames if first == 0 else frames[1:]
-        scored = torch.arange(first, first + len(own) - 1, device=frames.device) >= burn_in
-        return Run(model, own[:-1], frames[0], own[1:], scored)
+        own = slice(0 if first == 0 else 1, None)
+        after, before = frames[own][1:], frames[0]
+        scored = torch.arange(first, first + len(after), device=frames.device) >= burn_in
+        return Run(model, frames[own][:-1], before, after, scored, None if steps is None else steps[own][:-1])
 
-    def increments(self) -> Frames:
-        return self.model.increments(self.frames, self.before)
+    def read(self) -> Frames:
+        """What the encoder reads."""
+        return self.model.read(self.frames, self.before, self.steps)
+
+    def steps_of(self, span: slice) -> Float[Tensor, "_"] | None:
+        return None if self.steps is None else self.steps[span]
 
     def valued(self) -> int:
         """How many voxels are scored."""
@@ -60,7 +73,7 @@ class Run:
 
     def errors(self, span: slice, stream: Frames) -> Float[Tensor, "time"]:
         """The squared errors of the forecasts made from some of the frames, summed over each; 0 where not scored."""
-        forecasts = self.model.forecasts(self.frames[span], stream)
+        forecasts = self.model.frames_of(self.frames[span], stream)
         sums = self.model.errors(forecasts, self.after[span]).square().flatten(1).sum(1)
         return torch.where(self.scored[span], sums, 0)
 
@@ -76,15 +89,15 @@ def squares(model: Forecaster, run: Run, *, recompute: int, truncate: int | None
         truncate: Chunks after which the gradient is cut: carries go on, what made them is no longer asked.
     """
 
-    def step(span: slice, increments: Frames, carries: list[Carry]) -> tuple[Tensor, list[Carry]]:
-        stream, leaving = model.encoder(increments), []
+    def step(span: slice, read: Frames, carries: list[Carry]) -> tuple[Tensor, list[Carry]]:
+        stream, leaving = model.encoder(read), []
         for block, carry in zip(model.blocks, carries, strict=True):
-            stream, left = _through(block, stream, model.boundary, carry)
+            stream, left = _through(block, stream, model.boundary, carry, run.steps_of(span))
             leaving.append(left)
         return run.errors(span, stream), leaving
 
     nothing, parameters = [None] * len(model.blocks), list(model.parameters())
-    errors, _ = in_chunks(step, run.increments(), nothing, length=recompute, parameters=parameters, cut=truncate)
+    errors, _ = in_chunks(step, run.read(), nothing, length=recompute, parameters=parameters, cut=truncate)
     return errors.sum()
 
 
@@ -95,9 +108,9 @@ def squares_across(model: Forecaster, run: Run, exchange: TimeExchange, *, recom
     chunks of so many frames again; what is held is each layer's input, and the carries that enter its chunks.
     """
     if recompute is None:
-        stream = model.encoder(run.increments())
+        stream = model.encoder(run.read())
         for block in model.blocks:
-            stream = block.add(stream, across_ranks(block.ssm, stream, model.boundary, exchange))
+            stream = block.add(stream, across_ranks(block.ssm, stream, model.boundary, exchange, run.steps))
         return run.errors(slice(None), stream).sum()
 
     def chunked(module: nn.Module, step: Step, x: Frames, *carries: Carry) -> Tensor:
@@ -105,20 +118,21 @@ def squares_across(model: Forecaster, run: Run, exchange: TimeExchange, *, recom
 
     def through(block: Block) -> Step:
         def step(span: slice, x: Frames, carries: list[Carry]) -> tuple[Tensor, list[Carry]]:
-            del span
-            stream, left = _through(block, x, model.boundary, carries[0])
+            stream, left = _through(block, x, model.boundary, carries[0], run.steps_of(span))
             return stream, [left]
 
         return step
 
-    stream = chunked(model.encoder, lambda _, x, none: (model.encoder(x), none), run.increments())
+    stream = chunked(model.encoder, lambda _, x, none: (model.encoder(x), none), run.read())
     for block in model.blocks:
-        carry = entering_carry(block.ssm, stream, model.boundary, exchange, length=recompute)
+        carry = entering_carry(block.ssm, stream, model.boundary, exchange, run.steps, length=recompute)
         stream = chunked(block, through(block), stream, carry)
     return chunked(model.decoder, lambda span, x, none: (run.errors(span, x), none), stream).sum()
 
 
-def _through(block: Block, stream: Frames, boundary: tuple[str, ...], carry: Carry) -> tuple[Frames, Carry]:
+def _through(
+    block: Block, stream: Frames, boundary: tuple[str, ...], carry: Carry, dt: Float[Tensor, "_"] | None
+) -> tuple[Frames, Carry]:
     """A chunk through one layer."""
-    output, left = advance(block.ssm, stream, boundary, carry)
+    output, left = advance(block.ssm, stream, boundary, carry, dt)
     return block.add(stream, output), left

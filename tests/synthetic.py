@@ -9,7 +9,8 @@ import xarray as xr
 
 from pipeline.checkpoint import Checkpoint, to_arrays
 from pipeline.ingest import IngestSettings, bring_in, ingest
-from pipeline.model import Forecaster, ModelSettings
+from pipeline.model import Forecaster
+from pipeline.network.settings import ModelSettings
 from pipeline.preprocess import PreprocessSettings, preprocess
 from pipeline.splits import Period, Splits
 from pipeline.storage import arrays, store

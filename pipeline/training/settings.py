@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from pipeline.model import ModelSettings
+from pipeline.network.settings import ModelSettings
 from pipeline.volume import Settings
 
 COUNTS = (

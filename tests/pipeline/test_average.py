@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from pipeline.model import Forecaster, ModelSettings
+from pipeline.model import Forecaster
+from pipeline.network.settings import ModelSettings
 from pipeline.training.average import Average
 from pipeline.training.settings import TrainSettings
 

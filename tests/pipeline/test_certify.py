@@ -9,7 +9,8 @@ import torch
 from pipeline import certify as module
 from pipeline.certify import certify, layer_scans, model_scans, transition_scan
 from pipeline.checkpoint import Checkpoint
-from pipeline.model import Forecaster, ModelSettings
+from pipeline.model import Forecaster
+from pipeline.network.settings import ModelSettings
 from pipeline.piece import read_piece
 from pipeline.storage import arrays
 from pipeline.transitions import propagator
@@ -37,8 +38,8 @@ def test_the_scans_are_those_of_the_model(depth, monkeypatch):
     met = []
     original = ConvSSM.program
 
-    def program(self, chunks, boundary):
-        outputs = yield from original(self, chunks, boundary)
+    def program(self, chunks, boundary, dt=None):
+        outputs = yield from original(self, chunks, boundary, dt)
         met.append((self, torch.cat(chunks), torch.cat(outputs)))
         return outputs
 

@@ -10,7 +10,7 @@ import xarray as xr
 from cluster import LocalExecutor, Place
 from pipeline.checkpoint import Checkpoint
 from pipeline.infer import InferJob, InferSettings
-from pipeline.model import ModelSettings
+from pipeline.network.settings import ModelSettings
 from pipeline.storage import store
 from pipeline.train import train
 from pipeline.training.settings import TrainSettings

@@ -15,7 +15,7 @@ from pipeline.dataset import Truth
 from pipeline.masks import with_masks
 from pipeline.mesh import Alone
 from pipeline.metrics import frame_errors, latitude_weights, over_frames
-from pipeline.model import ModelSettings
+from pipeline.network.settings import ModelSettings
 from pipeline.normalisation import Normalisation
 from pipeline.preprocess import PreprocessSettings, preprocess
 from pipeline.splits import Period, Splits

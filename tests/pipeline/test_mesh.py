@@ -9,7 +9,7 @@ import pytest
 from cluster import LocalExecutor
 from pipeline import checkpoint
 from pipeline.mesh import share_of
-from pipeline.model import ModelSettings
+from pipeline.network.settings import ModelSettings
 from pipeline.progress import Progress
 from pipeline.train import train_as_member
 from pipeline.training.settings import TrainSettings

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from pipeline.baselines import ExponentialAverage
-from pipeline.model import Forecaster, ModelSettings, exchanges
+from pipeline.model import Forecaster, exchanges
+from pipeline.network.settings import ModelSettings
 from pipeline.volume import InputError
 from ssm_ops import LocalExchange, drive
-from tests.whole_model import forecasts
+from tests.whole_model import made as reference
 
 CASES = [
     ((1, 6, 5), ("reflect", "reflect", "reflect")),
@@ -56,7 +57,7 @@ def test_the_whole_model_is_its_reference(grid, boundary, channels):
         actual, _ = made(x)
     weights = {name: tensor.numpy() for name, tensor in made.state_dict().items()}
     images = x.squeeze(2) if grid[0] == 1 else x
-    expected = forecasts(weights, images.numpy(), made.boundary, layers=2).reshape(x.shape)
+    expected = reference(weights, made.settings, images.numpy(), made.boundary).reshape(x.shape)
     assert np.linalg.norm(actual.numpy() - expected) <= 1e-5 * np.linalg.norm(expected - x.numpy())
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pipeline.mesh import share_of
-from pipeline.model import Forecaster, ModelSettings
+from pipeline.model import Forecaster
+from pipeline.network.settings import ModelSettings
 from pipeline.through_time import Run, squares, squares_across
 from tests.ssm_ops.played import PlayedChain
 
@@ -154,7 +155,8 @@ MEMORY = """
 import sys
 from pathlib import Path
 import torch
-from pipeline.model import Forecaster, ModelSettings
+from pipeline.model import Forecaster
+from pipeline.network.settings import ModelSettings
 from pipeline.through_time import Run, squares, squares_across
 from tests.ssm_ops.played import PlayedChain
 

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline import checkpoint
 from pipeline.dataset import Windows
-from pipeline.model import Forecaster, ModelSettings
+from pipeline.model import Forecaster
+from pipeline.network.settings import ModelSettings
 from pipeline.splits import Span
 from pipeline.train import train
 from pipeline.training.history import History

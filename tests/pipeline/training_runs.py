@@ -3,7 +3,7 @@
 import json
 
 from pipeline.checkpoint import GROUPS, Checkpoint
-from pipeline.model import ModelSettings
+from pipeline.network.settings import ModelSettings
 from pipeline.train import train
 from pipeline.training.settings import TrainSettings
 

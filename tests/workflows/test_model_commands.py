@@ -9,7 +9,8 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from pipeline.checkpoint import Checkpoint, to_arrays
-from pipeline.model import Forecaster, ModelSettings
+from pipeline.model import Forecaster
+from pipeline.network.settings import ModelSettings
 from workflows.cli import app, exit_code
 
 

@@ -1,0 +1,34 @@
+"""Frames continued beyond their border, as the boundary of each axis says."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+
+def extended(
+    x: Float[Tensor, "time channel *grid"], boundary: tuple[str, ...], before: int, after: tuple[int, ...]
+) -> Float[Tensor, "time channel *wider"]:
+    """The frames with further voxels at both ends of each axis.
+
+    A periodic axis goes on from its other end. Any other is mirrored at its border (half-sample even extension): the
+    border voxel comes first again. That is the boundary of `reflect`, and what is nearest to a field that `dirichlet`
+    or `padded` axes cut off.
+
+    Args:
+        boundary: One for each axis of the grid.
+        before: Voxels in front of the first, on every axis.
+        after: Voxels behind the last, of each axis. Neither may be more than the axis has.
+    """
+    axes = len(boundary)
+    for axis, (name, behind) in enumerate(zip(boundary, after, strict=True)):
+        if name != "periodic" and max(before, behind) > 1:
+            dim, size = x.ndim - axes + axis, x.shape[x.ndim - axes + axis]
+            front, back = x.narrow(dim, 0, before), x.narrow(dim, size - behind, behind)
+            x = torch.cat([front.flip(dim), x, back.flip(dim)], dim)
+            continue
+        widths = [0, 0] * (axes - 1 - axis) + [before, behind] + [0, 0] * axis
+        x = pad(x, widths, mode="circular" if name == "periodic" else "replicate")
+    return x

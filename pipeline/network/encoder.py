@@ -1,0 +1,59 @@
+"""From frames to the stream that blocks read: a strided convolution, one step a patch."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pipeline.network.boundary import extended
+from pipeline.volume import InputError
+
+
+class Neighbours(nn.Module):
+    """A convolution that respects the boundary of each axis: of each patch with its nearest neighbours.
+
+    With patches of one voxel it has 3 taps an axis and keeps the resolution. With patches of p it has 3 p taps and a
+    stride of p: one output voxel for each patch of p voxels an axis, made of it and the patches beside it. A last patch
+    that is not whole is filled by mirroring.
+
+    Args:
+        inputs, outputs: Channels.
+        boundary: Of each axis of the grid, see `boundary.extended`.
+        patch: Voxels of a patch along each axis.
+    """
+
+    def __init__(self, inputs: int, outputs: int, boundary: tuple[str, ...], patch: int = 1):
+        super().__init__()
+        taps = (3 * patch) ** len(boundary)
+        self.boundary, self.patch, self.centre = boundary, patch, taps // 2
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, *[3 * patch] * len(boundary)) / (inputs * taps) ** 0.5)
+
+    def forward(self, x: Float[Tensor, "time channel *grid"]) -> Float[Tensor, "time out *patches"]:
+        whole = patches_of(tuple(x.shape[2:]), self.boundary, self.patch)
+        after = tuple(self.patch * (count + 1) - size for count, size in zip(whole, x.shape[2:], strict=True))
+        x = extended(x, self.boundary, self.patch, after)
+        convolve = nn.functional.conv2d if len(self.boundary) == 2 else nn.functional.conv3d
+        return convolve(x, self.weight, stride=self.patch)
+
+
+def patches_of(shape: tuple[int, ...], boundary: tuple[str, ...], patch: int) -> tuple[int, ...]:
+    """How many patches there are along each axis of a grid.
+
+    Raises:
+        InputError: The last patch of a periodic axis would not be whole, or an axis has fewer voxels than two patches.
+    """
+    if patch == 1:
+        return tuple(shape)
+    for size, name in zip(shape, boundary, strict=True):
+        if name == "periodic" and size % patch:
+            raise InputError(
+                f"patches of {patch} voxels do not divide the {size} voxels of a periodic axis of the grid "
+                f"{tuple(shape)}; set patch to a divisor of {size}, or coarsen the data"
+            )
+        if size < 2 * patch:
+            raise InputError(
+                f"patches of {patch} voxels on a grid of {tuple(shape)}, which has an axis of {size}; set patch to at "
+                f"most {max(size // 2, 1)}"
+            )
+    return tuple(-(-size // patch) for size in shape)

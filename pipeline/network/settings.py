@@ -1,0 +1,83 @@
+"""The settings of a model, and what of them does not fit together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.volume import Settings
+from ssm_ops.families import check_choice
+
+Task = Literal["forecast", "denoise", "map"]
+
+
+@dataclass(frozen=True)
+class ModelSettings(Settings):
+    """Settings of a model.
+
+    Attributes:
+        task: What it makes of the frames up to one: `forecast` the next frame; `denoise` the same frame without its
+            noise; `map` a frame of other channels, those of the target: numbers, or with `classes` labels.
+        bidirectional: Whether later frames count too; not for forecasts. A second stack of blocks runs from the last
+            frame to the first, and both meet before the decoder.
+        classes: Labels of `map` from 0 to below this; without it the target's channels are numbers.
+        reads: What the encoder reads: `differences` between frames, so that a constant added to all frames is added to
+            the forecast; the `frames` themselves; or `both`. By default differences for forecasts, frames otherwise.
+        channels: Channels of the stream that the blocks read and write.
+        states: State channels of each ConvSSM layer.
+        layers: ConvSSM layers.
+        patch: Voxels along each axis of the patches that the encoder makes one voxel of the stream of.
+        upsampling: How the decoder makes voxels of patches again, see `decoder.Decoder`.
+        norm: Whether what enters the gates is normalised, see `block.RootMeanSquare`.
+        gate_taps: 1: the gates mix the channels of each voxel; 3: and those of its neighbours.
+        rate: The forecaster starts as the exponential average s_t = s_{t-1} + rate (x_t - s_{t-1}) and learns from
+            there. This needs a channel and a state for each number of a patch, and differences; a model without starts
+            near the last frame instead.
+        transition: What a step does to the states of each layer: `propagator` (decay and diffusion, continuous in
+            time), `kernel` (a kernel for each state) or `pointwise` (complex rates, every voxel for itself).
+        selective: Whether the input chooses how far each state moves at a step; not with kernels.
+        drift: Whether propagators learn a velocity, along axes that are periodic.
+        taps: The size of kernels along each axis (3 by default), or of a correction that propagators learn (none by
+            default). Odd where an axis reflects.
+    """
+
+    task: Task = "forecast"
+    bidirectional: bool = False
+    classes: int | None = None
+    reads: Literal["differences", "frames", "both"] | None = None
+    channels: int = 8
+    states: int = 16
+    layers: int = 2
+    patch: int = 1
+    upsampling: Literal["transposed", "resize"] = "transposed"
+    norm: bool = False
+    gate_taps: Literal[1, 3] = 1
+    rate: float = 0.2
+    transition: str = "propagator"
+    selective: bool = False
+    drift: bool = False
+    taps: int | None = None
+
+    def __post_init__(self):
+        for name in ("channels", "states", "layers", "patch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
+        if not 0 < self.rate < 1:
+            raise ValueError(f"rate is {self.rate}; give a number between 0 and 1")
+        if self.bidirectional and self.task == "forecast":
+            raise ValueError("bidirectional with task 'forecast', which knows no later frames; leave bidirectional out")
+        if self.classes is not None and self.task != "map":
+            raise ValueError(f"classes is {self.classes} with task {self.task!r}; only 'map' makes labels")
+        if self.classes is not None and self.classes < 2:
+            raise ValueError(f"classes is {self.classes}; give at least 2")
+        check_choice(self.transition, selective=self.selective, drift=self.drift, taps=self.taps)
+
+    @property
+    def reading(self) -> str:
+        """What the encoder reads, told or by default."""
+        return self.reads or ("differences" if self.task == "forecast" else "frames")
+
+    @property
+    def lead(self) -> int:
+        """How many frames ahead of the last frame read the output lies."""
+        return 1 if self.task == "forecast" else 0
