@@ -114,7 +114,7 @@ class Scorer:
     def __init__(self, truth: Truth, settings: ScoreSettings, masks: Mapping[str, Path] | None = None):
         volume = truth.volume
         self._truth, self._peak = truth, settings.peak
-        self._channels = [str(name) for name in volume["channel"].values[: data_channels(volume)]]
+        self._channels = channel_names(volume)
         latitude = volume.coords.get("latitude")
         along = latitude is not None and latitude.dims == ("height",)
         self._weights = latitude_weights(latitude.values) if along else None
@@ -169,7 +169,12 @@ def one_frame(scores: Mapping[str, float]) -> Ratios:
     return Ratios.of_scores({name: np.array([value]) for name, value in scores.items()})
 
 
-def mean_of_known(values: Float[np.ndarray, "channel"]) -> float:
+def channel_names(volume: xr.Dataset) -> list[str]:
+    """Of the channels of a prepared volume that are data, and no masks."""
+    return [str(name) for name in volume["channel"].values[: data_channels(volume)]]
+
+
+def mean_of_known(values: Float[np.ndarray, "n"]) -> float:
     """The mean of those that are not NaN; NaN where none is."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
