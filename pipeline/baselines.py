@@ -38,10 +38,10 @@ class Persistence:
 
 
 class TrainingMean:
-    """Every frame is the mean of the training frames; of those of its phase of the year, if the data are anomalies.
+    """Every frame is a mean of training frames.
 
     Args:
-        expected: That mean, by the number of a frame.
+        expected: That mean, by the number of a frame: of all of them, or of those of the frame's phase of the year.
     """
 
     def __init__(self, expected: Callable[[int], Frame]):
@@ -72,3 +72,24 @@ class ExponentialAverage:
 
     def forecast(self) -> Frame:
         return self._average
+
+
+class OrExpected:
+    """A baseline; a voxel of which it has met no value yet has what is expected of the frame.
+
+    Args:
+        baseline: A new one.
+        expected: By the number of a frame.
+    """
+
+    def __init__(self, baseline: Baseline, expected: Callable[[int], Frame]):
+        self._baseline, self._expected, self._next = baseline, expected, 0
+
+    def update(self, frame: Frame) -> None:
+        self._baseline.update(frame)
+        self._next += 1
+
+    def forecast(self) -> Frame:
+        forecast = self._baseline.forecast()
+        missing = np.isnan(forecast)
+        return np.where(missing, self._expected(self._next), forecast) if missing.any() else forecast

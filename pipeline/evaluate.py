@@ -4,93 +4,122 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Float
 
-from pipeline.baselines import Baseline, ExponentialAverage, Persistence, TrainingMean
+from pipeline.baselines import Baseline, ExponentialAverage, Frame, OrExpected, Persistence, TrainingMean
+from pipeline.climatology import Expected, climatology
+from pipeline.compared import Compared
 from pipeline.dataset import Truth, forecast_of, scored_frames, splits_of
-from pipeline.metrics import frame_errors, latitude_weights, over_frames
+from pipeline.hindcast import StoredForecast, hindcast
 from pipeline.progress import Progress, Steps
+from pipeline.scores import weighted_means
+from pipeline.scoring import Scorer, Scores, ScoreSettings, channel_names, mean_of_known
+from pipeline.spectra import Spectra
 from pipeline.splits import Span, by_series
 from pipeline.storage import arrays, store
 from pipeline.volume import InputError, Settings
 
-VERSION = 1
+VERSION = 2
 
 RATES = tuple(round(0.05 * k, 2) for k in range(1, 20))
-BLOCK = 16
+ROLES = ("prediction", "prepared", "model")
+CHOSEN, HINDSIGHT = "exponential_average", "best_exponential_average"
 
 
 @dataclass(frozen=True)
 class EvaluateSettings(Settings):
-    """Settings of an `evaluate` stage. Its inputs are `prediction`, `prepared` and `model`.
+    """Settings of an `evaluate` stage. Its inputs are `prediction`, `prepared` and `model`; others, of `ingest` stages
+    and named freely, are masks: each is a region by that name, where its first frame is not zero.
 
     Attributes:
         rates: Rates tried for the exponential average.
+        score: What is scored beside whole frames, see `pipeline.scoring.ScoreSettings`.
+        confidence: Of the intervals of mean squared errors and of their differences.
     """
 
     rates: tuple[float, ...] = RATES
+    score: ScoreSettings = field(default_factory=ScoreSettings)
+    confidence: float = 0.95
 
     def __post_init__(self):
         if not self.rates or not all(0 < rate < 1 for rate in self.rates):
             raise ValueError(f"rates are {self.rates}; give numbers between 0 and 1")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence is {self.confidence}; give a number between 0 and 1")
 
 
 def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) -> Steps:
-    """Writes `scores.json` (plain keys such as `model.mse`) and `scores_by_time.csv` into `output`.
+    """Writes `scores.json`, `scores_by_time.csv` and `spectra.csv` into `output`.
 
+    `scores.json` has plain keys such as `model.mse` for whole frames, all channels together. Beside these are `parts`
+    (of each channel, level and region the scores of each forecast) and, with their `confidence`, `intervals` of the
+    mean squared errors and `differences` of the model's less each baseline's, by part (`all` is the whole). Scores that
+    no frame has are left out, and intervals of fewer than two frames. Frames of several periods follow each other as if
+    they were one, so that blocks of the bootstrap may reach over a border.
+
+    Of the baselines `climatology` is there where a yearly cycle is known (see `pipeline.climatology`).
     `exponential_average` has the rate that is best on the validation frames; `best_exponential_average` the one that is
     best on the test frames themselves, chosen in hindsight: no forecast, but the strictest opponent.
+
+    `scores_by_time.csv` has whole frames one by one; `spectra.csv` the mean power spectra of truth, model and
+    persistence, see `Spectra`: no rows where every test frame lacks a value.
     """
     yield Progress(0, 3, "baselines on the validation frames")
     prepared, splits = inputs["prepared"], splits_of(inputs["prepared"])
     predictions = {series: forecast_of(inputs["prediction"], series) for series in by_series(splits["test"])}
+    truths = {series: Truth(prepared, series) for series in predictions}
     for series, prediction in predictions.items():
-        refuse_misfit(Truth(prepared, series).volume, store.open_volume(prediction), series)
+        refuse_misfit(truths[series].volume, store.open_volume(prediction), series)
+    masks = {name: folder / "raw.zarr" for name, folder in inputs.items() if name not in ROLES}
+    scorers = {series: Scorer(truth, settings.score, masks) for series, truth in truths.items()}
     tested = scored_frames(splits, "test")
     scored_frames(splits, "validation")  # refuses one without any
 
-    chosen = score_baselines(prepared, splits["validation"], settings.rates)
+    cycle = climatology(prepared, splits)
+    chosen = squared_errors(prepared, splits["validation"], cycle, settings.rates)
     refuse_nothing("validation", chosen)
-    rate = min(settings.rates, key=lambda r: over_frames(chosen[average_name(r)])["mse"])
+    rate = min(settings.rates, key=lambda r: chosen[average_name(r)])
 
     yield Progress(1, 3, "baselines on the test frames")
-    scored = score_baselines(prepared, splits["test"], settings.rates)
-    refuse_nothing("test", scored)
-    hindsight = min(settings.rates, key=lambda r: over_frames(scored[average_name(r)])["mse"])
+    found = squared_errors(prepared, splits["test"], cycle, settings.rates)
+    refuse_nothing("test", found)
+    hindsight = min(settings.rates, key=lambda r: found[average_name(r)])
 
     yield Progress(2, 3, "the forecast on the test frames")
-    errors = {
-        "model": score_prediction(predictions, prepared, splits["test"]),
-        "persistence": scored["persistence"],
-        "training_mean": scored["training_mean"],
-        "exponential_average": scored[average_name(rate)],
-        "best_exponential_average": scored[average_name(hindsight)],
-    }
-    scores: dict[str, float | str] = {
-        f"{name}.{metric}": value for name, frames in errors.items() for metric, value in over_frames(frames).items()
-    }
-    scores["exponential_average.rate"], scores["best_exponential_average.rate"] = rate, hindsight
+    frames: dict[str, list[Scores]] = {}
+    spectra = Spectra(channel_names(next(iter(truths.values())).volume))
+    for series, own in by_series(splits["test"]).items():
+        truth, prediction = truths[series], predictions[series]
+        averages = {CHOSEN: ExponentialAverage(rate), HINDSIGHT: ExponentialAverage(hindsight)}
+        forecasters = {"model": StoredForecast(prediction)} | opponents(truth, cycle.get(series), averages)
+        for number, frame, forecasts in hindcast(truth, own, forecasters):
+            refuse_gaps(prediction, number, forecasts["model"], frame)
+            for name, forecast in forecasts.items():
+                frames.setdefault(name, []).append(scorers[series].score(number, forecast, frame))
+            spectra.add({"truth": frame, "model": forecasts["model"], "persistence": forecasts["persistence"]})
+    compared = Compared(frames)
+    scores: dict[str, object] = dict(compared.whole())
+    scores[f"{CHOSEN}.rate"], scores[f"{HINDSIGHT}.rate"] = rate, hindsight
     scores["validation.model.mse"] = arrays.read_attributes(inputs["model"] / "checkpoint.zarr")["best_error"]
-    for name, frames in (
-        ("persistence", chosen["persistence"]),
-        ("training_mean", chosen["training_mean"]),
-        ("exponential_average", chosen[average_name(rate)]),
-    ):
-        scores[f"validation.{name}.mse"] = over_frames(frames)["mse"]
-    truths = {series: Truth(prepared, series) for series in predictions}
+    for name in frames.keys() - {"model", HINDSIGHT}:
+        scores[f"validation.{name}.mse"] = chosen[average_name(rate) if name == CHOSEN else name]
     scores["units"] = next(iter(truths.values())).units
+    scores["confidence"] = settings.confidence
+    scores["intervals"] = compared.intervals(settings.confidence)
+    scores["differences"] = compared.differences("model", settings.confidence)
+    scores["parts"] = compared.parts()
 
-    times = [str(truths[series].volume["time"].values[frame]) for series, frame in tested]
-    table = {f"{n}.{metric}": v for n, frames in errors.items() for metric, v in frames.items()}
+    table = compared.by_time()
+    table.index = pd.Index([str(truths[series].volume["time"].values[frame]) for series, frame in tested], name="time")
     if len(truths) > 1:
-        table = {"series": [series for series, _ in tested]} | table
-    pd.DataFrame(table, index=times).to_csv(output / "scores_by_time.csv", index_label="time")
+        table.insert(0, "series", [series for series, _ in tested])
+    table.to_csv(output / "scores_by_time.csv")
+    spectra.table().to_csv(output / "spectra.csv", index=False)
     (output / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
     yield Progress(3, 3, f"model {scores['model.mse']:.4f}, persistence {scores['persistence.mse']:.4f}")
 
@@ -105,72 +134,48 @@ def refuse_misfit(truth: xr.Dataset, prediction: xr.Dataset, series: str) -> Non
         )
 
 
-def refuse_nothing(split: str, errors: dict[str, dict]) -> None:
+def refuse_nothing(split: str, errors: dict[str, float]) -> None:
     """Refuses a split without any value to be scored on."""
-    if np.isnan(errors["persistence"]["mse"]).all():
+    if np.isnan(errors["persistence"]):
         raise InputError(f"no frame of the {split} split has a value to be scored on; choose other periods")
+
+
+def refuse_gaps(prediction: Path, number: int, forecast: Frame, frame: Frame) -> None:
+    """What the frame has, the stored forecast of it must have."""
+    if not (np.isfinite(forecast) | np.isnan(frame)).all():
+        raise RuntimeError(f"{prediction} has gaps in frame {number - 1}, which was never written as a whole")
 
 
 def average_name(rate: float) -> str:
     return f"exponential_average_{rate}"
 
 
-def score_baselines(prepared: Path, spans: list[Span], rates: Iterable[float]) -> dict[str, dict]:
-    """Errors of every baseline on each frame that `scored_frames` tells of, each having seen the series from its first
-    frame on."""
-    records: dict[str, list] = {}
+def opponents(truth: Truth, seasonal: Expected | None, averages: dict[str, ExponentialAverage]) -> dict[str, Baseline]:
+    """The baselines, new, for one series; where one has met no value yet, it has the mean of the training frames."""
+    found: dict[str, Baseline] = {
+        "persistence": Persistence(),
+        "training_mean": TrainingMean(lambda _: truth.normalisation.climatology),
+    }
+    if seasonal is not None:
+        found["climatology"] = TrainingMean(seasonal)
+    return {name: OrExpected(baseline, truth.expected) for name, baseline in (found | averages).items()}
+
+
+def squared_errors(
+    prepared: Path, spans: list[Span], cycle: dict[str, Expected], rates: Iterable[float]
+) -> dict[str, float]:
+    """The mean squared error of every baseline over the frames that `scored_frames` tells of, as `Scorer` has it; NaN
+    where no frame has a value."""
+    errors: dict[str, list[float]] = {}
     for series, own in by_series(spans).items():
-        truth = Truth(prepared, series)
-        baselines: dict[str, Baseline] = {
-            "persistence": Persistence(),
-            "training_mean": TrainingMean(truth.expected),
-        }
-        baselines |= {average_name(rate): ExponentialAverage(rate) for rate in rates}
-        weights, scored = weights_of(truth), {frame for span in own for frame in span.scored}
-        for first in range(0, own[-1].stop, BLOCK):
-            for number, frame in enumerate(truth.frames(first, min(first + BLOCK, own[-1].stop)), start=first):
-                for name, baseline in baselines.items():
-                    if number in scored:
-                        forecast = known(baseline.forecast(), truth, number)
-                        records.setdefault(name, []).append(frame_errors(forecast, frame, weights))
-                    baseline.update(frame)
-    return {name: columns(found) for name, found in records.items()}
+        truth, averages = Truth(prepared, series), {average_name(rate): ExponentialAverage(rate) for rate in rates}
+        for _, frame, forecasts in hindcast(truth, own, opponents(truth, cycle.get(series), averages)):
+            for name, forecast in forecasts.items():
+                errors.setdefault(name, []).append(squared_error(forecast, frame))
+    return {name: mean_of_known(np.array(found)) for name, found in errors.items()}
 
 
-def known(
-    forecast: Float[np.ndarray, "channel depth height width"], truth: Truth, frame: int
-) -> Float[np.ndarray, "channel depth height width"]:
-    """A baseline's forecast; where it has met no value yet, the mean of the training frames."""
-    missing = np.isnan(forecast)
-    return np.where(missing, truth.expected(frame), forecast) if missing.any() else forecast
-
-
-def score_prediction(predictions: dict[str, Path], prepared: Path, spans: list[Span]) -> dict[str, np.ndarray]:
-    """Errors of the stored forecasts on each frame that `scored_frames` tells of. Element t - 1 of a forecast is for
-    frame t."""
-    records = []
-    for series, own in by_series(spans).items():
-        truth, prediction = Truth(prepared, series), predictions[series]
-        weights = weights_of(truth)
-        for span in own:
-            for first in range(span.scored.start, span.stop, BLOCK):
-                stop = min(first + BLOCK, span.stop)
-                forecasts = store.read_frames(prediction, None, first - 1, stop - 1)
-                frames = truth.frames(first, stop)
-                if not (np.isfinite(forecasts) | np.isnan(frames)).all():
-                    raise RuntimeError(
-                        f"{prediction} has gaps in frames {first - 1}..{stop - 2}; they were never written"
-                    )
-                pairs = zip(forecasts, frames, strict=True)
-                records += [frame_errors(forecast, frame, weights) for forecast, frame in pairs]
-    return columns(records)
-
-
-def weights_of(truth: Truth) -> np.ndarray | None:
-    """Latitude weights of a volume, if it has latitudes."""
-    latitude = truth.volume.coords.get("latitude")
-    return None if latitude is None else latitude_weights(latitude.values)
-
-
-def columns(records: list[dict[str, float]]) -> dict[str, np.ndarray]:
-    return {name: np.array([record[name] for record in records]) for name in records[0]}
+def squared_error(forecast: Frame, frame: Frame) -> float:
+    """The mean squared error of a frame over the voxels that have a value."""
+    error = forecast - frame
+    return weighted_means({"mse": error * error}, ~np.isnan(frame)).pooled()["mse"]

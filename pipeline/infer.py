@@ -17,13 +17,12 @@ from pipeline.carried import CarryIndex
 from pipeline.checkpoint import Checkpoint
 from pipeline.forecast import ShardWorker, Strand
 from pipeline.ledger import Ledger
-from pipeline.masks import data_channels, masks_of
 from pipeline.model import Forecaster
-from pipeline.phases import PHASE, Phases
+from pipeline.prediction import forecast_volume, refuse_other_preparation, refuse_unlike
 from pipeline.storage import arrays, store
 from pipeline.storage.blocks import of_frames, refuse_shared
 from pipeline.times import one_further
-from pipeline.volume import AXES, DATA, SPACE, InputError, Settings, cut
+from pipeline.volume import DATA, SPACE, InputError, Settings, cut
 from ssm_ops.carry import Place
 
 VERSION = 5
@@ -172,39 +171,6 @@ class InferJob:
         return self.strands[place.strand].describe(place.index)
 
 
-def refuse_unlike(volumes: dict[str, xr.Dataset]) -> None:
-    """Refuses series whose frames have not the same shape."""
-    shapes = {name: tuple(volume.sizes[axis] for axis in AXES[1:]) for name, volume in volumes.items()}
-    first = next(iter(shapes))
-    for name, shape in shapes.items():
-        if shape != shapes[first]:
-            raise InputError(
-                f"frames of series {first!r} are {shapes[first]} ({', '.join(AXES[1:])}), those of {name!r} are "
-                f"{shape}; give each grid an infer stage of its own"
-            )
-
-
-def refuse_other_preparation(volumes: dict[str, xr.Dataset], model: dict) -> None:
-    """Refuses series with other channels or masks than the model reads, or anomalies from other phases of the year."""
-    reads = tuple(model["description"][name] for name in ("volume_channels", "masks"))
-    for name, volume in volumes.items():
-        has = data_channels(volume), masks_of(volume)
-        if has != reads:
-            raise InputError(
-                f"series {name!r} is prepared with {has[0]} channels and {has[1]} masks, the model reads {reads[0]} "
-                f"and {reads[1]}; prepare both alike"
-            )
-    learned = list(model["learned_from"].get("phases", ()))
-    for name, volume in volumes.items():
-        kept = Phases.kept(volume)
-        phases = list(kept.names) if kept else []
-        if phases != learned:
-            raise InputError(
-                f"series {name!r} is prepared as anomalies from {len(phases)} phases of the year, the model learned "
-                f"from anomalies from {len(learned)}; prepare both with the same anomalies and training periods"
-            )
-
-
 def forecast_template(volume: xr.Dataset, series: str) -> xr.Dataset:
     """The volume's coordinates moved one step on: element t of the output is the forecast of frame t + 1.
 
@@ -212,19 +178,8 @@ def forecast_template(volume: xr.Dataset, series: str) -> xr.Dataset:
     along time are left out.
     """
     times = list(volume.indexes["time"])
-    times = [*times[1:], one_further(times)]
-    moved = volume.drop_vars([c for c in volume.coords if "time" in volume[c].dims])
-    moved = moved.isel(channel=slice(data_channels(volume)))
-    moved.attrs.pop("masks", None)
-    moved = moved.assign_coords(time=("time", times, volume["time"].attrs))
+    moved = forecast_volume(volume, [*times[1:], one_further(times)])
     if "run" in volume.coords:
         runs = volume["run"].values
         moved = moved.assign_coords(run=("time", np.append(runs[1:], runs[-1]), volume["run"].attrs))
-    encoding = volume["time"].encoding
-    moved["time"].encoding = {key: encoding[key] for key in ("units", "calendar") if key in encoding}
-    phases = Phases.kept(volume)
-    if phases is not None:
-        moved = moved.assign_coords({PHASE: phases.coordinate(times)})
-    attributes = {key: value for key, value in volume[DATA].attrs.items() if key != "normalised_from"}
-    moved[DATA].attrs = {**attributes, "units": volume[DATA].attrs["normalised_from"]}
     return moved.assign_attrs(series=series, forecast="one step ahead; the time is the time that the forecast is for")

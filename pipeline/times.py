@@ -35,20 +35,28 @@ def in_words(time: object) -> str:
 
 
 def one_further(times: Times) -> object:
-    """The time that follows the last one: the last step again. Steps of whole calendar months stay so.
+    """The time that follows the last one, see `further`."""
+    return further(times, 1)[0]
+
+
+def further(times: Times, count: int) -> list:
+    """The times that follow the last one: the last step again and again. Steps of whole calendar months stay so.
 
     Raises:
         InputError: There is one time only, and so no step.
     """
     if len(times) < 2:
         raise InputError("a series of one frame has no step of time to go on by; give at least 2 frames")
-    if not are_dates(times):
-        return times[-1] + (times[-1] - times[-2])
-    months = {_months(one, other) for one, other in pairwise(times[-3:])}
+    last, step = times[-1], times[-1] - times[-2]
+    months = {_months(one, other) for one, other in pairwise(times[-3:])} if are_dates(times) else {None}
     if len(months) == 1 and None not in months:
-        years, month = divmod(times[-1].month - 1 + months.pop(), 12)
-        return times[-1].replace(year=times[-1].year + years, month=month + 1)
-    return times[-1] + (times[-1] - times[-2])
+        return [_months_later(last, number * next(iter(months))) for number in range(1, count + 1)]
+    return [last + number * step for number in range(1, count + 1)]
+
+
+def _months_later(time: cftime.datetime, months: int) -> cftime.datetime:
+    years, month = divmod(time.month - 1 + months, 12)
+    return time.replace(year=time.year + years, month=month + 1)
 
 
 def _months(one: cftime.datetime, other: cftime.datetime) -> int | None:

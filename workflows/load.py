@@ -157,23 +157,24 @@ class _Recipe:
 
     def _inputs(self, stage: Stage, stages: dict[str, Stage]) -> None:
         place, kind = ("stages", stage.name, "inputs"), stage.kind
+        named = {**kind.roles, **kind.optional}
         for role in kind.roles:
             if role not in stage.inputs:
                 self._fail(place, f"the input {role!r} is missing; a {kind.name} stage needs {', '.join(kind.roles)}")
         for role, source in stage.inputs.items():
-            if role not in kind.roles and kind.series is None:
-                self._fail((*place, role), f"unknown input {role!r}{_nearest(role, kind.roles)}")
+            if role not in named and kind.others is None:
+                self._fail((*place, role), f"unknown input {role!r}{_nearest(role, named)}")
             if source not in stages:
                 self._fail((*place, role), f"no stage {source!r}{_nearest(source, stages)}")
-            expected, actual = kind.roles.get(role, kind.series), stages[source].kind.name
+            expected, actual = named.get(role, kind.others), stages[source].kind.name
             if actual != expected:
                 self._fail((*place, role), f"{source!r} is a stage of kind {actual}; expected one of kind {expected}")
-        if kind.series is not None and not stage.inputs:
-            self._fail(place, f"a {kind.name} stage needs at least one input of kind {kind.series}")
+        if kind.others is not None and not stage.inputs:
+            self._fail(place, f"a {kind.name} stage needs at least one input of kind {kind.others}")
 
     def _series(self, stage: Stage, stages: dict[str, Stage]) -> None:
         for key, series in stage.kind.names_series(stage.settings).items():
-            known = (stage if stage.kind.series else stages[stage.inputs["prepared"]]).inputs
+            known = (stages[stage.inputs["prepared"]] if "prepared" in stage.kind.roles else stage).inputs
             if series not in known and not any(series.startswith(f"{name}.") for name in known):  # its tiles and runs
                 self._fail(("stages", stage.name, *key), f"no series {series!r}{_nearest(series, known)}")
 

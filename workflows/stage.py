@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ class StageKind:
         run: Runs it: settings, input folders by role, output folder, executor; yields progress.
         version: Raised whenever the same settings and inputs give another output.
         roles: The inputs it needs, each with the kind of stage it must come from.
-        series: The kind of stage its freely named inputs must come from, if it takes such inputs.
+        optional: Inputs it can do without, each with the kind of stage it must come from.
+        others: The kind of stage its freely named inputs must come from, if it takes such inputs.
         names_series: Where its settings name series of a `preprocess` stage, and which.
         files: Names of the settings that name files or folders outside the run, each one or several.
         resumes: Whether an interrupted run of it left something to continue from.
@@ -39,7 +40,8 @@ class StageKind:
     run: Run
     version: int
     roles: Mapping[str, str]
-    series: str | None = None
+    optional: Mapping[str, str] = field(default_factory=dict)
+    others: str | None = None
     names_series: Callable[[Any], Mapping[tuple[str | int, ...], str]] = lambda _: {}
     files: tuple[str, ...] = ()
     resumes: bool = False

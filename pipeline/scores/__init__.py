@@ -2,13 +2,13 @@
 
 One rule for missing values: a voxel without truth (NaN) does not count, a forecast that is NaN where there is truth
 makes the score NaN, and a score of nothing is NaN. (Labels and spectra have rules of their own.) `ratios.py` gathers
-frames, `bootstrap.py` says how sure a mean is. What the stage `evaluate` writes is in `pipeline/metrics.py`: there all
-channels are one number and every frame counts alike.
+frames, `bootstrap.py` says how sure a mean is. Which of them a frame is given, and for which parts of it, is in
+`pipeline/scoring.py`.
 """
 
 from pipeline.scores.bootstrap import Interval, default_block, difference_interval, mean_interval
 from pipeline.scores.ensemble import crps_of_voxels, ensemble_scores, spread_and_skill
-from pipeline.scores.errors import errors, with_roots
+from pipeline.scores.errors import errors, latitude_weights, with_roots
 from pipeline.scores.image import psnr, ssim
 from pipeline.scores.labels import dice
 from pipeline.scores.ratios import Ratios, weighted_means
@@ -25,6 +25,7 @@ __all__ = [
     "difference_interval",
     "ensemble_scores",
     "errors",
+    "latitude_weights",
     "mean_interval",
     "psnr",
     "radial_spectrum",

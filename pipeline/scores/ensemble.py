@@ -52,7 +52,7 @@ def ensemble_scores(
     Args:
         members, truth: Of any real type. A voxel whose truth is NaN does not count; NaN in any member where the truth
             has a value gives NaN.
-        weights: Those of `pipeline.metrics.latitude_weights`; by default every voxel weighs 1.
+        weights: Those of `pipeline.scores.latitude_weights`; by default every voxel weighs 1.
 
     Raises:
         ValueError: Fewer than two members.

@@ -45,6 +45,19 @@ class ExactSum:
             return self._rounded() / divisor._rounded() if divisor._rounded() else math.nan
         return self.units / divisor.units if divisor.units else math.nan
 
+    def as_text(self) -> str:
+        """All of it, to the bit: `MpE` is M times 2^E; `MpE inf` has something infinite added, or `nan`."""
+        zeros = max((self.units & -self.units).bit_length() - 1, 0)
+        finite = f"{self.units >> zeros}p{zeros - 1074 if self.units else 0}"
+        return f"{finite} {self.beyond}" if self.beyond else finite
+
+    @staticmethod
+    def of_text(text: str) -> ExactSum:
+        """What `as_text` gave."""
+        finite, _, beyond = text.partition(" ")
+        number, _, power = finite.partition("p")
+        return ExactSum(int(number) << (int(power) + 1074), float(beyond or 0))
+
     def _rounded(self) -> float:
         return self.beyond or self.units / UNIT
 

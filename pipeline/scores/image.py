@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Bool, Float, Real
 
@@ -56,12 +58,7 @@ def ssim(
         InputError: Height or width is below 11, or scikit-image is not installed.
     """
     _refuse_peak(peak)
-    try:
-        from skimage.metrics import structural_similarity
-    except ImportError as error:
-        raise InputError(
-            f"SSIM is computed by scikit-image, and {error.name} is not installed; pip install 'chronovox[images]'"
-        ) from error
+    structural_similarity = scikit_image()
     height, width = truth.shape[2:]
     if min(height, width) < WINDOW:
         raise InputError(
@@ -82,6 +79,21 @@ def ssim(
         if slices:
             result[channel] = np.mean(slices)
     return result
+
+
+def scikit_image() -> Callable:
+    """What computes SSIM.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    try:
+        from skimage.metrics import structural_similarity
+    except ImportError as error:
+        raise InputError(
+            f"SSIM is computed by scikit-image, and {error.name} is not installed; pip install 'chronovox[images]'"
+        ) from error
+    return structural_similarity
 
 
 def _touched(voxels: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "rows columns"]:

@@ -10,7 +10,7 @@ space, its sums are those of the whole to round-off and no closer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -62,6 +62,17 @@ class Ratios:
                 name: tuple(_added(one, two) for one, two in zip(own, other.parts[name], strict=True))
                 for name, own in self.parts.items()
             }
+        )
+
+    def as_json(self) -> dict[str, list[list[str]]]:
+        """The sums by name as JSON can hold them, to the bit (see `ExactSum.as_text`): numerators, denominators."""
+        return {name: [[one.as_text() for one in sums] for sums in both] for name, both in self.parts.items()}
+
+    @staticmethod
+    def of_json(parts: Mapping[str, Sequence[Sequence[str]]]) -> Ratios:
+        """What `as_json` gave."""
+        return Ratios(
+            {name: tuple(tuple(map(ExactSum.of_text, sums)) for sums in both) for name, both in parts.items()}
         )
 
     def per_channel(self) -> dict[str, Float[np.ndarray, "channel"]]:

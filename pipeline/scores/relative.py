@@ -52,7 +52,7 @@ def anomaly_correlation(
     Args:
         forecast, truth: Of any real type.
         climatology: What is expected of this frame, as `Truth.expected` gives it.
-        weights: Those of `pipeline.metrics.latitude_weights`; by default every voxel weighs 1.
+        weights: Those of `pipeline.scores.latitude_weights`; by default every voxel weighs 1.
 
     Returns:
         Of each channel. A voxel does not count where the truth or the climatology is NaN; NaN in the forecast alone

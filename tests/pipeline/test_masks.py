@@ -1,4 +1,4 @@
-"""Masks: what is added for missing values, and that losses, scores and baselines leave out what they hide."""
+"""Masks: what is added for missing values, and that losses and baselines leave out what they hide."""
 
 import dataclasses
 import json
@@ -14,7 +14,6 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Truth
 from pipeline.masks import with_masks
 from pipeline.mesh import Alone
-from pipeline.metrics import frame_errors, latitude_weights, over_frames
 from pipeline.network.settings import ModelSettings
 from pipeline.normalisation import Normalisation
 from pipeline.preprocess import PreprocessSettings, preprocess
@@ -133,18 +132,6 @@ def test_workers_that_train_together_count_alike(tmp_path):
     for losses, weights in found[1:]:
         np.testing.assert_allclose(losses, found[0][0], rtol=1e-5)
         np.testing.assert_allclose(weights, found[0][1], atol=1e-5)
-
-
-def test_scores_are_over_what_has_a_value():
-    truth, forecast = np.zeros((1, 1, 2, 2)), np.array([[[[1.0, 3.0], [2.0, 5.0]]]])
-    truth[0, 0, 0, 1] = truth[0, 0, 1, 1] = np.nan
-    errors = frame_errors(forecast, truth, latitude_weights(np.array([0.0, 60.0])))
-    assert errors == pytest.approx(
-        {"mse": 2.5, "mae": 1.5, "mse_latitude_weighted": (1 + 0.5 * 4) / 1.5, "mae_latitude_weighted": 2 / 1.5}
-    )
-    nothing = frame_errors(forecast, np.full_like(truth, np.nan), latitude_weights(np.array([0.0, 60.0])))
-    assert all(np.isnan(value) for value in nothing.values())
-    assert over_frames({"mse": np.array([1.0, np.nan, 3.0])}) == pytest.approx({"mse": 2.0, "rmse": 2**0.5})
 
 
 def test_baselines_remember_what_they_knew():

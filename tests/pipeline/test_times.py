@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from pipeline.period import frames_between
-from pipeline.times import in_words, one_further, with_times
+from pipeline.times import further, in_words, one_further, with_times
 from pipeline.volume import InputError
 
 
@@ -28,6 +28,18 @@ def dates(calendar, *days):
 )
 def test_the_next_date(times, following):
     assert one_further(times) == cftime.datetime(*following, calendar=times[0].calendar)
+
+
+def test_the_next_dates_are_the_next_one_again_and_again():
+    monthly = dates("standard", (1992, 10, 28), (1992, 11, 28), (1992, 12, 28))
+    assert [(d.year, d.month, d.day) for d in further(monthly, 14)[::13]] == [(1993, 1, 28), (1994, 2, 28)]
+    daily = dates("noleap", (2000, 2, 26), (2000, 2, 27))
+    for times in (monthly, daily):
+        known = list(times)
+        for date in further(times, 30):
+            assert date == one_further(known)
+            known.append(date)
+    assert further(np.array([0.0, 0.1]), 3)[-1] == 0.1 + 3 * 0.1  # rounded once
 
 
 def test_the_next_number():

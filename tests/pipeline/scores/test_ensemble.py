@@ -8,8 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from pipeline.metrics import latitude_weights
-from pipeline.scores import crps_of_voxels, ensemble_scores, spread_and_skill
+from pipeline.scores import crps_of_voxels, ensemble_scores, latitude_weights, spread_and_skill
 
 NORMAL = NormalDist()
 

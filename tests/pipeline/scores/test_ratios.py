@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.metrics import frame_errors, latitude_weights
-from pipeline.scores import Ratios, errors, with_roots
+from pipeline.scores import Ratios, errors, latitude_weights, with_roots
 from pipeline.scores.exact import ExactSum, exact
 
 WEIGHTS = latitude_weights(np.array([-60.0, 0.0, 45.0]))
@@ -68,13 +67,6 @@ def test_sums_are_those_of_the_whole():
             wanted = np.nansum(weights * field, axis=axes) / weights.sum(axis=axes)
             np.testing.assert_allclose(found[name + suffix], wanted, rtol=1e-12)
         np.testing.assert_allclose(found["rmse" + suffix] ** 2, found["mse" + suffix], rtol=1e-14)
-
-
-def test_one_frame_has_the_errors_that_evaluate_writes():
-    forecast, truth = frames()
-    wanted = frame_errors(forecast[3], truth[3], WEIGHTS)
-    pooled = errors(forecast[3], truth[3], WEIGHTS).pooled()
-    assert {name: pooled[name] for name in wanted} == pytest.approx(wanted, rel=1e-13)
 
 
 def test_a_known_frame():

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.metrics import latitude_weights
-from pipeline.scores import anomaly_correlation, vrmse
+from pipeline.scores import anomaly_correlation, latitude_weights, vrmse
 
 DRAWS = np.random.default_rng(0)
 TRUTH = DRAWS.standard_normal((2, 2, 3, 4))
