@@ -100,7 +100,7 @@ KINDS = (
         here(evaluate.evaluate),
         evaluate.VERSION,
         roles={"prediction": "infer", "prepared": "preprocess", "model": "train"},
-        series="ingest",  # masks
+        others="ingest",  # masks
     ),
     StageKind(
         "report",

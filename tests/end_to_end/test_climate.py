@@ -15,7 +15,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Truth
 from pipeline.infer import InferSettings
 from pipeline.storage import store
-from tests.whole_model import forecasts
+from tests.whole_model import made
 from workflows.model_stages import across_time
 
 COMMAND = Path(sys.executable).with_name("chronovox")
@@ -78,7 +78,8 @@ def exact(runs):
     truth = Truth(only(runs, "prepared"), "e1")
     loaded = Checkpoint.load(only(runs, "model") / "checkpoint.zarr")
     frames = store.read_frames(only(runs, "prepared") / "prepared.zarr", "e1", 0, 240)
-    slow = forecasts(loaded.best, frames[:, :, 0], ("reflect", "reflect"), layers=2)[:, :, None]
+    settings = loaded.best_model().settings
+    slow = made(loaded.best, settings, frames[:, :, 0], ("reflect", "reflect"))[:, :, None]
     with torch.no_grad():
         single = loaded.best_model()(torch.from_numpy(frames))[0].numpy()
     units = truth.normalisation

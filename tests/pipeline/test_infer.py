@@ -15,7 +15,7 @@ from pipeline.storage import store
 from pipeline.train import train
 from pipeline.training.settings import TrainSettings
 from pipeline.volume import InputError, cut
-from tests.whole_model import forecasts
+from tests.whole_model import made
 from workflows.model_stages import across_time
 
 PLANS = [(1, 7, 1), (2, 7, 1), (3, 7, 1), (1, 16, 1), (2, 16, 1), (3, 16, 1), (2, 5, 3), (3, 130, 1), (2, 1000, 1)]
@@ -44,7 +44,7 @@ def predict(executor, settings, inputs, output):
 
 def test_one_process_is_the_float64_reference(single):
     loaded, frames, forecast = single
-    expected = forecasts(loaded.best, frames[:, :, 0], ("reflect", "reflect"), layers=2)[:, :, None]
+    expected = made(loaded.best, ModelSettings(), frames[:, :, 0], ("reflect", "reflect"))[:, :, None]
     increment = expected - frames
     assert np.linalg.norm(forecast - expected) <= 1e-5 * np.linalg.norm(increment)
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from pipeline.checkpoint import to_arrays
-from pipeline.model import Forecaster, ModelSettings
+from pipeline.model import Forecaster
+from pipeline.network.settings import ModelSettings
 from pipeline.rolling import Standing, fed_back, roll
-from tests.whole_model import forecasts
+from tests.whole_model import made
 
 STEPS = 7
 
@@ -50,7 +51,7 @@ def test_it_is_the_plain_loop():
         found = torch.stack(rolled(model, after(model, frames)))
     weights, seen = to_arrays(model.state_dict()), frames[:, :, 0].numpy()
     for _ in range(STEPS):
-        seen = np.concatenate([seen, forecasts(weights, seen, ("reflect", "periodic"), layers=2)[-1:]])
+        seen = np.concatenate([seen, made(weights, ModelSettings(), seen, ("reflect", "periodic"))[-1:]])
     np.testing.assert_allclose(found[:, :, 0].numpy(), seen[9:], rtol=1e-12, atol=1e-12)
 
 
