@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -79,12 +80,13 @@ class Training:
         self.statistics, self.learned_from = arrays.read_arrays(source / "statistics.zarr")
         self.splits = splits_of(source)
         self.series = store.open_volume(self.path, self.splits["train"][0].series)
-        self.windows = Windows(self.path, tuple(self.splits["train"]), settings.window)
+        lengths = {cut.window for cut in settings.cuts.values()}
+        self.windows = {length: Windows(self.path, tuple(self.splits["train"]), length) for length in sorted(lengths)}
         self.device = own_device()
 
         self.model = self.untrained().to(self.device)
         frame = data_channels(self.series) * math.prod(self.series.sizes[axis] for axis in SPACE)
-        self.objective = Objective(settings, self.model, self.windows, frame, member)
+        self.objective = Objective(settings, self.model, frame, member)
         self.optimiser = make_optimiser(self.model, settings.weight_decay)
         self.average = Average(settings.ema, self.model) if settings.ema else None
         self.guard = Guard(settings.spike, settings.spike_steps)
@@ -127,7 +129,7 @@ class Training:
             self.take_step(norm)
             if leads(self.member):
                 self.keep(loss)
-            yield Progress(self.step, settings.steps, self.note(loss))
+            yield Progress(self.step, settings.steps, self.note(loss), line=self.lesson())
         if leads(self.member):
             self.snapshot().save(self.output / "checkpoint.zarr")
 
@@ -140,6 +142,8 @@ class Training:
     def keep(self, loss: float) -> None:
         """Records a step; looks at the validation frames and writes a checkpoint when it is time."""
         settings = self.settings
+        if settings.begins(self.step):
+            self.history.record(step=self.step, **asdict(settings.cut(self.step)))
         self.history.record(step=self.step, loss=loss)
         if self.step % settings.validate_every == 0 or self.step == settings.steps:
             self.validate()
@@ -149,14 +153,22 @@ class Training:
     def note(self, loss: float) -> str:
         return f"loss {loss:.4f}" + (f", validation {self.best_error:.4f}" if math.isfinite(self.best_error) else "")
 
+    def lesson(self) -> str:
+        """What is told of a lesson that began with the last step; empty if none did."""
+        settings = self.settings
+        return f"from step {self.step} on: {settings.cut(self.step)}" if settings.begins(self.step) else ""
+
     def firsts(self) -> list[tuple[str, int]]:
         """The windows of the next step."""
-        return self.windows.firsts(self.settings.seed, self.step, self.settings.batch, draw=len(self.rollbacks))
+        settings, windows = self.settings, self.windows[self.settings.cut(self.step + 1).window]
+        return windows.firsts(settings.seed, self.step, settings.batch, draw=len(self.rollbacks))
 
     def look(self) -> tuple[float, float]:
         """The loss of the next step, and the norm of its gradient, which is then clipped; the same at all workers."""
         self.optimiser.zero_grad()
-        loss = self.objective.loss(self.firsts())
+        cut = self.settings.cut(self.step + 1)
+        parts = self.objective.parts(self.firsts(), cut)
+        loss = self.objective.loss((self.windows[cut.window].read(*part) for part in parts), cut)
         return loss, nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip).item()
 
     def take_step(self, norm: float) -> None:
@@ -166,6 +178,8 @@ class Training:
         self.optimiser.step()
         self.step += 1
         self.guard.passed(norm)
+        if self.settings.begins(self.step + 1):
+            self.guard.forget()
         if self.average is not None:
             self.average.take_in(self.step)
 
@@ -178,6 +192,7 @@ class Training:
         One worker does this, the others wait for it in the next step.
         """
         settings, model = self.settings, self.model
+        longest = math.ceil(max(self.windows) / settings.time_parallel)
         if self.average is not None:
             model = Forecaster.from_description(self.model.description()).to(self.device)
             model.load_state_dict(self.average.weights())
@@ -186,7 +201,7 @@ class Training:
             self.path,
             self.splits["validation"],
             self.statistics["scale"],
-            length=settings.recompute or math.ceil(settings.window / settings.time_parallel),
+            length=settings.recompute or longest,
             device=self.device,
         )
         if error < self.best_error:

@@ -33,6 +33,10 @@ class Guard:
         self._norms.clear()
         self._norms.extend(norms.tolist())
 
+    def forget(self) -> None:
+        """Remembers none: what is trained on is another."""
+        self._norms.clear()
+
     def wrong(self, loss: float, norm: float) -> str:
         """What is wrong with a step, with the numbers; empty if nothing is."""
         if not math.isfinite(loss):

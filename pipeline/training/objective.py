@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.dataset import Windows
 from pipeline.mesh import Member, share_of
 from pipeline.model import Forecaster
+from pipeline.rolling import Standing, fed_back, roll
 from pipeline.through_time import Run, squares, squares_across
+from pipeline.training.curriculum import Cut
 from pipeline.training.settings import TrainSettings
+
+Window = tuple[str, int]
+"""A window by its series and first frame."""
+
+Frames = Float[Tensor, "time read depth height width"]
 
 
 class Objective:
@@ -18,53 +27,59 @@ class Objective:
 
     Args:
         model: Whose weights get the gradient.
-        windows: What it is shown.
         frame: Numbers of a frame, without masks.
         member: This worker.
     """
 
-    def __init__(self, settings: TrainSettings, model: Forecaster, windows: Windows, frame: int, member: Member):
-        self.settings, self.model, self.windows, self.member = settings, model, windows, member
+    def __init__(self, settings: TrainSettings, model: Forecaster, frame: int, member: Member):
+        self.settings, self.model, self.frame, self.member = settings, model, frame, member
         self.device = next(model.parameters()).device
-        self.scored = (settings.window - 1 - settings.burn_in) * frame * settings.batch
 
-    def loss(self, firsts: list[tuple[str, int]]) -> float:
-        """The loss of some windows, given by their series and first frames, in units of the normalised data squared:
-        the mean over all voxels that have a value. Its gradient is added to the weights'; both are of all workers.
-        """
+    def parts(self, firsts: list[Window], cut: Cut) -> list[tuple[Window, int, int]]:
+        """What this worker reads of a step's windows, in the order in which it does: of each some frames
+        [start, stop)."""
         settings, member = self.settings, self.member
-        loss, valued = 0.0, 0
-        for number in share_of(settings.batch, member.data_rank, member.data_size):
-            found, own = self._squares(firsts[number])
-            share = found / self.scored
+        own = self._own(cut)
+        rows = share_of(settings.batch, member.data_rank, member.data_size)
+        return [(firsts[number], max(own.start - 1, 0), own.stop + 1) for number in rows]
+
+    def loss(self, parts: Iterable[Frames], cut: Cut) -> float:
+        """The loss of a step, given the frames of its `parts`, in units of the normalised data squared: the mean over
+        all voxels that are scored and have a value. Its gradient is added to the weights'; both are of all workers.
+
+        One part after another goes forward and backward, so no more than one is held at a time.
+        """
+        loss, valued, scored = 0.0, 0, cut.scored * self.frame * self.settings.batch
+        for frames in parts:
+            found, own = self._squares(frames.to(self.device), cut)
+            share = found / scored
             share.backward()
             loss, valued = loss + share.item(), valued + own
-        return self._summed(loss, valued)
+        return self._summed(loss, valued, scored)
 
-    def _squares(self, window: tuple[str, int]) -> tuple[Float[Tensor, ""], int]:
-        """This worker's part of the squared errors of a window, given by its series and first frame, and how many they
-        are."""
+    def _own(self, cut: Cut) -> range:
+        """The frames of a window that this worker forecasts from, or rolls out."""
+        return share_of(cut.window - 1, self.member.time_rank, self.member.time_size)
+
+    def _squares(self, frames: Frames, cut: Cut) -> tuple[Float[Tensor, ""], int]:
+        """The squared errors of this worker's part of a window, and how many they are."""
         settings, member = self.settings, self.member
         if member.time_size == 1 and settings.recompute is None:
-            frames = self.windows.read(window, 0, settings.window).to(self.device)
-            forecasts, _ = self.model(frames)
-            scored = frames[settings.burn_in + 1 :]
-            return self.model.errors(forecasts[settings.burn_in : -1], scored).square().sum(), self.model.valued(scored)
-        own = share_of(settings.window - 1, member.time_rank, member.time_size)
-        frames = self.windows.read(window, max(own.start - 1, 0), own.stop + 1).to(self.device)
-        run = Run.of_window(frames, self.model, first=own.start, burn_in=settings.burn_in)
+            forecasts, scored = forecasts_of(self.model, frames, cut.horizon), frames[cut.burn_in + 1 :]
+            return self.model.errors(forecasts[cut.burn_in :], scored).square().sum(), self.model.valued(scored)
+        run = Run.of_window(frames, self.model, first=self._own(cut).start, burn_in=cut.burn_in)
         if member.time_size > 1:
             return squares_across(self.model, run, member.exchange, recompute=settings.recompute), run.valued()
         return squares(self.model, run, recompute=settings.recompute, truncate=settings.truncate), run.valued()
 
-    def _summed(self, loss: float, valued: int) -> float:
+    def _summed(self, loss: float, valued: int, scored: int) -> float:
         """The loss of all workers; their gradients are summed in place. One message for all.
 
         Where values are missing, how many there are is known at the end alone: loss and gradients, which were divided
         by the number of all voxels, are then divided by the share that has a value.
         """
         gradients = [parameter.grad for parameter in self.model.parameters()]
-        numbers = [loss, valued / self.scored] if self.model.masks else [loss]
+        numbers = [loss, valued / scored] if self.model.masks else [loss]
         if self.member.data_size * self.member.time_size > 1:
             flat = torch.cat([*(gradient.flatten() for gradient in gradients), gradients[0].new_tensor(numbers)])
             sizes = [gradient.numel() for gradient in gradients]
@@ -78,3 +93,17 @@ class Objective:
             for gradient in gradients:
                 gradient.div_(share)
         return loss
+
+
+def forecasts_of(
+    model: Forecaster, frames: Frames, horizon: int
+) -> Float[Tensor, "after_first channel depth height width"]:
+    """Forecasts of all frames of a window but the first: one step ahead, and of its last `horizon` frames by rolling
+    out. Differentiable through all of it."""
+    if horizon == 1:  # the last frame goes along: a shorter run of time may round otherwise
+        return model(frames)[0][:-1]
+    read = frames[:-horizon]
+    forecasts, carries = model(read)
+    rolled = roll(model, Standing(fed_back(forecasts[-1], read[-1]), carries))
+    further = [standing.frame[None, : model.volume_channels] for standing in itertools.islice(rolled, horizon - 1)]
+    return torch.cat([forecasts, *further])

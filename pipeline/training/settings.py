@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from pipeline.network.settings import ModelSettings
+from pipeline.training.curriculum import Cut, Lesson, refuse_order
 from pipeline.volume import Settings
 
 COUNTS = (
@@ -29,9 +30,17 @@ class TrainSettings(Settings):
     Attributes:
         model: See `ModelSettings`.
         steps: Training steps; `batch` windows each.
-        batch: Windows of a step. The loss is their mean.
+        batch: Windows of a step. They go through the model one after another and their gradients are summed, so a
+            step takes the memory of one window. The loss is the mean over all that is scored of them.
         window: Frames of a window.
         burn_in: First frames of a window that fill the state and are not scored.
+        horizon: The last frames of a window that are forecast without those between: the frames before them are read,
+            the first of them is forecast from these, and each further one from the forecast before it. Gradients pass
+            through all of it. All forecasts after `burn_in` are scored alike. 1, the default: every forecast is made
+            from the true frame before.
+        curriculum: Other windows, burn-ins and horizons from some steps on (`curriculum.Lesson`), the first first:
+            short and easy ones to begin with. It depends on the step alone. Each lesson begins with no norms to
+            compare those of its gradients with, see `spike`.
         learning_rate: Of AdamW, after `warm_up` steps; falls to zero along a cosine.
         warm_up: Steps over which the learning rate rises from zero.
         weight_decay: Of AdamW; not on the numbers of transitions (decays, diffusivities, frequencies, ...).
@@ -64,6 +73,8 @@ class TrainSettings(Settings):
     batch: int = 1
     window: int = 100
     burn_in: int = 20
+    horizon: int = 1
+    curriculum: tuple[Lesson, ...] = ()
     learning_rate: float = 3e-4
     warm_up: int = 20
     weight_decay: float = 0.01
@@ -99,19 +110,13 @@ class TrainSettings(Settings):
             raise ValueError(f"backoff is {self.backoff}; give a factor above 0, at most 1")
         if self.spike is not None and not 1 < self.spike < math.inf:
             raise ValueError(f"spike is {self.spike} times the median norm; give more than 1, or leave it out")
-        if not 0 <= self.burn_in < self.window - 1:
-            raise ValueError(
-                f"burn_in is {self.burn_in} and window {self.window}; leave at least 2 frames of the window to score"
-            )
+        refuse_order(self.curriculum)
+        for first, cut in self.cuts.items():
+            cut.refuse(f"from step {first} on, " if self.curriculum else "", self.recompute, self.time_parallel)
         if self.data_parallel > self.batch:
             raise ValueError(
                 f"data_parallel is {self.data_parallel} and batch {self.batch}, so some workers would have no window; "
                 f"raise batch to at least {self.data_parallel} or lower data_parallel"
-            )
-        if self.time_parallel > self.window - 1:
-            raise ValueError(
-                f"time_parallel is {self.time_parallel} and window {self.window}, of which {self.window - 1} frames "
-                f"are forecast from; set time_parallel to at most {self.window - 1}"
             )
         if self.truncate is not None and self.recompute is None:
             raise ValueError(
@@ -127,3 +132,18 @@ class TrainSettings(Settings):
     @property
     def workers(self) -> int:
         return self.data_parallel * self.time_parallel
+
+    @property
+    def cuts(self) -> dict[int, Cut]:
+        """How windows are used, by the step from which on they are: the stage's own way, and that of each lesson."""
+        own = Cut(self.window, self.burn_in, self.horizon)
+        return {1: own} | {lesson.first_step: lesson.cut(own) for lesson in self.curriculum}
+
+    def cut(self, step: int) -> Cut:
+        """How windows are used in a step; steps count from 1."""
+        cuts = self.cuts
+        return cuts[max(first for first in cuts if first <= step)]
+
+    def begins(self, step: int) -> bool:
+        """Whether a lesson begins with a step."""
+        return any(lesson.first_step == step for lesson in self.curriculum)
