@@ -17,7 +17,7 @@ from pipeline.volume import InputError
 GROUPS = ("weights", "optimiser", "best", "statistics", "average")
 """The fields of a checkpoint that are named arrays; in the store `weights.encoder.weight`."""
 
-KEPT = ("step", "description", "best_error", "learned_from", "rollbacks")
+KEPT = ("step", "description", "best_error", "learned_from", "rollbacks", "channels")
 """The fields that are attributes of the store."""
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
@@ -40,6 +40,8 @@ class Checkpoint:
         average: The average of the weights, see `training.average`; nothing where training takes none.
         norms: Norms of the last gradients, float64, the oldest first; nothing where training does not look at them.
         rollbacks: How training went back so far, see `pipeline.train`: flat records, the first first.
+        channels: The names of the channels `known` (of which the statistics are), and those the model `reads` and
+            `makes`; nothing where it reads and makes whatever there is.
     """
 
     step: int
@@ -53,6 +55,7 @@ class Checkpoint:
     average: dict[str, np.ndarray] = field(default_factory=dict)
     norms: np.ndarray = field(default_factory=lambda: np.zeros(0))
     rollbacks: tuple[dict, ...] = ()
+    channels: dict[str, list[str]] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Writes the store at `path`; it appears whole. There is no random state: all draws are keyed by the step."""

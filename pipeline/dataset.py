@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.elapsed import Elapsed
 from pipeline.masks import data_channels
 from pipeline.normalisation import Normalisation
 from pipeline.phases import PHASE
@@ -86,44 +91,76 @@ def forecast_of(prediction: Path, series: str) -> Path:
     return path / series if names else path
 
 
+class Sample(NamedTuple):
+    """Frames in a row, to train on.
+
+    Attributes:
+        frames: Prepared frames, all channels.
+        steps: The time from the frame before to each, see `pipeline.elapsed`; `None` where every step is 1.
+    """
+
+    frames: Float[Tensor, "time channel depth height width"]
+    steps: Float[Tensor, "time"] | None
+
+    def to(self, device: torch.device) -> Sample:
+        """The same on a device."""
+        return Sample(self.frames.to(device), None if self.steps is None else self.steps.to(device))
+
+
 @dataclass(frozen=True)
 class Windows:
-    """Windows of `length` frames, cut from some spans; one shorter than a window offers none.
+    """Windows of `length` frames, cut from some spans; none crosses from one run of the data to the next, and a stretch
+    that is shorter than a window offers none.
 
     Attributes:
         path: The prepared store.
         spans: Where windows are cut.
         length: Frames of each.
+        steps: Of each series the time from frame to frame, see `pipeline.elapsed`; one that is not here has steps of 1.
     """
 
     path: Path
     spans: tuple[Span, ...]
     length: int
+    steps: Mapping[str, Elapsed | None] = field(default_factory=dict)
 
     def __post_init__(self):
-        longest = max(span.stop - span.start for span in self.spans)
+        longest = max(span.stop - span.start for span in self._stretches)
         if self.length > longest:
             raise InputError(
                 f"a window of {self.length} frames does not fit the {longest} frames of its split"
-                f"{'' if len(self.spans) == 1 else ' (of its longest period)'}; set window to at most {longest}"
+                f"{'' if len(self._stretches) == 1 else ' (of its longest period or run)'}; set window to at most "
+                f"{longest}"
             )
+
+    @cached_property
+    def _stretches(self) -> list[Span]:
+        """The spans, cut where runs begin."""
+        found = []
+        for span in self.spans:
+            steps = self.steps.get(span.series)
+            begun = [] if steps is None else np.flatnonzero(np.isinf(steps[span.start + 1 : span.stop])).tolist()
+            borders = [span.start, *(span.start + 1 + frame for frame in begun), span.stop]
+            found += [Span(span.series, *ends) for ends in pairwise(borders)]
+        return found
 
     def firsts(self, seed: int, step: int, count: int, *, draw: int = 0) -> list[tuple[str, int]]:
         """The series and first frame of each window of a training step, all windows alike: drawn from (seed, step)
         alone, so that a resumed run, and every worker, sees the same data; another `draw`, counted from 1, gives
         others."""
         random = np.random.default_rng([seed, step, draw] if draw else [seed, step])
-        offers = np.cumsum([max(0, span.stop - span.start - self.length + 1) for span in self.spans])
+        offers = np.cumsum([max(0, span.stop - span.start - self.length + 1) for span in self._stretches])
         found = []
         for _ in range(count):
             number = int(random.integers(offers[-1]))
             place = int(np.searchsorted(offers, number, "right"))
-            span = self.spans[place]
+            span = self._stretches[place]
             found.append((span.series, span.start + number - int(offers[place - 1] if place else 0)))
         return found
 
-    def read(self, window: tuple[str, int], start: int, stop: int) -> Float[Tensor, "time channel depth height width"]:
+    def read(self, window: tuple[str, int], start: int, stop: int) -> Sample:
         """The frames [start, stop) of the window that begins at a frame of a series."""
         series, first = window
-        span = (series, first + start, first + stop)
-        return torch.from_numpy(store.read_frames(self.path, *span, empty=memory.empty))
+        steps, own = self.steps.get(series), slice(first + start, first + stop)
+        frames = torch.from_numpy(store.read_frames(self.path, series, own.start, own.stop, empty=memory.empty))
+        return Sample(frames, None if steps is None else torch.from_numpy(steps[own]))

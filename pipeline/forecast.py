@@ -10,12 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
 
 from pipeline.carried import CarryIndex, Travel, Travelling, to_device
 from pipeline.checkpoint import Checkpoint
 from pipeline.device import own_resources
+from pipeline.elapsed import elapsed
+from pipeline.model import Behind, Forecaster, exchanges
 from pipeline.normalisation import Normalisation
 from pipeline.phases import PHASE
+from pipeline.roles import Roles
 from pipeline.storage import manifest, store
 from pipeline.stream import Clock, Reader, Writer, all_done, patiently
 from pipeline.volume import DATA, InputError, Shard
@@ -48,6 +54,36 @@ class Strand:
         return f"frames {shard.start} to {shard.stop - 1} of series {self.series}"
 
 
+@dataclass(frozen=True)
+class Series:
+    """What a worker knows of a series.
+
+    Attributes:
+        roles: Which channels the model reads and makes.
+        steps: The time from frame to frame, see `pipeline.elapsed`, and 1 beyond the last; `None` where all are 1.
+    """
+
+    roles: Roles
+    steps: Float[np.ndarray, "time_and_one"] | None
+
+    @staticmethod
+    def of(volume: xr.Dataset, model: Forecaster, channels: dict[str, list[str]]) -> Series:
+        steps = elapsed(volume, model.unit)
+        return Series(Roles.of_model(volume, channels), None if steps is None else np.append(steps, np.float32(1)))
+
+    def steps_of(self, shard: Shard, device: torch.device, *, later: bool = False) -> list[Float[Tensor, "_"]] | None:
+        """The steps to the frames of each chunk of a shard; `later`: from each to the one behind it."""
+        if self.steps is None:
+            return None
+        return [torch.from_numpy(self.steps[a + later : b + later]).to(device) for a, b in shard.chunks()]
+
+
+def made_normalisation(loaded: Checkpoint) -> Normalisation:
+    """The statistics of the channels that a model makes."""
+    whole, channels = Normalisation.of(loaded.statistics), loaded.channels
+    return whole.of_channels([channels["known"].index(name) for name in channels["makes"]]) if channels else whole
+
+
 class ShardWorker:
     """Forecasts shards on one device. Holds the model; what it writes is owned by it alone.
 
@@ -58,6 +94,7 @@ class ShardWorker:
         threads: CPU threads.
         again: Whether shards are computed again: carries that are stored already stay as they are, and others that
             come out are refused.
+        behind: The folder of the carries that come from behind shards, for a model that looks both ways.
         tolerance: What of the layers' carries need not travel.
     """
 
@@ -70,13 +107,16 @@ class ShardWorker:
         threads: int,
         *,
         again: bool = False,
+        behind: Path | None = None,
         tolerance: float = 0.0,
     ):
         self.device = own_resources(threads)
         loaded = Checkpoint.load(checkpoint)
         self.model = loaded.best_model().to(self.device)
-        self.normalisation = Normalisation.of(loaded.statistics)
+        self.normalisation, self.channels = made_normalisation(loaded), loaded.channels
         self.prepared, self.strands, self.index, self.again = prepared, strands, CarryIndex(index), again
+        self.behind = CarryIndex(behind) if self.model.settings.bidirectional else None
+        self._known_series: dict[str, Series] = {}
         self._known_phases: dict[str, np.ndarray | None] = {}
         self.travel = Travel(self.model, self._frame[1:], tolerance)
         self.clock = Clock()
@@ -97,10 +137,12 @@ class ShardWorker:
         strand = self.strands[place.strand]
         shard = strand.shards[place.index]
         frames = self.reader.take(place)
+        series = self._series(strand)
         chunks = [
-            torch.from_numpy(frames[a - shard.start : b - shard.start]).to(self.device) for a, b in shard.chunks()
+            series.roles.inputs(torch.from_numpy(frames[a - shard.start : b - shard.start])).to(self.device)
+            for a, b in shard.chunks()
         ]
-        program, leaving = self.model.program(chunks), []
+        program, leaving = self.model.program(chunks, series.steps_of(shard, self.device), self._behind(place)), []
 
         def unpack(carry: Carry) -> Carry:
             return self.travel.unpack(carry, len(leaving))
@@ -124,8 +166,7 @@ class ShardWorker:
                 forecasts = stop.value
                 break
         with self.clock("computing", place):
-            normal = torch.cat(forecasts).cpu().numpy()
-            physical = self.normalisation.to_units(normal, self._phases(strand, shard))
+            physical = self._in_units(torch.cat(forecasts), self._phases(strand, shard))
 
         def write() -> None:
             stored = self.again and self._is_stored(strand, shard, leaving)
@@ -180,6 +221,33 @@ class ShardWorker:
         """Ends the threads that read and write."""
         self.reader.close()
         self.writer.close()
+
+    def _in_units(
+        self, made: Float[Tensor, "time made depth height width"], phases: np.ndarray | None
+    ) -> Float[np.ndarray, "time channel depth height width"]:
+        """What the model made, in the units of the source, float64; of classes the likeliest one."""
+        if self.model.settings.classes is not None:
+            return made.argmax(1, keepdim=True).double().cpu().numpy()
+        return self.normalisation.to_units(made.cpu().numpy(), phases)
+
+    def _series(self, strand: Strand) -> Series:
+        if strand.series not in self._known_series:
+            volume = store.open_volume(self.prepared, strand.series)
+            self._known_series[strand.series] = Series.of(volume, self.model, self.channels)
+        return self._known_series[strand.series]
+
+    def _behind(self, place: Place) -> Behind | None:
+        """What lies behind a shard, for a model that looks both ways."""
+        if self.behind is None:
+            return None
+        strand = self.strands[place.strand]
+        shard, last = strand.shards[place.index], len(strand.shards) - 1
+        carries = [
+            to_device(self.behind.read(strand.name, last - place.index, point), self.device)
+            for point in range(exchanges(self.model.settings))
+        ]
+        steps = self._series(strand).steps_of(shard, self.device, later=True)
+        return Behind(None if place.index == last else carries, steps)
 
     def _phases(self, strand: Strand, shard: Shard) -> np.ndarray | None:
         """The phases of the year that a shard's forecasts are for, if the normalisation knows any."""

@@ -6,6 +6,7 @@ and the shards to an executor of `cluster`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.forecast import ShardWorker, Strand
 from pipeline.ledger import Ledger
 from pipeline.model import Forecaster
+from pipeline.network.settings import Task
 from pipeline.prediction import forecast_volume, refuse_other_preparation, refuse_unlike
 from pipeline.storage import arrays, store
 from pipeline.storage.blocks import of_frames, refuse_shared
@@ -25,7 +27,7 @@ from pipeline.times import one_further
 from pipeline.volume import DATA, SPACE, InputError, Settings, cut
 from ssm_ops.carry import Place
 
-VERSION = 5
+VERSION = 6
 
 ONE = "series"
 """The strand of a series that is not in a list."""
@@ -77,14 +79,15 @@ class InferJob:
     def __init__(self, settings: InferSettings, inputs: dict[str, Path], output: Path):
         self.settings, self.output, self.threads = settings, output, settings.threads
         self.prepared, self.checkpoint = inputs["prepared"] / "prepared.zarr", inputs["model"] / "checkpoint.zarr"
-        self.prediction, self.index = output / "prediction.zarr", output / "carry"
+        self.prediction, self.index, self.behind = output / "prediction.zarr", output / "carry", output / "behind"
         known = arrays.groups(self.prepared)
         for name in settings.names:
             if name not in known:
                 raise InputError(f"series {name!r} was not prepared; the prepared series are {', '.join(known)}")
         self.volumes = {name: store.open_volume(self.prepared, name) for name in settings.names}
         refuse_unlike(self.volumes)
-        refuse_other_preparation(self.volumes, arrays.read_attributes(self.checkpoint))
+        self.described = arrays.read_attributes(self.checkpoint)
+        refuse_other_preparation(self.volumes, self.described)
         self.strands = [self._strand(name) for name in settings.names]
         self.lengths = [len(strand.shards) for strand in self.strands]
         self.most, self.work = sum(self.lengths), 0.0  # not known: it depends on the model
@@ -104,13 +107,14 @@ class InferJob:
         (self.output / "committed.json").unlink(missing_ok=True)  # what it vouched for is gone
         likes = {}
         for number, name in enumerate(self.settings.names):
-            like = forecast_template(store.open_volume(self.prepared, name, chunked=True), name)
+            volume = store.open_volume(self.prepared, name, chunked=True)
+            like = prediction_template(volume, name, self.task, self.described["channels"].get("makes"))
             if encodings:
                 like[DATA].encoding = encodings[number]
             likes[self._group(name)] = like
         blocks = {group: of_frames(like[DATA].shape, self.settings.chunk) for group, like in likes.items()}
         for strand in self.strands:
-            shape = self.volumes[strand.series][DATA].shape
+            shape = likes[self._group(strand.series)][DATA].shape
             spans = [(shard.start, shard.stop) for shard in strand.shards]
             refuse_shared((self.settings.chunk, shape[1]), shape[0], spans, [slice(0, shape[1])])
         store.create_volumes(likes, self.prediction, blocks, dtype=np.float32)
@@ -123,6 +127,11 @@ class InferJob:
         names = [strand.name for strand in self.strands]
         CarryIndex(self.index).prepare(names)
         self.ledger = Ledger(self.output / "committed.json", names)
+
+    @property
+    def task(self) -> Task:
+        """What the model makes."""
+        return self.described["description"]["model"]["task"]
 
     @cached_property
     def model(self) -> Forecaster:
@@ -163,6 +172,7 @@ class InferJob:
             self.index,
             self.strands,
             self.threads,
+            behind=self.behind,
             tolerance=self.settings.carry_tolerance,
         )
 
@@ -171,15 +181,33 @@ class InferJob:
         return self.strands[place.strand].describe(place.index)
 
 
-def forecast_template(volume: xr.Dataset, series: str) -> xr.Dataset:
-    """The volume's coordinates moved one step on: element t of the output is the forecast of frame t + 1.
+def prediction_template(
+    volume: xr.Dataset, series: str, task: Task = "forecast", makes: Sequence[str] | None = None
+) -> xr.Dataset:
+    """The volume to be filled with what a model makes of a prepared one.
 
-    The last forecast lies one step beyond the series; its time continues the last step, and its run. Other coordinates
-    along time are left out.
+    Element t of forecasts is that of frame t + 1: times are moved one step on, and the last forecast lies one step
+    beyond the series; its time continues the last step, and its run. Of other tasks element t is of frame t. Other
+    coordinates along time are left out.
+
+    Args:
+        volume: The prepared volume.
+        series: Its name.
+        task: What the model makes.
+        makes: The channels that it makes, where these are not all.
     """
-    times = list(volume.indexes["time"])
-    moved = forecast_volume(volume, [*times[1:], one_further(times)])
+    times, lead = list(volume.indexes["time"]), 1 if task == "forecast" else 0
+    made = forecast_volume(volume, [*times[1:], one_further(times)] if lead else times, makes)
     if "run" in volume.coords:
         runs = volume["run"].values
-        moved = moved.assign_coords(run=("time", np.append(runs[1:], runs[-1]), volume["run"].attrs))
-    return moved.assign_attrs(series=series, forecast="one step ahead; the time is the time that the forecast is for")
+        runs = np.append(runs, runs[-1])[lead : lead + len(runs)]
+        made = made.assign_coords(run=("time", runs, volume["run"].attrs))
+    return made.assign_attrs({"series": series, task: TOLD[task]})
+
+
+TOLD = {
+    "forecast": "one step ahead; the time is the time that the forecast is for",
+    "denoise": "each frame without its noise",
+    "map": "made of each frame",
+}
+"""What a prediction is, by the model's task."""

@@ -31,7 +31,8 @@ def take_over(job: InferJob) -> str:
     Returns:
         What was taken, in words; empty where nothing was.
     """
-    if job.prediction.exists():
+    settings = job.model.settings
+    if job.prediction.exists() or settings.bidirectional or settings.uneven:  # what came later, or when, counts too
         return ""
     stage, _, _ = job.output.name.rpartition("-")
     for folder in sorted(job.output.parent.glob(f"{stage}-*")) if stage else ():

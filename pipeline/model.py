@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from pipeline.network.block import Block, Chunks, Steps, applied, gated, within_frames
@@ -44,7 +44,9 @@ class Forecaster(nn.Module):
         depth: Voxels in depth; a series of depth 1 is treated as images.
         masks: Further channels that tell where there is a value, read and not made: one for all channels, or one
             for each.
-        outputs: Channels of the target of a `map`; others make what they read.
+        outputs: Channels of the target; forecasts make what they read.
+        unit: How long a step of 1 is, where steps are uneven; see `pipeline.elapsed`.
+        labels: With classes, the numbers (a, b) by which a normalised target is the label a * target + b.
 
     Raises:
         InputError: The settings ask for a transition that does not fit the boundary.
@@ -59,10 +61,13 @@ class Forecaster(nn.Module):
         depth: int,
         masks: int = 0,
         outputs: int | None = None,
+        unit: float | None = None,
+        labels: tuple[float, float] | None = None,
     ):
         super().__init__()
         self.settings, self.volume_channels, self.depth, self.masks = settings, volume_channels, depth, masks
         self.outputs = volume_channels if outputs is None else outputs
+        self.unit, self.labels = unit, labels
         self.boundary = tuple(boundary) if depth > 1 else tuple(boundary[1:])
         read = volume_channels * (2 if settings.reading == "both" else 1) + masks
         made = self.outputs if settings.classes is None else settings.classes
@@ -78,23 +83,27 @@ class Forecaster(nn.Module):
     def description(self) -> dict:
         """What `from_description` needs to build this model again, as JSON."""
         return {
-            "model": asdict(self.settings),
+            "model": asdict(self.settings) | {"targets": list(self.settings.targets)},
             "volume_channels": self.volume_channels,
             "boundary": ["reflect"] * (3 - len(self.boundary)) + list(self.boundary),
             "depth": self.depth,
             "masks": self.masks,
             "outputs": self.outputs,
+            "unit": self.unit,
+            "labels": None if self.labels is None else list(self.labels),
         }
 
     @staticmethod
     def from_description(description: dict) -> Forecaster:
         return Forecaster(
-            ModelSettings(**description["model"]),
+            ModelSettings(**description["model"] | {"targets": tuple(description["model"]["targets"])}),
             volume_channels=description["volume_channels"],
             boundary=tuple(description["boundary"]),
             depth=description["depth"],
             masks=description["masks"],
             outputs=description["outputs"],
+            unit=description["unit"],
+            labels=None if description["labels"] is None else tuple(description["labels"]),
         )
 
     def program(self, chunks: Chunks, steps: Steps | None = None, behind: Behind | None = None) -> Program[Chunks]:
@@ -148,18 +157,51 @@ class Forecaster(nn.Module):
         made = self.decoder.to_frames(stream, tuple(frames.shape[2:]))
         return made if self.settings.task == "map" else frames[:, : self.volume_channels] + made
 
-    def errors(
-        self, made: Float[Tensor, "time channel *grid"], frames: Float[Tensor, "time target *grid"]
+    def losses(
+        self, made: Float[Tensor, "time made *grid"], target: Float[Tensor, "time target *grid"]
     ) -> Float[Tensor, "time channel *grid"]:
-        """What was made less what it should be; zero where that, by the masks behind it, has no value."""
-        errors, masks = made - frames[:, : self.outputs], frames[:, self.outputs :]
+        """What training makes small, of each voxel: the squared error, or of labels the cross-entropy; zero where the
+        target, by the masks behind it, has no value.
+
+        Raises:
+            InputError: A label is none of the classes.
+        """
+        if self.settings.classes is None:
+            return self.errors(made, target).square()
+        masks = target[:, self.outputs :]
+        found = nn.functional.cross_entropy(made, self.labelled(target), reduction="none").unsqueeze(1)
+        return found * masks if masks.shape[1] else found
+
+    def labelled(self, target: Float[Tensor, "time target *grid"]) -> Int[Tensor, "time *grid"]:
+        """The labels of target frames; 0 where there is no value.
+
+        Raises:
+            InputError: A label is none of the classes.
+        """
+        scale, offset = self.labels
+        labels = (target[:, 0] * scale + offset).round().long()
+        if target.shape[1] > 1:
+            labels = torch.where(target[:, 1] > 0, labels, 0)
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= self.settings.classes:
+            raise InputError(
+                f"the target has labels from {low} to {high} and the model {self.settings.classes} classes, 0 to "
+                f"{self.settings.classes - 1}; set classes to {max(high + 1, 2)}, or number the labels from 0"
+            )
+        return labels
+
+    def errors(
+        self, made: Float[Tensor, "time channel *grid"], target: Float[Tensor, "time target *grid"]
+    ) -> Float[Tensor, "time channel *grid"]:
+        """What was made less the target; zero where that, by the masks behind it, has no value."""
+        errors, masks = made - target[:, : self.outputs], target[:, self.outputs :]
         return errors * masks if masks.shape[1] else errors
 
-    def valued(self, frames: Float[Tensor, "time target *grid"]) -> int:
+    def valued(self, target: Float[Tensor, "time target *grid"]) -> int:
         """How many voxels of target frames have a value, over all channels but the masks."""
-        masks = frames[:, self.outputs :]
+        masks = target[:, self.outputs :]
         if not masks.shape[1]:
-            return frames.numel()
+            return target.numel()
         return int(torch.count_nonzero(masks)) * self.outputs // masks.shape[1]
 
     def read(

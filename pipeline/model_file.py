@@ -18,8 +18,8 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.storage.atomic import write_bytes
 from pipeline.volume import InputError
 
-ENTRY, FORM = "chronovox_model", 1
-KEPT = ("step", "description", "best_error", "learned_from")
+ENTRY, FORM = "chronovox_model", 2
+KEPT = ("step", "description", "best_error", "learned_from", "channels")
 """The fields of a checkpoint that are told in JSON."""
 
 

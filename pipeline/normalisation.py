@@ -6,6 +6,7 @@ remains is divided by a scale.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -83,6 +84,12 @@ class Normalisation:
     def of(arrays: dict[str, np.ndarray]) -> Normalisation:
         """The statistics that `arrays` gave."""
         return Normalisation(**arrays)
+
+    def of_channels(self, places: Sequence[int]) -> Normalisation:
+        """The statistics of some channels."""
+        taken = list(places)
+        cycle = None if self.cycle is None else self.cycle[:, taken]
+        return Normalisation(self.mean[taken], self.scale[taken], self.climatology[taken], self.count[taken], cycle)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By name, to be stored."""

@@ -8,8 +8,8 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from pipeline.masks import data_channels, masks_of
 from pipeline.phases import PHASE, Phases
+from pipeline.roles import Roles, names_of
 from pipeline.volume import AXES, DATA, SPACE, InputError
 
 
@@ -29,7 +29,8 @@ def refuse_other_preparation(volumes: dict[str, xr.Dataset], model: dict) -> Non
     """Refuses series with other channels or masks than the model reads, or anomalies from other phases of the year."""
     reads = tuple(model["description"][name] for name in ("volume_channels", "masks"))
     for name, volume in volumes.items():
-        has = data_channels(volume), masks_of(volume)
+        roles = Roles.of_model(volume, model["channels"])
+        has = len(roles.reads), roles.masks
         if has != reads:
             raise InputError(
                 f"series {name!r} is prepared with {has[0]} channels and {has[1]} masks, the model reads {reads[0]} "
@@ -46,16 +47,27 @@ def refuse_other_preparation(volumes: dict[str, xr.Dataset], model: dict) -> Non
             )
 
 
-def forecast_volume(volume: xr.Dataset, times: Sequence) -> xr.Dataset:
-    """A volume to be filled with forecasts for some times, float32 in the units of the source: the channels of a
-    prepared volume without masks, and its coordinates but those along time.
+def forecast_volume(volume: xr.Dataset, times: Sequence, channels: Sequence[str] | None = None) -> xr.Dataset:
+    """A volume to be filled with forecasts for some times, or with what else a model makes, float32 in the units of the
+    source: the channels of a prepared volume without masks, and its coordinates but those along time.
+
+    Args:
+        volume: The prepared volume.
+        times: One for each frame.
+        channels: The names of the channels, where they are not those of the volume.
 
     Raises:
         InputError: A time lies in a phase of the year that no training frame has, where the data are anomalies.
     """
     along = [name for name in volume.coords if "time" in volume[name].dims]
-    like = volume.drop_vars([DATA, *along]).isel(channel=slice(data_channels(volume)))
-    shape = (len(times), data_channels(volume), *(volume.sizes[axis] for axis in SPACE))
+    like = volume.drop_vars([DATA, *along])
+    names = names_of(volume) if channels is None else list(channels)
+    if set(names) <= set(names_of(volume)):
+        like = like.isel(channel=[names_of(volume).index(name) for name in names])
+    else:
+        like = like.drop_vars([name for name in like.coords if "channel" in like[name].dims])
+        like = like.assign_coords(channel=("channel", np.array(names, object)))
+    shape = (len(times), len(names), *(volume.sizes[axis] for axis in SPACE))
     attributes = {key: value for key, value in volume[DATA].attrs.items() if key != "normalised_from"}
     attributes["units"] = volume[DATA].attrs["normalised_from"]
     zeros = dask.array.zeros(shape, dtype=np.float32, chunks=(1, *shape[1:]))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -32,15 +33,23 @@ def fed_back(
     return torch.cat([forecast, seen[len(forecast) :]])
 
 
-def roll(model: Forecaster, standing: Standing) -> Iterator[Standing]:
-    """Forecasts without end, one a step: the first `model.volume_channels` channels of the frames that come out.
+def roll(
+    model: Forecaster, standing: Standing, steps: Iterable[Float[Tensor, "1"] | None] = itertools.repeat(None)
+) -> Iterator[Standing]:
+    """Forecasts, one a step and without end unless `steps` have one: the first `model.volume_channels` channels of the
+    frames that come out.
 
     The k-th is the forecast k frames beyond the frame of `standing`, which is read first. From each the same goes on:
     `roll(model, standing)` after n steps, begun again with what came out, gives the same bits. Frames go through the
     model one at a time, so the bits do not depend on a cut either. Nothing is kept of what came out; under autograd
     the graph grows with the steps, and gradients reach the first frame, its carries and the weights.
+
+    Args:
+        model: Whose forecasts.
+        standing: From where.
+        steps: The time from the frame before to each frame that is read, that of `standing` first; `None` is 1.
     """
-    while True:
-        (forecast,), carries = model(standing.frame[None], standing.carries)
+    for step in steps:
+        (forecast,), carries = model(standing.frame[None], standing.carries, step)
         standing = Standing(fed_back(forecast, standing.frame), carries)
         yield standing

@@ -1,7 +1,7 @@
 """The loss of a window through time: whole, chunk after chunk, or on one worker among others. Gradients are exact.
 
-Frame t + 1 is forecast from the frames up to t. The errors of a run of time are those of the forecasts made from its
-frames; the window's are the sum over its runs.
+From the frames up to t something is made: the forecast of frame t + 1, or what frame t should be. The losses of a
+run of time are those of what is made from its frames; the window's are the sum over its runs.
 """
 
 from __future__ import annotations
@@ -24,43 +24,54 @@ Frames = Float[Tensor, "time channel *grid"]
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a window's time: what is forecast from, and what it is compared with.
+    """A run of a window's time: what is read, and what it is compared with.
 
     Attributes:
-        model: Whose forecasts.
-        frames: The frames, without an axis of depth where there is only one.
+        model: Whose losses.
+        frames: The frames that are read, without an axis of depth where there is only one.
         before: The frame before the first; at the start of a window the first itself.
-        after: The frames one step later.
-        scored: Which of the forecasts count.
+        targets: What is to be made from each.
+        scored: Which of these count.
         steps: The time from the frame before to each frame; `None` is 1.
     """
 
     model: Forecaster
     frames: Frames
     before: Float[Tensor, "channel *grid"]
-    after: Frames
+    targets: Float[Tensor, "time target *grid"]
     scored: Bool[Tensor, "time"]
     steps: Float[Tensor, "time"] | None = None
 
     @staticmethod
     def of_window(
-        frames: Float[Tensor, "time channel depth height width"],
+        reads: Float[Tensor, "time read depth height width"],
+        targets: Float[Tensor, "time target depth height width"],
         model: Forecaster,
         *,
         first: int,
         burn_in: int,
         steps: Float[Tensor, "time"] | None = None,
     ) -> Run:
-        """The run that begins at frame `first` of its window; `frames` and `steps` are those of the run, the one before
-        it (unless it is the window's first) and the one after it."""
-        if model.depth == 1:
-            frames = frames.squeeze(2)
-        own = slice(0 if first == 0 else 1, None)
-        after, before = frames[own][1:], frames[0]
-        scored = torch.arange(first, first + len(after), device=frames.device) >= burn_in
-        return Run(model, frames[own][:-1], before, after, scored, None if steps is None else steps[own][:-1])
+        """The run that begins at frame `first` of its window.
 
-    def read(self) -> Frames:
+        Args:
+            reads: Its frames as the model reads them, the one before it (unless it is the window's first) and, for
+                forecasts, the one after it.
+            targets: The same frames as they are to be made.
+            model: Whose losses.
+            first: See above.
+            burn_in: First frames of the window that are not scored.
+            steps: The time from the frame before to each frame; `None` is 1.
+        """
+        if model.depth == 1:
+            reads, targets = reads.squeeze(2), targets.squeeze(2)
+        lead = model.settings.lead
+        own = slice(0 if first == 0 else 1, len(reads) - lead)
+        targets = targets[own.start + lead :]
+        scored = torch.arange(first, first + len(targets), device=reads.device) >= burn_in
+        return Run(model, reads[own], reads[0], targets, scored, None if steps is None else steps[own])
+
+    def read(self) -> Float[Tensor, "time input *grid"]:
         """What the encoder reads."""
         return self.model.read(self.frames, self.before, self.steps)
 
@@ -69,17 +80,17 @@ class Run:
 
     def valued(self) -> int:
         """How many voxels are scored."""
-        return self.model.valued(self.after[self.scored])
+        return self.model.valued(self.targets[self.scored])
 
-    def errors(self, span: slice, stream: Frames) -> Float[Tensor, "time"]:
-        """The squared errors of the forecasts made from some of the frames, summed over each; 0 where not scored."""
-        forecasts = self.model.frames_of(self.frames[span], stream)
-        sums = self.model.errors(forecasts, self.after[span]).square().flatten(1).sum(1)
+    def losses(self, span: slice, stream: Frames) -> Float[Tensor, "time"]:
+        """The losses of what is made from some of the frames, summed over each; 0 where not scored."""
+        made = self.model.frames_of(self.frames[span], stream)
+        sums = self.model.losses(made, self.targets[span]).flatten(1).sum(1)
         return torch.where(self.scored[span], sums, 0)
 
 
-def squares(model: Forecaster, run: Run, *, recompute: int, truncate: int | None) -> Float[Tensor, ""]:
-    """The sum of the squared errors of a whole window, in one worker.
+def loss(model: Forecaster, run: Run, *, recompute: int, truncate: int | None) -> Float[Tensor, ""]:
+    """The sum of the losses of a whole window, in one worker.
 
     Chunk after chunk goes through all layers, and of each only its frames and the carries that enter it are held until
     the backward pass, which computes the rest again.
@@ -94,15 +105,15 @@ def squares(model: Forecaster, run: Run, *, recompute: int, truncate: int | None
         for block, carry in zip(model.blocks, carries, strict=True):
             stream, left = _through(block, stream, model.boundary, carry, run.steps_of(span))
             leaving.append(left)
-        return run.errors(span, stream), leaving
+        return run.losses(span, stream), leaving
 
     nothing, parameters = [None] * len(model.blocks), list(model.parameters())
-    errors, _ = in_chunks(step, run.read(), nothing, length=recompute, parameters=parameters, cut=truncate)
-    return errors.sum()
+    losses, _ = in_chunks(step, run.read(), nothing, length=recompute, parameters=parameters, cut=truncate)
+    return losses.sum()
 
 
-def squares_across(model: Forecaster, run: Run, exchange: TimeExchange, *, recompute: int | None) -> Float[Tensor, ""]:
-    """The sum of the squared errors of this worker's run of a window that several share; they call it together.
+def loss_across(model: Forecaster, run: Run, exchange: TimeExchange, *, recompute: int | None) -> Float[Tensor, ""]:
+    """The sum of the losses of this worker's run of a window that several share; they call it together.
 
     Layer after layer, for each layer's carries are exchanged. With `recompute` the backward pass computes each layer's
     chunks of so many frames again; what is held is each layer's input, and the carries that enter its chunks.
@@ -111,7 +122,7 @@ def squares_across(model: Forecaster, run: Run, exchange: TimeExchange, *, recom
         stream = model.encoder(run.read())
         for block in model.blocks:
             stream = block.add(stream, across_ranks(block.ssm, stream, model.boundary, exchange, run.steps))
-        return run.errors(slice(None), stream).sum()
+        return run.losses(slice(None), stream).sum()
 
     def chunked(module: nn.Module, step: Step, x: Frames, *carries: Carry) -> Tensor:
         return in_chunks(step, x, carries, length=recompute, parameters=module.parameters())[0]
@@ -127,7 +138,7 @@ def squares_across(model: Forecaster, run: Run, exchange: TimeExchange, *, recom
     for block in model.blocks:
         carry = entering_carry(block.ssm, stream, model.boundary, exchange, run.steps, length=recompute)
         stream = chunked(block, through(block), stream, carry)
-    return chunked(model.decoder, lambda span, x, none: (run.errors(span, x), none), stream).sum()
+    return chunked(model.decoder, lambda span, x, none: (run.losses(span, x), none), stream).sum()
 
 
 def _through(

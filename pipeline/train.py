@@ -23,10 +23,11 @@ from torch import nn
 from pipeline.checkpoint import Checkpoint, to_arrays
 from pipeline.dataset import Windows, splits_of
 from pipeline.device import own_device, threads_kept
-from pipeline.masks import data_channels, masks_of
+from pipeline.elapsed import elapsed, median_step
 from pipeline.mesh import Alone, Member, leads
 from pipeline.model import Forecaster
 from pipeline.progress import Progress, Steps
+from pipeline.roles import Roles, names_of
 from pipeline.storage import arrays, store
 from pipeline.training.average import Average
 from pipeline.training.checkpoints import Checkpoints
@@ -39,7 +40,7 @@ from pipeline.training.settings import TrainSettings
 from pipeline.training.validation import validation_error
 from pipeline.volume import SPACE, InputError
 
-VERSION = 6
+VERSION = 7
 
 LOCK_SECONDS = 60.0
 """How long the trainer of a killed driver may live on; two must not write one history."""
@@ -80,13 +81,19 @@ class Training:
         self.statistics, self.learned_from = arrays.read_arrays(source / "statistics.zarr")
         self.splits = splits_of(source)
         self.series = store.open_volume(self.path, self.splits["train"][0].series)
-        lengths = {cut.window for cut in settings.cuts.values()}
-        self.windows = {length: Windows(self.path, tuple(self.splits["train"]), length) for length in sorted(lengths)}
+        self.roles = Roles.of(self.series, settings.model)
+        self.channels = {} if settings.model.task == "forecast" else self.roles.as_names(names_of(self.series))
+        self.unit = median_step(self.series) if settings.model.uneven else None
+        spans, lengths = tuple(self.splits["train"]), sorted({cut.window for cut in settings.cuts.values()})
+        steps = {span.series: elapsed(store.open_volume(self.path, span.series), self.unit) for span in spans}
+        self.windows = {length: Windows(self.path, spans, length, steps) for length in lengths}
         self.device = own_device()
 
         self.model = self.untrained().to(self.device)
-        frame = data_channels(self.series) * math.prod(self.series.sizes[axis] for axis in SPACE)
-        self.objective = Objective(settings, self.model, frame, member)
+        grid = tuple(self.series.sizes[axis] for axis in SPACE)
+        self.model.grid(grid)  # refuses patches that do not fit
+        made = 1 if settings.model.classes else len(self.roles.makes)
+        self.objective = Objective(settings, self.model, self.roles, made * math.prod(grid), member)
         self.optimiser = make_optimiser(self.model, settings.weight_decay)
         self.average = Average(settings.ema, self.model) if settings.ema else None
         self.guard = Guard(settings.spike, settings.spike_steps)
@@ -102,11 +109,29 @@ class Training:
             torch.manual_seed(self.settings.seed)
             return Forecaster(
                 self.settings.model,
-                volume_channels=data_channels(self.series),
+                volume_channels=len(self.roles.reads),
                 boundary=tuple(self.series.attrs["boundary"]),
                 depth=self.series.sizes["depth"],
-                masks=masks_of(self.series),
+                masks=self.roles.masks,
+                outputs=len(self.roles.makes),
+                unit=self.unit,
+                labels=self.labels() if self.settings.model.classes else None,
             )
+
+    def labels(self) -> tuple[float, float]:
+        """The numbers (a, b) by which a normalised target is the label a * target + b.
+
+        Raises:
+            InputError: Labels were normalised voxel by voxel, or by phases of the year.
+        """
+        made = self.roles.made[0]
+        scale, offset = (self.statistics[name][made].ravel() for name in ("scale", "mean"))
+        if scale.size > 1 or offset.size > 1 or "cycle" in self.statistics:
+            raise InputError(
+                f"the labels of channel {self.roles.makes[0]!r} were normalised voxel by voxel and are no labels any "
+                "more; prepare them with normalise: {mean: channel, scale: channel} and no anomalies"
+            )
+        return float(scale[0]), float(offset[0])
 
     def run(self) -> Steps:
         settings = self.settings
@@ -198,9 +223,10 @@ class Training:
             model.load_state_dict(self.average.weights())
         error = validation_error(
             model,
+            self.roles,
             self.path,
             self.splits["validation"],
-            self.statistics["scale"],
+            self.statistics["scale"][list(self.roles.made[: len(self.roles.makes)])],
             length=settings.recompute or longest,
             device=self.device,
         )
@@ -265,6 +291,7 @@ class Training:
             average={} if self.average is None else to_arrays(self.average.means),
             norms=self.guard.norms,
             rollbacks=self.rollbacks,
+            channels=self.channels,
         )
 
     def restore(self, reached: Checkpoint) -> None:

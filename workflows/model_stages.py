@@ -12,6 +12,7 @@ from pipeline.longer import take_over
 from pipeline.progress import Progress, Steps
 from pipeline.span import SpanJob
 from pipeline.training.settings import TrainSettings
+from pipeline.walk_back import write_carries_behind
 from workflows.across import across_workers
 from workflows.stage import StageKind
 
@@ -51,6 +52,9 @@ def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: 
     job.prepare()
     for line in told:
         yield Progress(sum(job.ledger.done()), sum(job.lengths), line=line)
+    if job.model.settings.bidirectional:
+        where = (job.checkpoint, job.prepared, job.strands, job.behind, job.threads)
+        yield from executor.stream(write_carries_behind, *where, threads=job.threads)
     yield from across_workers(job, executor)
 
 

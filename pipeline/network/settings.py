@@ -20,6 +20,8 @@ class ModelSettings(Settings):
             noise; `map` a frame of other channels, those of the target: numbers, or with `classes` labels.
         bidirectional: Whether later frames count too; not for forecasts. A second stack of blocks runs from the last
             frame to the first, and both meet before the decoder.
+        targets: The channels, by name, that `denoise` and `map` make; the others are read. Of `denoise` they are as
+            many as those read, in their order.
         classes: Labels of `map` from 0 to below this; without it the target's channels are numbers.
         reads: What the encoder reads: `differences` between frames, so that a constant added to all frames is added to
             the forecast; the `frames` themselves; or `both`. By default differences for forecasts, frames otherwise.
@@ -39,10 +41,13 @@ class ModelSettings(Settings):
         drift: Whether propagators learn a velocity, along axes that are periodic.
         taps: The size of kernels along each axis (3 by default), or of a correction that propagators learn (none by
             default). Odd where an axis reflects.
+        uneven: Whether steps are as long as the times of frames say, in units of the median step of the frames that are
+            learned from; by default each step is one. Where a run of the data begins states begin anew either way.
     """
 
     task: Task = "forecast"
     bidirectional: bool = False
+    targets: tuple[str, ...] = ()
     classes: int | None = None
     reads: Literal["differences", "frames", "both"] | None = None
     channels: int = 8
@@ -57,6 +62,7 @@ class ModelSettings(Settings):
     selective: bool = False
     drift: bool = False
     taps: int | None = None
+    uneven: bool = False
 
     def __post_init__(self):
         for name in ("channels", "states", "layers", "patch"):
@@ -66,6 +72,15 @@ class ModelSettings(Settings):
             raise ValueError(f"rate is {self.rate}; give a number between 0 and 1")
         if self.bidirectional and self.task == "forecast":
             raise ValueError("bidirectional with task 'forecast', which knows no later frames; leave bidirectional out")
+        if (self.task == "forecast") != (not self.targets):
+            mend = "leave targets out" if self.targets else "name the channels that it makes"
+            raise ValueError(f"targets are {list(self.targets)} with task {self.task!r}; {mend}")
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"targets are {list(self.targets)}; name each once")
+        if self.classes is not None and len(self.targets) != 1:
+            raise ValueError(f"classes with {len(self.targets)} targets; labels are one channel")
+        if self.uneven and self.transition == "kernel":
+            raise ValueError("uneven with transition 'kernel', which is one whole step of time; use another transition")
         if self.classes is not None and self.task != "map":
             raise ValueError(f"classes is {self.classes} with task {self.task!r}; only 'map' makes labels")
         if self.classes is not None and self.classes < 2:

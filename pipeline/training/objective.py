@@ -9,17 +9,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.dataset import Sample
 from pipeline.mesh import Member, share_of
-from pipeline.model import Forecaster
+from pipeline.model import Behind, Forecaster
+from pipeline.roles import Roles
 from pipeline.rolling import Standing, fed_back, roll
-from pipeline.through_time import Run, squares, squares_across
+from pipeline.through_time import Run, loss, loss_across
 from pipeline.training.curriculum import Cut
 from pipeline.training.settings import TrainSettings
 
 Window = tuple[str, int]
 """A window by its series and first frame."""
-
-Frames = Float[Tensor, "time read depth height width"]
 
 
 class Objective:
@@ -27,13 +27,14 @@ class Objective:
 
     Args:
         model: Whose weights get the gradient.
-        frame: Numbers of a frame, without masks.
+        roles: Which channels it reads and makes.
+        frame: Numbers of a frame that are made, without masks.
         member: This worker.
     """
 
-    def __init__(self, settings: TrainSettings, model: Forecaster, frame: int, member: Member):
-        self.settings, self.model, self.frame, self.member = settings, model, frame, member
-        self.device = next(model.parameters()).device
+    def __init__(self, settings: TrainSettings, model: Forecaster, roles: Roles, frame: int, member: Member):
+        self.settings, self.model, self.roles, self.frame, self.member = settings, model, roles, frame, member
+        self.lead, self.device = model.settings.lead, next(model.parameters()).device
 
     def parts(self, firsts: list[Window], cut: Cut) -> list[tuple[Window, int, int]]:
         """What this worker reads of a step's windows, in the order in which it does: of each some frames
@@ -41,17 +42,18 @@ class Objective:
         settings, member = self.settings, self.member
         own = self._own(cut)
         rows = share_of(settings.batch, member.data_rank, member.data_size)
-        return [(firsts[number], max(own.start - 1, 0), own.stop + 1) for number in rows]
+        return [(firsts[number], max(own.start - 1, 0), own.stop + self.lead) for number in rows]
 
-    def loss(self, parts: Iterable[Frames], cut: Cut) -> float:
-        """The loss of a step, given the frames of its `parts`, in units of the normalised data squared: the mean over
-        all voxels that are scored and have a value. Its gradient is added to the weights'; both are of all workers.
+    def loss(self, parts: Iterable[Sample], cut: Cut) -> float:
+        """The loss of a step, given the frames of its `parts`: the mean over all voxels that are scored and have a
+        value, of squares in units of the normalised data squared. Its gradient is added to the weights'; both are of
+        all workers.
 
         One part after another goes forward and backward, so no more than one is held at a time.
         """
-        loss, valued, scored = 0.0, 0, cut.scored * self.frame * self.settings.batch
-        for frames in parts:
-            found, own = self._squares(frames.to(self.device), cut)
+        loss, valued, scored = 0.0, 0, (cut.window - self.lead - cut.burn_in) * self.frame * self.settings.batch
+        for sample in parts:
+            found, own = self._losses(sample.to(self.device), cut)
             share = found / scored
             share.backward()
             loss, valued = loss + share.item(), valued + own
@@ -59,18 +61,21 @@ class Objective:
 
     def _own(self, cut: Cut) -> range:
         """The frames of a window that this worker forecasts from, or rolls out."""
-        return share_of(cut.window - 1, self.member.time_rank, self.member.time_size)
+        return share_of(cut.window - self.lead, self.member.time_rank, self.member.time_size)
 
-    def _squares(self, frames: Frames, cut: Cut) -> tuple[Float[Tensor, ""], int]:
-        """The squared errors of this worker's part of a window, and how many they are."""
-        settings, member = self.settings, self.member
+    def _losses(self, sample: Sample, cut: Cut) -> tuple[Float[Tensor, ""], int]:
+        """The losses of this worker's part of a window, and of how many voxels they are."""
+        settings, member, model = self.settings, self.member, self.model
+        reads, targets = self.roles.inputs(sample.frames), self.roles.targets(sample.frames)
         if member.time_size == 1 and settings.recompute is None:
-            forecasts, scored = forecasts_of(self.model, frames, cut.horizon), frames[cut.burn_in + 1 :]
-            return self.model.errors(forecasts[cut.burn_in :], scored).square().sum(), self.model.valued(scored)
-        run = Run.of_window(frames, self.model, first=self._own(cut).start, burn_in=cut.burn_in)
+            made = made_of(model, reads, sample.steps, cut.horizon)[cut.burn_in :]
+            scored = targets[cut.burn_in + self.lead :]
+            return model.losses(made, scored).sum(), model.valued(scored)
+        first = self._own(cut).start
+        run = Run.of_window(reads, targets, model, first=first, burn_in=cut.burn_in, steps=sample.steps)
         if member.time_size > 1:
-            return squares_across(self.model, run, member.exchange, recompute=settings.recompute), run.valued()
-        return squares(self.model, run, recompute=settings.recompute, truncate=settings.truncate), run.valued()
+            return loss_across(model, run, member.exchange, recompute=settings.recompute), run.valued()
+        return loss(model, run, recompute=settings.recompute, truncate=settings.truncate), run.valued()
 
     def _summed(self, loss: float, valued: int, scored: int) -> float:
         """The loss of all workers; their gradients are summed in place. One message for all.
@@ -95,15 +100,21 @@ class Objective:
         return loss
 
 
-def forecasts_of(
-    model: Forecaster, frames: Frames, horizon: int
-) -> Float[Tensor, "after_first channel depth height width"]:
-    """Forecasts of all frames of a window but the first: one step ahead, and of its last `horizon` frames by rolling
-    out. Differentiable through all of it."""
-    if horizon == 1:  # the last frame goes along: a shorter run of time may round otherwise
-        return model(frames)[0][:-1]
+def made_of(
+    model: Forecaster,
+    frames: Float[Tensor, "time read depth height width"],
+    steps: Float[Tensor, "time"] | None,
+    horizon: int,
+) -> Float[Tensor, "made channel depth height width"]:
+    """What a model makes of the frames of a window, which it reads: forecasts of all but the first, one step ahead, and
+    of the last `horizon` by rolling out; of another task something of each. Differentiable through all of it."""
+    if horizon == 1:  # of forecasts the last frame goes along: a shorter run of time may round otherwise
+        behind = Behind(steps=None if steps is None else [torch.cat([steps[1:], steps.new_ones(1)])])
+        made = model(frames, steps=steps, behind=behind)[0]
+        return made[: len(made) - model.settings.lead]
     read = frames[:-horizon]
-    forecasts, carries = model(read)
-    rolled = roll(model, Standing(fed_back(forecasts[-1], read[-1]), carries))
-    further = [standing.frame[None, : model.volume_channels] for standing in itertools.islice(rolled, horizon - 1)]
-    return torch.cat([forecasts, *further])
+    forecasts, carries = model(read, steps=None if steps is None else steps[:-horizon])
+    further = itertools.repeat(None) if steps is None else steps[-horizon:].split(1)
+    rolled = roll(model, Standing(fed_back(forecasts[-1], read[-1]), carries), further)
+    fed = [standing.frame[None, : model.volume_channels] for standing in itertools.islice(rolled, horizon - 1)]
+    return torch.cat([forecasts, *fed])

@@ -113,6 +113,19 @@ class TrainSettings(Settings):
         refuse_order(self.curriculum)
         for first, cut in self.cuts.items():
             cut.refuse(f"from step {first} on, " if self.curriculum else "", self.recompute, self.time_parallel)
+            if cut.horizon > 1 and self.model.task != "forecast":
+                raise ValueError(
+                    f"horizon is {cut.horizon} with task {self.model.task!r}, which has no later frames to make; leave "
+                    "horizon out"
+                )
+        if self.model.bidirectional and (self.recompute is not None or self.time_parallel > 1):
+            other = (
+                f"recompute {self.recompute}" if self.recompute is not None else f"time_parallel {self.time_parallel}"
+            )
+            raise ValueError(
+                f"bidirectional with {other}: a window that is read both ways is held whole by one worker. Shorten "
+                "window and leave it out"
+            )
         if self.data_parallel > self.batch:
             raise ValueError(
                 f"data_parallel is {self.data_parallel} and batch {self.batch}, so some workers would have no window; "

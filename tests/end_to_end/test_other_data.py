@@ -230,7 +230,7 @@ def test_what_lies_under_a_mask_changes_nothing(ocean):
     changed = frames.clone()
     changed[:, :2][~valued] = 7.0
     flat, other = (f.squeeze(2) for f in (frames, changed))
-    torch.testing.assert_close(model.increments(flat, flat[0]), model.increments(other, other[0]), rtol=0, atol=0)
+    torch.testing.assert_close(model.read(flat, flat[0]), model.read(other, other[0]), rtol=0, atol=0)
 
 
 def test_a_model_without_masks_reads_no_masked_series(ocean, finished_run, tmp_path):

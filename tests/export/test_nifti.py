@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from pipeline.archive import Ask
-from pipeline.infer import forecast_template
+from pipeline.infer import prediction_template
 from pipeline.storage import store
 from pipeline.volume import DATA, InputError
 from tests.export.stores import exported, volume, written
@@ -234,7 +234,7 @@ def test_a_forecast_lies_where_the_scan_does_one_step_later(tmp_path):
     raw = store.open_volume(tmp_path / "a.zarr", chunked=True)
     raw[DATA] = (raw[DATA] / 7).astype(np.float32)
     raw[DATA].attrs["normalised_from"] = ""
-    moved = forecast_template(raw, "scan")
+    moved = prediction_template(raw, "scan")
     np.testing.assert_allclose(moved["time"], 1.35 * np.arange(1, 7))
     moved[DATA] = moved[DATA].copy(data=raw[DATA].values)
     exported(written(tmp_path / "b.zarr", alone=moved), tmp_path / "after.nii")
@@ -280,7 +280,7 @@ def test_real_scans_come_back(tmp_path):
 def test_a_forecast_of_runs_keeps_their_borders_and_clocks(tmp_path):
     raw = volume((6, 1, 2, 4, 5), np.float32).assign_coords(run=("time", [0, 0, 0, 1, 1, 1]))
     raw[DATA].attrs["normalised_from"] = ""
-    moved = forecast_template(raw, "scan")
+    moved = prediction_template(raw, "scan")
     assert moved["run"].values.tolist() == [0, 0, 1, 1, 1, 1]
     exported(written(tmp_path / "a.zarr", alone=moved), tmp_path / "a.nii")
     files = [nibabel.load(tmp_path / f"a_run-{number}.nii") for number in (1, 2)]

@@ -5,8 +5,11 @@ import dataclasses
 import pytest
 import torch
 
+from pipeline.dataset import Sample
 from pipeline.mesh import Alone
-from pipeline.model import Forecaster, ModelSettings
+from pipeline.model import Forecaster
+from pipeline.network.settings import ModelSettings
+from pipeline.roles import Roles
 from pipeline.training.curriculum import Cut
 from pipeline.training.objective import Objective
 from pipeline.training.settings import TrainSettings
@@ -25,6 +28,12 @@ def forecaster(masks=0, **choice):
     return model
 
 
+def every(model):
+    """All channels are read and made."""
+    places = tuple(range(model.volume_channels + model.masks))
+    return Roles(("u", "v"), ("u", "v"), places, places)
+
+
 def window(masks=0, *, seed=1, frames=8):
     draw = torch.Generator().manual_seed(seed)
     data = torch.randn(frames, 2, 1, 4, 5, generator=draw, dtype=torch.float64)
@@ -36,8 +45,8 @@ def found(model, settings, *windows):
     """The loss of a step and its gradients."""
     model.zero_grad()
     cut = settings.cut(1)
-    objective = Objective(settings, model, frame=2 * 4 * 5, member=Alone())
-    loss = objective.loss(windows, cut)
+    objective = Objective(settings, model, every(model), frame=2 * 4 * 5, member=Alone())
+    loss = objective.loss([Sample(window, None) for window in windows], cut)
     return loss, [parameter.grad.clone() for parameter in model.parameters()]
 
 

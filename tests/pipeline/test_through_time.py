@@ -9,7 +9,7 @@ import torch
 from pipeline.mesh import share_of
 from pipeline.model import Forecaster
 from pipeline.network.settings import ModelSettings
-from pipeline.through_time import Run, squares, squares_across
+from pipeline.through_time import Run, loss, loss_across
 from tests.ssm_ops.played import PlayedChain
 
 WINDOW, BURN_IN = 14, 4
@@ -45,8 +45,8 @@ def whole(model, frames, burn_in=BURN_IN):
 
 
 def chunked(model, frames, *, recompute, truncate=None, burn_in=BURN_IN):
-    run = Run.of_window(frames, model, first=0, burn_in=burn_in)
-    total = squares(model, run, recompute=recompute, truncate=truncate)
+    run = Run.of_window(frames, frames, model, first=0, burn_in=burn_in)
+    total = loss(model, run, recompute=recompute, truncate=truncate)
     return [total.detach(), *torch.autograd.grad(total, list(model.parameters()))]
 
 
@@ -55,8 +55,9 @@ def across(model, frames, *, ranks, recompute, burn_in=BURN_IN):
     chain, totals = PlayedChain(ranks), []
     for rank in range(ranks):
         own = share_of(len(frames) - 1, rank, ranks)
-        run = Run.of_window(frames[max(own.start - 1, 0) : own.stop + 1], model, first=own.start, burn_in=burn_in)
-        totals.append(squares_across(model, run, chain.rank(rank), recompute=recompute))
+        part = frames[max(own.start - 1, 0) : own.stop + 1]
+        run = Run.of_window(part, part, model, first=own.start, burn_in=burn_in)
+        totals.append(loss_across(model, run, chain.rank(rank), recompute=recompute))
     model.zero_grad()
     for total in totals[::-1]:
         total.backward()
@@ -122,7 +123,7 @@ def test_truncation_errs_less_the_longer_the_gradient_goes_back_and_is_exact_in_
 
 def saved(model, frames, kind):
     """What autograd holds between the two passes, in fields of one channel."""
-    run = Run.of_window(frames, model, first=0, burn_in=BURN_IN)
+    run = Run.of_window(frames, frames, model, first=0, burn_in=BURN_IN)
     held = {}
 
     def pack(tensor):
@@ -133,9 +134,9 @@ def saved(model, frames, kind):
         if kind == "whole":
             model(frames)[0].square().sum()
         elif kind == "recomputed":
-            squares(model, run, recompute=2, truncate=None)
+            loss(model, run, recompute=2, truncate=None)
         else:
-            squares_across(model, run, PlayedChain(1).rank(0), recompute=2)
+            loss_across(model, run, PlayedChain(1).rank(0), recompute=2)
     return sum(held.values()) / (frames[0].numel() * frames.itemsize)
 
 
@@ -157,7 +158,7 @@ from pathlib import Path
 import torch
 from pipeline.model import Forecaster
 from pipeline.network.settings import ModelSettings
-from pipeline.through_time import Run, squares, squares_across
+from pipeline.through_time import Run, loss, loss_across
 from tests.ssm_ops.played import PlayedChain
 
 kind, frames = sys.argv[1], int(sys.argv[2])
@@ -166,13 +167,13 @@ model = Forecaster(ModelSettings(channels=8, states=16), volume_channels=1, boun
 
 def step(count):
     frames = torch.randn(count, 1, 1, 48, 48)
-    run = Run.of_window(frames, model, first=0, burn_in=4)
+    run = Run.of_window(frames, frames, model, first=0, burn_in=4)
     if kind == "whole":
         total = (model(frames)[0][4:-1] - frames[5:]).square().sum()
     elif kind == "recomputed":
-        total = squares(model, run, recompute=16, truncate=None)
+        total = loss(model, run, recompute=16, truncate=None)
     else:
-        total = squares_across(model, run, PlayedChain(1).rank(0), recompute=16)
+        total = loss_across(model, run, PlayedChain(1).rank(0), recompute=16)
     total.backward()
 
 def peak():
@@ -231,5 +232,5 @@ def test_masked_voxels(masks):
     for rank in range(3):
         own = share_of(WINDOW - 1, rank, 3)
         part = frames[max(own.start - 1, 0) : own.stop + 1]
-        runs.append(Run.of_window(part, model, first=own.start, burn_in=BURN_IN))
+        runs.append(Run.of_window(part, part, model, first=own.start, burn_in=BURN_IN))
     assert sum(run.valued() for run in runs) == len(errors)

@@ -111,9 +111,9 @@ def test_windows_are_drawn_from_the_step_and_stay_in_their_split(prepared):
     assert 4 < len(firsts) <= 7
     assert min(firsts) >= ("a", 10)
     assert max(firsts) <= ("a", 40 - 24)
-    whole = windows.read(("a", 12), 0, 24)
+    whole = windows.read(("a", 12), 0, 24).frames
     assert len(whole) == 24
-    assert np.array_equal(windows.read(("a", 12), 5, 9), whole[5:9])
+    assert np.array_equal(windows.read(("a", 12), 5, 9).frames, whole[5:9])
 
 
 def test_the_draw_of_one_span_is_that_of_numpy_s_integers(tmp_path):

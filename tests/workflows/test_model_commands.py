@@ -68,15 +68,15 @@ def test_other_programs_find_weights_by_the_names_of_the_state(exported, tmp_pat
 
 
 def form_of_tomorrow(path):
-    save_file({"a": np.zeros(2)}, path, metadata={"chronovox_model": json.dumps({"form": 2})})
+    save_file({"a": np.zeros(2)}, path, metadata={"chronovox_model": json.dumps({"form": 3})})
 
 
 def without_its_step(path):
-    save_file({"a": np.zeros(2)}, path, metadata={"chronovox_model": json.dumps({"form": 1})})
+    save_file({"a": np.zeros(2)}, path, metadata={"chronovox_model": json.dumps({"form": 2})})
 
 
 def with_half_its_json(path):
-    save_file({"a": np.zeros(2)}, path, metadata={"chronovox_model": '{"form": 1, '})
+    save_file({"a": np.zeros(2)}, path, metadata={"chronovox_model": '{"form": 2, '})
 
 
 def torn(path):
@@ -96,7 +96,7 @@ def without_a_weight(path):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (form_of_tomorrow, "is of form 2, and form 1 is read; export the model anew"),
+        (form_of_tomorrow, "is of form 3, and form 2 is read; export the model anew"),
         (without_its_step, "chronovox_model is damaged .KeyError, 'step'.; export the model anew"),
         (with_half_its_json, "chronovox_model is damaged .JSONDecodeError"),
         (torn, "cannot be read as a safetensors file"),
