@@ -14,7 +14,7 @@ from pipeline.dataset import Windows
 from pipeline.stream import Clock, Reader, patiently
 
 AHEAD = 2
-"""Windows that are read beyond the one in use, and held. Where a read takes half the time of its step on average, and as
+"""Windows that are read beyond the one in use, and held. Where a read took half the time of its step on average, as
 irregularly as an exponential draw, 300 steps waited 39 % of their time with none, 10, 2.6, 1.2 and 0.2 % with 1 to 4;
 at eight tenths 50 %, and 24, 14, 10 and 7 %. Where `recompute` makes steps small, more would be most of the memory."""
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import threading
 import time
+import weakref
 
 import pytest
 import torch
@@ -26,17 +27,20 @@ def wait_until(true):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """The windows that are read, in that order, from a store that is not there: each holds its first frame's number."""
-    order = []
+    """The windows that are read, from a store that is not there: each holds the number of its first frame. A list of
+    those numbers in order, and of references to what was read."""
+    order, held = [], []
 
     def read(self, window, start, stop):
         del self
         order.append(window[1])
-        return torch.full((stop - start, 1, 1, 1, 1), float(window[1]))
+        frames = torch.full((stop - start, 1, 1, 1, 1), float(window[1]))
+        held.append(weakref.ref(frames))
+        return frames
 
     monkeypatch.setattr(Windows, "__post_init__", lambda _: None)
     monkeypatch.setattr(Windows, "read", read)
-    return order
+    return order, held
 
 
 def loader(tmp_path, firsts):
@@ -45,25 +49,28 @@ def loader(tmp_path, firsts):
 
 
 def test_it_reads_a_few_ahead_and_no_more(asked, tmp_path):
+    order, _ = asked
     running = loader(tmp_path, [[step] for step in range(9)])
     for step in range(9):
         (frames,) = running.frames(step)
         assert frames.flatten().tolist() == [step, step]
-        wait_until(lambda step=step: len(asked) == min(9, step + 1 + AHEAD))
+        wait_until(lambda step=step: len(order) == min(9, step + 1 + AHEAD))
         time.sleep(0.005)
-        assert asked == list(range(min(9, step + 1 + AHEAD)))
+        assert order == list(range(min(9, step + 1 + AHEAD)))
     running.close()
     wait_until(lambda: not readers())
 
 
 def test_windows_that_come_twice_and_steps_that_change(asked, tmp_path):
+    order, held = asked
     firsts = [[5, 5, 6], [6, 5], [7, 8], [9, 9]]
     running = loader(tmp_path, firsts)
     assert [frames[0].item() for frames in running.frames(0)] == [5, 5, 6]
     firsts[1:] = [[1, 2], [3, 3], [4, 1]]  # as after going back
     for step in (1, 2, 3):
         assert [frames[0].item() for frames in running.frames(step)] == firsts[step]
-    assert len(asked) <= 9
+    assert len(order) <= 9
+    wait_until(lambda: not any(one() is not None for one in held))  # nothing is kept of what was not asked for
     running.close()
 
 
