@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 TRIALS = 4
@@ -81,7 +80,7 @@ class Reader:
         ahead: Things that are read beyond those in use.
     """
 
-    def __init__(self, read: Callable[[Hashable], np.ndarray], clock: Clock, *, ahead: int = 1):
+    def __init__(self, read: Callable[[Hashable], Any], clock: Clock, *, ahead: int = 1):
         self._read, self._clock, self._ahead = read, clock, ahead
         self._pool = ThreadPoolExecutor(1, "reader")
         self._order: list[Hashable] = []
@@ -89,10 +88,13 @@ class Reader:
         self._begun: dict[Hashable, Future] = {}
 
     def expect(self, keys: Sequence[Hashable]) -> None:
-        """What `take` will be called with, in about this order; a key as often as it comes."""
+        """What `take` will be called with, in about this order; a key as often as it comes. What was read of others is
+        forgotten."""
         self._order, self._uses = list(dict.fromkeys(keys)), Counter(keys)
+        for other in self._begun.keys() - self._uses.keys():
+            self._begun.pop(other).cancel()
 
-    def take(self, key: Hashable) -> np.ndarray:
+    def take(self, key: Hashable) -> Any:
         """What was read; it is forgotten with its last use."""
         number = self._order.index(key)
         for one in self._order[number : number + 1 + self._ahead]:
@@ -109,7 +111,7 @@ class Reader:
             del self._begun[key]
         return found
 
-    def _timed(self, key: Hashable) -> np.ndarray:
+    def _timed(self, key: Hashable) -> Any:
         with self._clock("reading", key):
             return self._read(key)
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from contextlib import nullcontext
+import time
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,10 +34,12 @@ from pipeline.training.average import Average
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.guard import Guard
 from pipeline.training.history import History
+from pipeline.training.loader import Loader, Part
 from pipeline.training.objective import Objective
 from pipeline.training.optimiser import make_optimiser, moments_of, restore_moments
 from pipeline.training.schedule import learning_rate
 from pipeline.training.settings import TrainSettings
+from pipeline.training.timing import Timing
 from pipeline.training.validation import validation_error
 from pipeline.volume import SPACE, InputError
 
@@ -47,7 +50,8 @@ LOCK_SECONDS = 60.0
 
 
 def train(settings: TrainSettings, inputs: dict[str, Path], output: Path) -> Steps:
-    """Writes `checkpoint.zarr` and `history.jsonl` into `output`, continuing from the last checkpoint found there.
+    """Writes `checkpoint.zarr`, `history.jsonl` and `timing.jsonl` into `output`, continuing from the last checkpoint
+    found there.
 
     A run that was killed and continued makes the losses and weights of an uninterrupted one, to the bit on a CPU.
 
@@ -94,13 +98,14 @@ class Training:
         self.model.grid(grid)  # refuses patches that do not fit
         made = 1 if settings.model.classes else len(self.roles.makes)
         self.objective = Objective(settings, self.model, self.roles, made * math.prod(grid), member)
+        self.loader = Loader(self.windows[max(lengths)], self.parts, settings.steps)
         self.optimiser = make_optimiser(self.model, settings.weight_decay)
         self.average = Average(settings.ema, self.model) if settings.ema else None
         self.guard = Guard(settings.spike, settings.spike_steps)
         self.step, self.best_error = 0, math.inf
         self.best = to_arrays(self.model.state_dict())
         self.rollbacks: tuple[dict, ...] = ()
-        self.history = History(output / "history.jsonl")
+        self.history, self.timing = History(output / "history.jsonl"), Timing(output / "timing.jsonl")
         self.checkpoints = Checkpoints(output, settings.keep)
 
     def untrained(self) -> Forecaster:
@@ -134,17 +139,26 @@ class Training:
         return float(scale[0]), float(offset[0])
 
     def run(self) -> Steps:
-        settings = self.settings
         newest, told = self.checkpoints.newest() if leads(self.member) else (None, "")
         reached = self.agreed(newest)
         if reached is not None:
             self.restore(reached)
         note = f"continuing after step {self.step}" if reached else "starting"
-        yield Progress(self.step, settings.steps, note, line=told)
+        yield Progress(self.step, self.settings.steps, note, line=told)
         if leads(self.member):
             self.checkpoints.prune(needed=self.step)
             self.history.go_back(self.step if reached else -1, self.rollbacks)
+            self.timing.go_back(self.step if reached else -1)
+        with closing(self.loader):
+            yield from self.steps()
+        if leads(self.member):
+            self.snapshot().save(self.output / "checkpoint.zarr")
+
+    def steps(self) -> Steps:
+        """Takes all steps that are left."""
+        settings = self.settings
         while self.step < settings.steps:
+            begun, waited = time.perf_counter(), self.loader.waited
             loss, norm = self.look()
             wrong = self.guard.wrong(loss, norm)
             if wrong:
@@ -153,10 +167,9 @@ class Training:
                 continue
             self.take_step(norm)
             if leads(self.member):
+                self.timing.record(self.step, time.perf_counter() - begun, self.loader.waited - waited)
                 self.keep(loss)
             yield Progress(self.step, settings.steps, self.note(loss), line=self.lesson())
-        if leads(self.member):
-            self.snapshot().save(self.output / "checkpoint.zarr")
 
     def agreed(self, found: Checkpoint | None) -> Checkpoint | None:
         """The checkpoint that the first worker found, which is alone with the folder; the others read it too."""
@@ -176,24 +189,27 @@ class Training:
             self.checkpoints.save(self.snapshot())
 
     def note(self, loss: float) -> str:
-        return f"loss {loss:.4f}" + (f", validation {self.best_error:.4f}" if math.isfinite(self.best_error) else "")
+        best = f", validation {self.best_error:.4f}" if math.isfinite(self.best_error) else ""
+        return f"loss {loss:.4f}{best}, {self.timing.share():.0%} of the time waiting for windows"
 
     def lesson(self) -> str:
         """What is told of a lesson that began with the last step; empty if none did."""
         settings = self.settings
         return f"from step {self.step} on: {settings.cut(self.step)}" if settings.begins(self.step) else ""
 
-    def firsts(self) -> list[tuple[str, int]]:
-        """The windows of the next step."""
-        settings, windows = self.settings, self.windows[self.settings.cut(self.step + 1).window]
-        return windows.firsts(settings.seed, self.step, settings.batch, draw=len(self.rollbacks))
+    def firsts(self, step: int) -> list[tuple[str, int]]:
+        """The windows of the step after so many."""
+        settings, windows = self.settings, self.windows[self.settings.cut(step + 1).window]
+        return windows.firsts(settings.seed, step, settings.batch, draw=len(self.rollbacks))
+
+    def parts(self, step: int) -> list[Part]:
+        """What this worker reads for the step after so many."""
+        return self.objective.parts(self.firsts(step), self.settings.cut(step + 1))
 
     def look(self) -> tuple[float, float]:
         """The loss of the next step, and the norm of its gradient, which is then clipped; the same at all workers."""
         self.optimiser.zero_grad()
-        cut = self.settings.cut(self.step + 1)
-        parts = self.objective.parts(self.firsts(), cut)
-        loss = self.objective.loss((self.windows[cut.window].read(*part) for part in parts), cut)
+        loss = self.objective.loss(self.loader.frames(self.step), self.settings.cut(self.step + 1))
         return loss, nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip).item()
 
     def take_step(self, norm: float) -> None:
@@ -247,11 +263,12 @@ class Training:
         if leads(self.member):
             good, damaged = self.checkpoints.newest(before=self.step)
             good = good or self.beginning()
-            windows = ", ".join(f"{series} from frame {first}" for series, first in self.firsts())
+            windows = ", ".join(f"{series} from frame {first}" for series, first in self.firsts(self.step))
             record = {"step": good.step, "rollback": times + 1, "diverged_at": failed, "why": wrong, "windows": windows}
             good = dataclasses.replace(good, rollbacks=(*self.rollbacks, record))
             self.checkpoints.go_back(good)
             self.history.go_back(good.step, good.rollbacks)
+            self.timing.go_back(good.step)
         self.restore(self.agreed(good))
         told = (
             f"step {failed} diverged: {wrong}; back to step {self.step}, the learning rate times {settings.backoff:g}, "

@@ -93,7 +93,7 @@ def test_the_loss_of_a_step_is_the_mean_over_what_has_a_value(tmp_path):
     training = Training(settings, tmp_path / "prepared", tmp_path, Alone())
     errors = []
     with torch.no_grad():
-        for _, first in training.firsts():
+        for _, first in training.firsts(0):
             window = torch.from_numpy(stored[first : first + 9])
             error = training.model(window)[0][2:-1] - window[3:, :2]
             errors.append(error[window[3:, 2:] == 1])
