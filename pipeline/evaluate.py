@@ -18,7 +18,7 @@ from pipeline.dataset import Truth, forecast_of, scored_frames, splits_of
 from pipeline.hindcast import StoredForecast, hindcast
 from pipeline.progress import Progress, Steps
 from pipeline.scores import weighted_means
-from pipeline.scoring import Scorer, Scores, ScoreSettings, channel_names, mean_of_known
+from pipeline.scoring import Scorer, ScoreSettings, channel_names, mean_of_known
 from pipeline.spectra import Spectra
 from pipeline.splits import Span, by_series
 from pipeline.storage import arrays, store
@@ -66,8 +66,9 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
     `exponential_average` has the rate that is best on the validation frames; `best_exponential_average` the one that is
     best on the test frames themselves, chosen in hindsight: no forecast, but the strictest opponent.
 
-    `scores_by_time.csv` has whole frames one by one; `spectra.csv` the mean power spectra of truth, model and
-    persistence, see `Spectra`: no rows where every test frame lacks a value.
+    `scores_by_time.csv` has whole frames one by one. `spectra.csv` (see `Spectra`) has the mean power spectra of truth,
+    model and persistence, each less `Truth.expected`, the mean of the training frames, whose own spectrum would hide
+    the rest. There are no rows where every test frame lacks a value.
     """
     yield Progress(0, 3, "baselines on the validation frames")
     prepared, splits = inputs["prepared"], splits_of(inputs["prepared"])
@@ -91,7 +92,7 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
     hindsight = min(settings.rates, key=lambda r: found[average_name(r)])
 
     yield Progress(2, 3, "the forecast on the test frames")
-    frames: dict[str, list[Scores]] = {}
+    compared = Compared()
     spectra = Spectra(channel_names(next(iter(truths.values())).volume))
     for series, own in by_series(splits["test"]).items():
         truth, prediction = truths[series], predictions[series]
@@ -99,14 +100,13 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
         forecasters = {"model": StoredForecast(prediction)} | opponents(truth, cycle.get(series), averages)
         for number, frame, forecasts in hindcast(truth, own, forecasters):
             refuse_gaps(prediction, number, forecasts["model"], frame)
-            for name, forecast in forecasts.items():
-                frames.setdefault(name, []).append(scorers[series].score(number, forecast, frame))
-            spectra.add({"truth": frame, "model": forecasts["model"], "persistence": forecasts["persistence"]})
-    compared = Compared(frames)
+            compared.add({name: scorers[series].score(number, one, frame) for name, one in forecasts.items()})
+            departures = {"truth": frame, "model": forecasts["model"], "persistence": forecasts["persistence"]}
+            spectra.add({name: one - truth.expected(number) for name, one in departures.items()})
     scores: dict[str, object] = dict(compared.whole())
     scores[f"{CHOSEN}.rate"], scores[f"{HINDSIGHT}.rate"] = rate, hindsight
     scores["validation.model.mse"] = arrays.read_attributes(inputs["model"] / "checkpoint.zarr")["best_error"]
-    for name in frames.keys() - {"model", HINDSIGHT}:
+    for name in [name for name in compared.forecasts if name not in ("model", HINDSIGHT)]:
         scores[f"validation.{name}.mse"] = chosen[average_name(rate) if name == CHOSEN else name]
     scores["units"] = next(iter(truths.values())).units
     scores["confidence"] = settings.confidence
