@@ -83,7 +83,7 @@ class Forecaster(nn.Module):
     def description(self) -> dict:
         """What `from_description` needs to build this model again, as JSON."""
         return {
-            "model": asdict(self.settings) | {"targets": list(self.settings.targets)},
+            "model": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.settings).items()},
             "volume_channels": self.volume_channels,
             "boundary": ["reflect"] * (3 - len(self.boundary)) + list(self.boundary),
             "depth": self.depth,
@@ -96,7 +96,7 @@ class Forecaster(nn.Module):
     @staticmethod
     def from_description(description: dict) -> Forecaster:
         return Forecaster(
-            ModelSettings(**description["model"] | {"targets": tuple(description["model"]["targets"])}),
+            ModelSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in description["model"].items()}),
             volume_channels=description["volume_channels"],
             boundary=tuple(description["boundary"]),
             depth=description["depth"],
@@ -182,7 +182,7 @@ class Forecaster(nn.Module):
         labels = (target[:, 0] * scale + offset).round().long()
         if target.shape[1] > 1:
             labels = torch.where(target[:, 1] > 0, labels, 0)
-        low, high = int(labels.min()), int(labels.max())
+        low, high = (int(labels.min()), int(labels.max())) if labels.numel() else (0, 0)
         if low < 0 or high >= self.settings.classes:
             raise InputError(
                 f"the target has labels from {low} to {high} and the model {self.settings.classes} classes, 0 to "

@@ -40,12 +40,11 @@ class Roles:
         names = names_of(volume)
         if settings.task == "forecast":
             return Roles.named(volume, names, names)
-        unknown = [name for name in settings.targets if name not in names]
-        reads = [name for name in names if name not in settings.targets]
-        if unknown or not reads:
+        reads = settings.inputs or [name for name in names if name not in settings.targets]
+        if not reads or not {*reads, *settings.targets} <= set(names):
             raise InputError(
-                f"the targets are {', '.join(settings.targets)} and the prepared channels {', '.join(names)}; name as "
-                "targets some of these, not all"
+                f"the targets are {', '.join(settings.targets)}, the inputs {', '.join(reads) or 'none'}, and the "
+                f"prepared channels {', '.join(names)}; name some of these, and as targets not all"
             )
         if settings.task == "denoise" and len(reads) != len(settings.targets):
             raise InputError(

@@ -79,7 +79,8 @@ class ConvSSM(nn.Module):
             chunks: The frames.
             boundary: The boundary of each axis.
             dt: The time from the frame before to each frame, one tensor a chunk; `None` is 1, `inf` forgets what was
-                before (see `scan`). A selective layer multiplies its steps by it.
+                before (see `scan`): the outputs from there on are those of frames that begin there, with a step of 1.
+                A selective layer multiplies its steps by it.
         """
         transition, offsets, steps = self.meets(chunks, dt)
         stitching = Stitching(transition, boundary, rooms=self._rooms)
@@ -145,17 +146,20 @@ class ConvSSM(nn.Module):
     ) -> tuple[Transition, list[Float[Tensor, "_ state *grid"]], list[Tensor | None]]:
         """What the layer scans: the transition, and the offsets and the steps of each chunk.
 
-        Steps are (time,) or (time, state), `None` where all are 1; offsets s_t B x_t. Arguments as for `program`.
+        Steps are (time,) or (time, state), `None` where all are 1; offsets s_t B x_t, s_t that of a step of 1 where it
+        is infinite. Arguments as for `program`.
         """
         transition = self.family()
         steps = [None] * len(chunks) if dt is None else dt
+        known = [None if time is None else torch.where(torch.isinf(time), 1, time) for time in steps]
         if self.steps is not None:
             chosen = [self.steps(x) for x in chunks]
-            steps = chosen if dt is None else [_longer(own, time) for own, time in zip(chosen, dt, strict=True)]
-        if steps[0] is None:
+            known = [own if time is None else own * time[:, None] for own, time in zip(chosen, known, strict=True)]
+            steps = known if dt is None else [_endless(own, time) for own, time in zip(known, dt, strict=True)]
+        if known[0] is None:
             projections = [self.B * taken(transition)[:, None]] * len(chunks)
         else:
-            projections = [self.B * taken(transition, own)[..., None].to(self.B.dtype) for own in steps]
+            projections = [self.B * taken(transition, own)[..., None].to(self.B.dtype) for own in known]
         return transition, [mix(project, x) for project, x in zip(projections, chunks, strict=True)], steps
 
     def reads(
@@ -176,24 +180,20 @@ def taken(
     an oscillation does where the rate is its own. For a decay alone this is the zero-order hold, exact for inputs that
     are constant over each step, whatever its length (`discretize.zero_order_hold`); with steps that the input chooses
     it is a gate, h_t = (1 - g_t) h_{t-1} + g_t x_t (Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective
-    State Spaces" (2023), theorem 1). An infinite step takes all of it.
+    State Spaces" (2023), theorem 1).
     """
-    endless = None if dt is None else torch.isinf(dt if dt.ndim > 1 else dt[:, None])
-    if dt is not None:
-        dt = torch.where(endless, 1, dt if dt.ndim > 1 else dt[:, None])
+    if dt is not None and dt.ndim == 1:
+        dt = dt[:, None]
     if isinstance(transition, Kernel):
         kept = transition.taps.abs().flatten(1).sum(1)
-        found = 1 - (kept if dt is None else kept**dt)
-    else:
-        decay = -transition.rate.real if isinstance(transition, Pointwise) else transition.decay
-        found = -torch.expm1(-decay if dt is None else -decay * dt)
-    return found if endless is None else torch.where(endless, 1, found)
+        return 1 - (kept if dt is None else kept**dt)
+    decay = -transition.rate.real if isinstance(transition, Pointwise) else transition.decay
+    return -torch.expm1(-decay if dt is None else -decay * dt)
 
 
-def _longer(steps: Float[Tensor, "time state"], dt: Float[Tensor, "time"]) -> Float[Tensor, "time state"]:
-    """Steps times `dt`; of what is infinite no gradient passes."""
-    endless = torch.isinf(dt)[:, None]
-    return torch.where(endless, math.inf, steps * torch.where(endless, 1, dt[:, None]))
+def _endless(steps: Float[Tensor, "time state"], dt: Float[Tensor, "time"]) -> Float[Tensor, "time state"]:
+    """Steps, infinite where `dt` is; of what is infinite no gradient passes."""
+    return torch.where(torch.isinf(dt)[:, None], math.inf, steps)
 
 
 def mix(

@@ -54,14 +54,11 @@ def through(weights, stack, settings, frames, boundary, steps):
                 softplus(w["ssm.family.raw_decay"]) + MIN_DECAY,
                 softplus(w["ssm.family.raw_diffusivity"]),
             )
-            kept = 0.0 if np.isinf(dt) else np.exp(-decay * dt)
-            if np.isinf(dt):
+            time = np.full(len(decay), 1.0 if np.isinf(dt) else dt)
+            if np.isinf(dt):  # as a sequence begins
                 state = np.zeros_like(state)
-            else:
-                state = reference.propagate(
-                    state, boundary, decay=decay, diffusivity=diffusivity, dt=np.full(len(decay), dt)
-                )
-            states[n] = state + mix(np.reshape(1 - kept, (-1, 1)) * w["ssm.B"], stream)
+            state = reference.propagate(state, boundary, decay=decay, diffusivity=diffusivity, dt=time)
+            states[n] = state + mix((1 - np.exp(-decay * time))[:, None] * w["ssm.B"], stream)
             y = mix(w["ssm.C"], states[n]) + w["ssm.D"].reshape(-1, *[1] * len(boundary)) * stream
             normal = y
             if settings.norm:

@@ -20,8 +20,9 @@ class ModelSettings(Settings):
             noise; `map` a frame of other channels, those of the target: numbers, or with `classes` labels.
         bidirectional: Whether later frames count too; not for forecasts. A second stack of blocks runs from the last
             frame to the first, and both meet before the decoder.
-        targets: The channels, by name, that `denoise` and `map` make; the others are read. Of `denoise` they are as
-            many as those read, in their order.
+        targets: The channels, by name, that `denoise` and `map` make. Of `denoise` they are as many as those that are
+            read, in their order.
+        inputs: The channels, by name, that these tasks read; by default all but the targets.
         classes: Labels of `map` from 0 to below this; without it the target's channels are numbers.
         reads: What the encoder reads: `differences` between frames, so that a constant added to all frames is added to
             the forecast; the `frames` themselves; or `both`. By default differences for forecasts, frames otherwise.
@@ -48,6 +49,7 @@ class ModelSettings(Settings):
     task: Task = "forecast"
     bidirectional: bool = False
     targets: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
     classes: int | None = None
     reads: Literal["differences", "frames", "both"] | None = None
     channels: int = 8
@@ -72,17 +74,22 @@ class ModelSettings(Settings):
             raise ValueError(f"rate is {self.rate}; give a number between 0 and 1")
         if self.bidirectional and self.task == "forecast":
             raise ValueError("bidirectional with task 'forecast', which knows no later frames; leave bidirectional out")
+        if self.classes is not None and self.task != "map":
+            raise ValueError(f"classes is {self.classes} with task {self.task!r}; only 'map' makes labels")
         if (self.task == "forecast") != (not self.targets):
             mend = "leave targets out" if self.targets else "name the channels that it makes"
             raise ValueError(f"targets are {list(self.targets)} with task {self.task!r}; {mend}")
-        if len(set(self.targets)) < len(self.targets):
-            raise ValueError(f"targets are {list(self.targets)}; name each once")
+        if self.inputs and self.task == "forecast":
+            raise ValueError(
+                f"inputs are {list(self.inputs)} with task 'forecast', which reads all channels; leave it out"
+            )
+        named = (*self.inputs, *self.targets)
+        if len(set(named)) < len(named):
+            raise ValueError(f"inputs are {list(self.inputs)} and targets {list(self.targets)}; name each channel once")
         if self.classes is not None and len(self.targets) != 1:
             raise ValueError(f"classes with {len(self.targets)} targets; labels are one channel")
         if self.uneven and self.transition == "kernel":
             raise ValueError("uneven with transition 'kernel', which is one whole step of time; use another transition")
-        if self.classes is not None and self.task != "map":
-            raise ValueError(f"classes is {self.classes} with task {self.task!r}; only 'map' makes labels")
         if self.classes is not None and self.classes < 2:
             raise ValueError(f"classes is {self.classes}; give at least 2")
         check_choice(self.transition, selective=self.selective, drift=self.drift, taps=self.taps)

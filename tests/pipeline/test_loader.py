@@ -9,7 +9,7 @@ import weakref
 import pytest
 import torch
 
-from pipeline.dataset import Windows
+from pipeline.dataset import Sample, Windows
 from pipeline.training.loader import AHEAD, Loader
 from tests.pipeline.training_runs import TINY, records, stopped, trained
 
@@ -36,7 +36,7 @@ def asked(monkeypatch):
         order.append(window[1])
         frames = torch.full((stop - start, 1, 1, 1, 1), float(window[1]))
         held.append(weakref.ref(frames))
-        return frames
+        return Sample(frames, None)
 
     monkeypatch.setattr(Windows, "__post_init__", lambda _: None)
     monkeypatch.setattr(Windows, "read", read)
@@ -52,7 +52,7 @@ def test_it_reads_a_few_ahead_and_no_more(asked, tmp_path):
     order, _ = asked
     running = loader(tmp_path, [[step] for step in range(9)])
     for step in range(9):
-        (frames,) = running.frames(step)
+        ((frames, _),) = running.frames(step)
         assert frames.flatten().tolist() == [step, step]
         wait_until(lambda step=step: len(order) == min(9, step + 1 + AHEAD))
         time.sleep(0.005)
@@ -65,10 +65,10 @@ def test_windows_that_come_twice_and_steps_that_change(asked, tmp_path):
     order, held = asked
     firsts = [[5, 5, 6], [6, 5], [7, 8], [9, 9]]
     running = loader(tmp_path, firsts)
-    assert [frames[0].item() for frames in running.frames(0)] == [5, 5, 6]
+    assert [frames[0].item() for frames, _ in running.frames(0)] == [5, 5, 6]
     firsts[1:] = [[1, 2], [3, 3], [4, 1]]  # as after going back
     for step in (1, 2, 3):
-        assert [frames[0].item() for frames in running.frames(step)] == firsts[step]
+        assert [frames[0].item() for frames, _ in running.frames(step)] == firsts[step]
     assert len(order) <= 9
     wait_until(lambda: not any(one() is not None for one in held))  # nothing is kept of what was not asked for
     running.close()

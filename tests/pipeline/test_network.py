@@ -32,8 +32,9 @@ STEPS = torch.tensor([1.0, 1, 0.5, 2, 1, math.inf, 1, 3, 1, 0.25, 1, 1])
 def stirred(choice, grid, boundary, masks=0):
     """A model away from its starting point, where whole paths are zero."""
     torch.manual_seed(0)
-    settings = ModelSettings(channels=4, states=5, layers=2, **choice)
-    outputs = 3 if settings.task == "map" else None
+    targets = {"denoise": ("a", "b"), "map": ("a", "b", "c")}.get(choice.get("task"), ())
+    settings = ModelSettings(targets=targets, channels=4, states=5, layers=2, **choice)
+    outputs = len(targets) or None
     model = Forecaster(
         settings, volume_channels=2, boundary=boundary, depth=grid[0], masks=masks, outputs=outputs
     ).double()
@@ -137,7 +138,12 @@ def test_patches_that_do_not_fit_are_refused(patch, boundary, told):
     [
         ({"bidirectional": True}, "knows no later frames"),
         ({"classes": 3}, "only 'map' makes labels"),
-        ({"task": "map", "classes": 1}, "at least 2"),
+        ({"task": "map", "classes": 1, "targets": ("a",)}, "at least 2"),
+        ({"task": "map", "classes": 2, "targets": ("a", "b")}, "labels are one channel"),
+        ({"task": "map"}, "name the channels that it makes"),
+        ({"targets": ("a",)}, "leave targets out"),
+        ({"task": "map", "targets": ("a", "a")}, "each channel once"),
+        ({"uneven": True, "transition": "kernel"}, "one whole step"),
         ({"patch": 0}, "at least 1"),
     ],
 )

@@ -117,17 +117,17 @@ def test_gradients_cross_the_cuts(name, grid, boundary):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_an_infinite_step_begins_anew(name):
-    """Outputs and gradients are those of two sequences, the first frame of each after an infinite time."""
+    """Outputs and gradients are those of two sequences, whose first steps are 1 as all others."""
     grid, boundary = GRIDS[0]
     module, dt, results = layer(name, boundary), torch.ones(8, dtype=torch.float64), []
     dt[[0, 5]] = torch.inf
     for shards in ([[4, 4]], [[2], [2, 1], [3]], [[5], [3]]):
         x, exchange, outputs, start = frames(grid).requires_grad_(), LocalExchange(), [], 0
         for lengths in shards:
-            if shards == [[5], [3]]:
-                exchange = LocalExchange()
             part = slice(start, start + sum(lengths))
             chunks, steps = list(x[part].split(lengths)), list(dt[part].split(lengths))
+            if shards == [[5], [3]]:
+                exchange, steps = LocalExchange(), None
             outputs += drive(module.program(chunks, boundary, steps), exchange)
             exchange.next_shard()
             start = part.stop
