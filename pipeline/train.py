@@ -31,6 +31,7 @@ from pipeline.progress import Progress, Steps
 from pipeline.roles import Roles, names_of
 from pipeline.storage import arrays, store
 from pipeline.training.average import Average
+from pipeline.training.board import Board
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.guard import Guard
 from pipeline.training.history import History
@@ -50,8 +51,8 @@ LOCK_SECONDS = 60.0
 
 
 def train(settings: TrainSettings, inputs: dict[str, Path], output: Path) -> Steps:
-    """Writes `checkpoint.zarr`, `history.jsonl` and `timing.jsonl` into `output`, continuing from the last checkpoint
-    found there.
+    """Writes `checkpoint.zarr`, `history.jsonl` and `timing.jsonl` into `output`, and `tensorboard/` where that package
+    is installed, continuing from the last checkpoint found there.
 
     A run that was killed and continued makes the losses and weights of an uninterrupted one, to the bit on a CPU.
 
@@ -106,6 +107,7 @@ class Training:
         self.best = to_arrays(self.model.state_dict())
         self.rollbacks: tuple[dict, ...] = ()
         self.history, self.timing = History(output / "history.jsonl"), Timing(output / "timing.jsonl")
+        self.board = Board(output / "tensorboard")
         self.checkpoints = Checkpoints(output, settings.keep)
 
     def untrained(self) -> Forecaster:
@@ -149,7 +151,8 @@ class Training:
             self.checkpoints.prune(needed=self.step)
             self.history.go_back(self.step if reached else -1, self.rollbacks)
             self.timing.go_back(self.step if reached else -1)
-        with closing(self.loader):
+            self.board.go_on(self.step)
+        with closing(self.loader), closing(self.board):
             yield from self.steps()
         if leads(self.member):
             self.snapshot().save(self.output / "checkpoint.zarr")
@@ -167,7 +170,9 @@ class Training:
                 continue
             self.take_step(norm)
             if leads(self.member):
-                self.timing.record(self.step, time.perf_counter() - begun, self.loader.waited - waited)
+                waited = self.loader.waited - waited
+                self.timing.record(self.step, time.perf_counter() - begun, waited)
+                self.board.show(self.step, gradient_norm=norm, waited=waited, **self.rates())
                 self.keep(loss)
             yield Progress(self.step, settings.steps, self.note(loss), line=self.lesson())
 
@@ -183,9 +188,11 @@ class Training:
         if settings.begins(self.step):
             self.history.record(step=self.step, **asdict(settings.cut(self.step)))
         self.history.record(step=self.step, loss=loss)
+        self.board.show(self.step, loss=loss)
         if self.step % settings.validate_every == 0 or self.step == settings.steps:
             self.validate()
         if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
+            self.board.flush()
             self.checkpoints.save(self.snapshot())
 
     def note(self, loss: float) -> str:
@@ -227,6 +234,10 @@ class Training:
     def learning_rate(self) -> float:
         return learning_rate(self.settings, self.step, len(self.rollbacks))
 
+    def rates(self) -> dict[str, float]:
+        """What the last step was taken with: the learning rate, and how often training had gone back."""
+        return {"learning_rate": self.optimiser.param_groups[0]["lr"], "rollbacks": float(len(self.rollbacks))}
+
     def validate(self) -> None:
         """Scores the model, or the one of averaged weights, on the validation frames; keeps the best.
 
@@ -249,6 +260,7 @@ class Training:
         if error < self.best_error:
             self.best, self.best_error = to_arrays(model.state_dict()), error
         self.history.record(step=self.step, validation_mse=error)
+        self.board.show(self.step, validation_mse=error)
 
     def go_back(self, wrong: str) -> str:
         """Goes back to the newest checkpoint of a step before the last, or to the beginning; returns what to say.
@@ -269,6 +281,7 @@ class Training:
             self.checkpoints.go_back(good)
             self.history.go_back(good.step, good.rollbacks)
             self.timing.go_back(good.step)
+            self.board.go_on(good.step)
         self.restore(self.agreed(good))
         told = (
             f"step {failed} diverged: {wrong}; back to step {self.step}, the learning rate times {settings.backoff:g}, "

@@ -30,7 +30,8 @@ def in_chunks(
     """The outputs of all frames, and the carries that leave the last chunk; differentiable, and exact unless `cut`.
 
     Args:
-        step: What happens to a chunk. It must do the same when called again.
+        step: What happens to a chunk. It must do the same when called again; the precision of `torch.autocast` is
+            then what it was.
         x: The input of all frames.
         carries: What enters the first chunk; `None` for what is nothing there.
         length: Frames of a chunk; the last may be shorter.
@@ -58,6 +59,8 @@ class _InChunks(torch.autograd.Function):
                 carries = [shelf.put(carry[None])[0] for shelf, carry in zip(borders, carries, strict=True)]
         ctx.save_for_backward(x, *others, *(shelf.room for shelf in borders))
         ctx.step, ctx.length, ctx.cut, ctx.count, ctx.given = step, length, cut, count, len(others)
+        device = x.device.type
+        ctx.autocast = device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device), False
         return ys.room, *carries
 
     @staticmethod
@@ -74,7 +77,7 @@ class _InChunks(torch.autograd.Function):
             entering = [room[number - 1] for room in borders] if number else first
             carries = [None if carry is None else carry.detach().requires_grad_() for carry in entering]
             own, alive = x[span].detach().requires_grad_(needs_x), [carry for carry in carries if carry is not None]
-            with torch.enable_grad():
+            with torch.enable_grad(), torch.autocast(*ctx.autocast):
                 y, leaving = ctx.step(span, own, carries)
             towards = [(y, None if y_gradient is None else y_gradient[span]), *zip(leaving, to_carries, strict=True)]
             towards = [(output, gradient) for output, gradient in towards if gradient is not None]

@@ -29,6 +29,9 @@ class ConvSSM(nn.Module):
     et al., "Convolutional State Space Models for Long-Range Spatiotemporal Modeling" (2023)); it is held as one real
     matrix on the real and the imaginary parts of h. B is real: the phase of a state is C's to learn.
 
+    Under `torch.autocast` the products with B and C are made in the lower precision; steps, scan and carry stay in that
+    of the weights.
+
     Args:
         channels: Channels of the input and of the output.
         states: State channels.
@@ -160,7 +163,8 @@ class ConvSSM(nn.Module):
             projections = [self.B * taken(transition)[:, None]] * len(chunks)
         else:
             projections = [self.B * taken(transition, own)[..., None].to(self.B.dtype) for own in known]
-        return transition, [mix(project, x) for project, x in zip(projections, chunks, strict=True)], steps
+        offsets = [mix(project, x).to(self.B.dtype) for project, x in zip(projections, chunks, strict=True)]
+        return transition, offsets, steps
 
     def reads(
         self, states: Inexact[Tensor, "time state *grid"], x: Float[Tensor, "time channel *grid"]

@@ -146,8 +146,10 @@ class SelectiveSteps(nn.Module):
         self.bias = nn.Parameter(inverse_softplus(torch.full((states,), step - SHORTEST)))
 
     def forward(self, x: Float[Tensor, "*frames"]) -> Float[Tensor, "*steps"]:
-        mean = x.flatten(-self.axes).mean(-1)
-        return SHORTEST + softplus(nn.functional.linear(mean, self.weight, self.bias))
+        """The steps, in the precision of the weights, also under autocast: they are exponents of the transition."""
+        with torch.autocast(x.device.type, enabled=False):
+            mean = x.flatten(-self.axes).to(self.weight.dtype).mean(-1)
+            return SHORTEST + softplus(nn.functional.linear(mean, self.weight, self.bias))
 
 
 def inverse_softplus(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -228,7 +228,9 @@ def _basis(kind: str, size: int, dtype: torch.dtype, device: torch.device) -> Fl
 
 
 def _along(matrix: Float[Tensor, "n n"], field: Float[Tensor, "*lead"], axis: int) -> Float[Tensor, "*lead"]:
-    """The product of `matrix` with every line of `field` along `axis` (from the end)."""
-    if axis == -1:
-        return field @ matrix.mT
-    return (matrix @ field.flatten(axis + 1)).reshape(field.shape) if axis < -2 else matrix @ field
+    """The product of `matrix` with every line of `field` along `axis` (from the end), also under autocast in the
+    field's precision."""
+    with torch.autocast(field.device.type, enabled=False):
+        if axis == -1:
+            return field @ matrix.mT
+        return (matrix @ field.flatten(axis + 1)).reshape(field.shape) if axis < -2 else matrix @ field

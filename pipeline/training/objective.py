@@ -53,7 +53,8 @@ class Objective:
         """
         loss, valued, scored = 0.0, 0, (cut.window - self.lead - cut.burn_in) * self.frame * self.settings.batch
         for sample in parts:
-            found, own = self._losses(sample.to(self.device), cut)
+            with self._precision():
+                found, own = self._losses(sample.to(self.device), cut)
             share = found / scored
             share.backward()
             loss, valued = loss + share.item(), valued + own
@@ -76,6 +77,12 @@ class Objective:
         if member.time_size > 1:
             return loss_across(model, run, member.exchange, recompute=settings.recompute), run.valued()
         return loss(model, run, recompute=settings.recompute, truncate=settings.truncate), run.valued()
+
+    def _precision(self) -> torch.autocast:
+        """Within, products with weights are made in the precision of the settings. No weight that was cast is kept:
+        one that was cast without gradients would be taken where they are wanted."""
+        lower = self.settings.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=lower, cache_enabled=False)
 
     def _summed(self, loss: float, valued: int, scored: int) -> float:
         """The loss of all workers; their gradients are summed in place. One message for all.

@@ -22,6 +22,8 @@ COUNTS = (
 )
 """Settings that are 1 at least."""
 
+PRECISIONS = ("float32", "bfloat16")
+
 
 @dataclass(frozen=True)
 class TrainSettings(Settings):
@@ -56,6 +58,10 @@ class TrainSettings(Settings):
         spike_steps: See `spike`.
         retries: How often a training that diverged goes back to a checkpoint, see `pipeline.train`; then it gives up.
         backoff: What the learning rate is multiplied by each time, from there on.
+        precision: `float32`, or `bfloat16` for the products with weights in the model (encoder, decoder, mixes and
+            gates), by `torch.autocast`. The recurrence with its transforms, carries, weights, gradients and the loss
+            stay float32, and so do validation and forecasts. Meant for GPUs, where it was not measured; on CPUs it
+            brings little or nothing.
         seed: Of the initial weights and of the windows.
         threads: CPU threads. Sums depend on it to the last bit, so it is a setting and not a property of the machine.
         recompute: Frames of a chunk, for windows whose activations do not fit a worker's memory: the backward pass
@@ -87,6 +93,7 @@ class TrainSettings(Settings):
     spike_steps: int = 50
     retries: int = 3
     backoff: float = 0.5
+    precision: str = "float32"
     seed: int = 0
     threads: int = 2
     recompute: int | None = None
@@ -104,6 +111,8 @@ class TrainSettings(Settings):
             for name in names:
                 if not fits(getattr(self, name)):
                     raise ValueError(f"{name} is {getattr(self, name)}; give {remedy}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}; give one of {', '.join(PRECISIONS)}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}; give a decay from 0, no average, to below 1")
         if not 0 < self.backoff <= 1:
