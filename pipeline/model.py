@@ -1,7 +1,8 @@
 """The model: encoder, ConvSSM blocks, decoder; one network for forecasts, denoising, and maps of frames to others.
 
 A forecast is the present frame plus an increment. Where that depends on differences between frames alone, adding a
-constant to all frames adds it to the forecast: a climate warmer than any in training is no new territory.
+constant to all frames adds it to the forecast: a climate warmer than any in training is no new territory. Where that is
+not so, anomalies that fade, the forecast can be made of the frames themselves (`ModelSettings.reads`).
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ class Forecaster(nn.Module):
     ) -> Float[Tensor, "time made *grid"]:
         """The frames that are made, from those read and what the blocks made of them."""
         made = self.decoder.to_frames(stream, tuple(frames.shape[2:]))
-        return made if self.settings.task == "map" else frames[:, : self.volume_channels] + made
+        return frames[:, : self.volume_channels] + made if self.settings.adds else made
 
     def losses(
         self, made: Float[Tensor, "time made *grid"], target: Float[Tensor, "time target *grid"]
@@ -210,9 +211,9 @@ class Forecaster(nn.Module):
         before: Float[Tensor, "read *grid"],
         steps: Float[Tensor, "time"] | None = None,
     ) -> Float[Tensor, "time input *grid"]:
-        """What the encoder reads of frames, given the frame before them: differences, or the frames, or both; and the
+        """What the encoder reads of frames, given the frame before them: differences, or levels, or both; and the
         masks as they are. A difference from or to a missing value is zero, and so is one from what is forgotten."""
-        if self.settings.reading == "frames":
+        if self.settings.reading == "levels":
             return frames
         earlier = torch.cat([before[None], frames[:-1]])
         data = slice(self.volume_channels)
@@ -281,15 +282,16 @@ class Forecaster(nn.Module):
 
     @torch.no_grad()
     def _start(self) -> None:
-        """Sets what training starts from: of forecasts the exponential average, or what is near the last frame; of
-        frames without noise what is near those with it."""
+        """Sets what training starts from: of forecasts the exponential average; else, or where that does not fit, what is
+        near a model that has learned nothing."""
         settings = self.settings
         needed = self.volume_channels * settings.patch ** len(self.boundary)
         most = min(settings.channels, settings.states)
-        averages = settings.task == "forecast" and settings.reading != "frames"
-        if averages and (settings.patch == 1 or (needed <= most and settings.upsampling == "transposed")):
+        if settings.task == "forecast" and (
+            settings.patch == 1 or (needed <= most and settings.upsampling == "transposed")
+        ):
             self._start_as_exponential_average(settings.rate, min(needed, most))
-        elif settings.task != "map":
+        else:
             self.decoder.weight.mul_(QUIET)
 
     def _start_as_exponential_average(self, rate: float, numbers: int) -> None:
@@ -297,9 +299,11 @@ class Forecaster(nn.Module):
         average.
 
         With d_t = x_t - x_{t-1} and r = 1 - rate, the average is x_t - r sum_k r^k d_{t-k}: state k of the first layer
-        decays by r and holds rate * sum r^k B d, so B = -r / rate gives the sum; D = -1 takes the encoder's d out.
+        decays by r and holds rate * sum r^k B d, so B = -r / rate gives the sum; D = -1 takes the encoder's d out. Of
+        levels it is the state itself, B = 1.
         """
         memory, patch, axes = 1 - rate, self.settings.patch, len(self.boundary)
+        gain = 1.0 if self.settings.reading == "levels" else -memory / rate
         first = self.blocks[0].ssm
         for matrix in (self.encoder.weight, *(m for block in self.blocks for m in (block.ssm.B, block.ssm.C))):
             matrix.mul_(QUIET)
@@ -309,7 +313,7 @@ class Forecaster(nn.Module):
             self.encoder.weight[(number, channel, *(patch + offset for offset in place))] = 1
             self.decoder.weight[number] = 0
             self.decoder.weight[number, number].view(-1)[self.decoder.centre] = 1
-            first.start_average(number, decay=-torch.log(torch.tensor(memory)), gain=-memory / rate)
+            first.start_average(number, decay=-torch.log(torch.tensor(memory)), gain=gain)
             first.D[number] = -1
             for block in self.blocks[1:]:
                 block.ssm.C[number] = 0

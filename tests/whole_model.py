@@ -35,7 +35,7 @@ def made(
     for frame, stream in zip(frames, streams, strict=True):
         output = upsampled(weights["decoder.weight"], stream, boundary, settings)
         output = output[(slice(None), *(slice(size) for size in frame.shape[1:]))]
-        result.append(output if settings.task == "map" else frame + output)
+        result.append(frame + output if settings.adds else output)
     return np.stack(result)
 
 
@@ -44,7 +44,7 @@ def through(weights, stack, settings, frames, boundary, steps):
     states, previous, result = {}, frames[0], []
     for frame, dt in zip(frames, steps, strict=True):
         difference = np.zeros_like(frame) if np.isinf(dt) else frame - previous
-        read = {"differences": [difference], "frames": [frame], "both": [difference, frame]}[settings.reading]
+        read = {"differences": [difference], "levels": [frame], "both": [difference, frame]}[settings.reading]
         stream = convolve(weights["encoder.weight"], np.concatenate(read), boundary, settings.patch)
         for n in range(settings.layers):
             prefix = f"{stack}.{n}."

@@ -24,8 +24,10 @@ class ModelSettings(Settings):
             read, in their order.
         inputs: The channels, by name, that these tasks read; by default all but the targets.
         classes: Labels of `map` from 0 to below this; without it the target's channels are numbers.
-        reads: What the encoder reads: `differences` between frames, so that a constant added to all frames is added to
-            the forecast; the `frames` themselves; or `both`. By default differences for forecasts, frames otherwise.
+        reads: What the encoder reads: `differences` of each frame from the one before; the frames' own `levels`; or
+            `both`. A forecast is the present frame plus an increment, but of levels nothing is added: a model of
+            differences that learned nothing is persistence, one of levels is the mean of the training frames. By
+            default differences for forecasts, levels otherwise.
         channels: Channels of the stream that the blocks read and write.
         states: State channels of each ConvSSM layer.
         layers: ConvSSM layers.
@@ -34,8 +36,8 @@ class ModelSettings(Settings):
         norm: Whether what enters the gates is normalised, see `block.RootMeanSquare`.
         gate_taps: 1: the gates mix the channels of each voxel; 3: and those of its neighbours.
         rate: The forecaster starts as the exponential average s_t = s_{t-1} + rate (x_t - s_{t-1}) and learns from
-            there. This needs a channel and a state for each number of a patch, and differences; a model without starts
-            near the last frame instead.
+            there; with differences the average starts at the first frame, with levels at zero. This needs a channel and
+            a state for each number of a patch; a model without starts near what it would be had it learned nothing.
         transition: What a step does to the states of each layer: `propagator` (decay and diffusion, continuous in
             time), `kernel` (a kernel for each state) or `pointwise` (complex rates, every voxel for itself).
         selective: Whether the input chooses how far each state moves at a step; not with kernels.
@@ -51,7 +53,7 @@ class ModelSettings(Settings):
     targets: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     classes: int | None = None
-    reads: Literal["differences", "frames", "both"] | None = None
+    reads: Literal["differences", "levels", "both"] | None = None
     channels: int = 8
     states: int = 16
     layers: int = 2
@@ -97,7 +99,12 @@ class ModelSettings(Settings):
     @property
     def reading(self) -> str:
         """What the encoder reads, told or by default."""
-        return self.reads or ("differences" if self.task == "forecast" else "frames")
+        return self.reads or ("differences" if self.task == "forecast" else "levels")
+
+    @property
+    def adds(self) -> bool:
+        """Whether what the decoder makes is added to the frame that was read."""
+        return self.task == "denoise" or (self.task == "forecast" and self.reading != "levels")
 
     @property
     def lead(self) -> int:

@@ -19,7 +19,7 @@ PERIODIC = ((1, 6, 8), ("reflect", "reflect", "periodic"))
 SOLID = ((3, 5, 4), ("reflect", "reflect", "periodic"))
 
 MODELS = [
-    ({"patch": 2}, PERIODIC),
+    ({"patch": 2, "reads": "levels"}, PERIODIC),
     ({"patch": 2, "upsampling": "resize", "norm": True}, ((1, 7, 8), ("reflect", "reflect", "periodic"))),
     ({"patch": 2, "gate_taps": 3, "reads": "both"}, ((4, 5, 4), ("reflect", "reflect", "periodic"))),
     ({"task": "denoise", "norm": True}, SOLID),
