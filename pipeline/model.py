@@ -282,8 +282,8 @@ class Forecaster(nn.Module):
 
     @torch.no_grad()
     def _start(self) -> None:
-        """Sets what training starts from: of forecasts the exponential average; else, or where that does not fit, what is
-        near a model that has learned nothing."""
+        """Sets what training starts from: of forecasts the exponential average; else, or where that does not fit, what
+        is near a model that has learned nothing."""
         settings = self.settings
         needed = self.volume_channels * settings.patch ** len(self.boundary)
         most = min(settings.channels, settings.states)
