@@ -1,4 +1,4 @@
-"""Stage `train`: one-step forecasts on windows of the training frames, the best chosen on the validation frames.
+"""Stage `train`: forecasts on windows of the training frames, the best of one step chosen on the validation frames.
 
 A step whose loss or gradient is not finite, or whose gradient is far beyond those before it (`training.guard`), is not
 taken. Training goes back to the newest checkpoint that has at least one step between itself and the step that failed:
