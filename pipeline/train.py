@@ -22,7 +22,7 @@ from filelock import FileLock
 from torch import nn
 
 from pipeline.checkpoint import Checkpoint, to_arrays
-from pipeline.dataset import Windows, splits_of
+from pipeline.dataset import Windows, splits_of, within_runs
 from pipeline.device import own_device, threads_kept
 from pipeline.elapsed import elapsed, median_step
 from pipeline.mesh import Alone, Member, leads
@@ -84,7 +84,7 @@ class Training:
         self.settings, self.output, self.member = settings, output, member
         self.path = source / "prepared.zarr"
         self.statistics, self.learned_from = arrays.read_arrays(source / "statistics.zarr")
-        self.splits = splits_of(source)
+        self.splits = within_runs(source, splits_of(source))
         self.series = store.open_volume(self.path, self.splits["train"][0].series)
         self.roles = Roles.of(self.series, settings.model)
         self.channels = {} if settings.model.task == "forecast" else self.roles.as_names(names_of(self.series))
