@@ -1,13 +1,15 @@
 """The forecaster: encoder, ConvSSM blocks, decoder, built on increments of the recent state.
 
 The next frame is forecast as the present one plus an increment that depends on past differences alone. Adding a
-constant to all frames adds it to the forecast: a climate warmer than any in training is no new territory.
+constant to all frames adds it to the forecast: a climate warmer than any in training is no new territory. Where that
+is not so, anomalies that fade, the forecast can be made of the frames themselves (`ModelSettings.reads`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Shaped
@@ -37,6 +39,10 @@ class ModelSettings(Settings):
         layers: ConvSSM layers.
         rate: The forecaster starts as the exponential average s_t = s_{t-1} + rate (x_t - s_{t-1}) and learns from
             there.
+        reads: What the encoder reads: `differences` of each frame from the one before, and the forecast is the present
+            frame plus an increment; or the frames' own `levels`, and nothing is added. A model of differences that
+            learned nothing is persistence, one of levels is the mean of the training frames. The average of `rate`
+            starts at the first frame with differences, at zero with levels.
         transition: What a step does to the states of each layer: `propagator` (decay and diffusion, continuous in
             time), `kernel` (a kernel for each state) or `pointwise` (complex rates, every voxel for itself).
         selective: Whether the input chooses how far each state moves at a step; not with kernels.
@@ -49,6 +55,7 @@ class ModelSettings(Settings):
     states: int = 16
     layers: int = 2
     rate: float = 0.2
+    reads: Literal["differences", "levels"] = "differences"
     transition: str = "propagator"
     selective: bool = False
     drift: bool = False
@@ -133,6 +140,8 @@ class Forecaster(nn.Module):
         self, frames: Float[Tensor, "time read *grid"], stream: Float[Tensor, "time stream *grid"]
     ) -> Float[Tensor, "time channel *grid"]:
         """The frames that follow, from frames and what the blocks made of them."""
+        if self.settings.reads == "levels":
+            return self.decoder(stream)
         return frames[:, : self.volume_channels] + self.decoder(stream)
 
     def errors(
@@ -153,7 +162,9 @@ class Forecaster(nn.Module):
         self, frames: Float[Tensor, "time read *grid"], before: Float[Tensor, "read *grid"]
     ) -> Float[Tensor, "time read *grid"]:
         """What the encoder reads of frames, given the frame before them: their differences, and the masks as they are.
-        A difference from or to a missing value is zero."""
+        A difference from or to a missing value is zero. Of levels it reads the frames as they are."""
+        if self.settings.reads == "levels":
+            return frames
         earlier = torch.cat([before[None], frames[:-1]])
         if not self.masks:
             return frames - earlier
@@ -211,9 +222,11 @@ class Forecaster(nn.Module):
         """Sets the first stream channels (one a volume channel) and states so that the forecast is the average.
 
         With d_t = x_t - x_{t-1} and r = 1 - rate, the average is x_t - r sum_k r^k d_{t-k}: state k of the first layer
-        decays by r and holds rate * sum r^k B d, so B = -r / rate gives the sum; D = -1 takes the encoder's d out.
+        decays by r and holds rate * sum r^k B d, so B = -r / rate gives the sum; D = -1 takes the encoder's d out. Of
+        levels it is the state itself, B = 1.
         """
         memory = 1 - rate
+        gain = 1.0 if self.settings.reads == "levels" else -memory / rate
         first = self.blocks[0].ssm
         for matrix in (self.encoder.weight, *(m for block in self.blocks for m in (block.ssm.B, block.ssm.C))):
             matrix.mul_(QUIET)
@@ -221,7 +234,7 @@ class Forecaster(nn.Module):
             for conv in (self.encoder, self.decoder):
                 conv.weight[channel] = 0
                 conv.weight[channel, channel].view(-1)[conv.centre] = 1
-            first.start_average(channel, decay=-torch.log(torch.tensor(memory)), gain=-memory / rate)
+            first.start_average(channel, decay=-torch.log(torch.tensor(memory)), gain=gain)
             first.D[channel] = -1
             for block in self.blocks[1:]:
                 block.ssm.C[channel] = 0

@@ -8,13 +8,21 @@ from ssm_ops import reference
 from ssm_ops.learned import MIN_DECAY
 
 
-def forecasts(weights: dict[str, np.ndarray], frames: np.ndarray, boundary: tuple[str, ...], layers: int) -> np.ndarray:
+def forecasts(
+    weights: dict[str, np.ndarray],
+    frames: np.ndarray,
+    boundary: tuple[str, ...],
+    layers: int,
+    *,
+    reads: str = "differences",
+) -> np.ndarray:
     """Forecasts of frames (time, channel, *grid), from named weights as a checkpoint holds them."""
     weights = {name: array.astype(np.float64) for name, array in weights.items()}
     states = [np.zeros((len(weights[f"blocks.{n}.ssm.B"]), *frames.shape[2:])) for n in range(layers)]
     previous, result = frames[0].astype(np.float64), []
     for frame in frames.astype(np.float64):
-        stream = convolve(weights["encoder.weight"], frame - previous, boundary)
+        base = frame if reads == "differences" else 0
+        stream = convolve(weights["encoder.weight"], frame - previous if reads == "differences" else frame, boundary)
         for n in range(layers):
             w = {name.removeprefix(f"blocks.{n}."): a for name, a in weights.items() if name.startswith(f"blocks.{n}.")}
             decay = softplus(w["ssm.family.raw_decay"]) + MIN_DECAY
@@ -28,7 +36,7 @@ def forecasts(weights: dict[str, np.ndarray], frames: np.ndarray, boundary: tupl
             y = mix(w["ssm.C"], states[n]) + w["ssm.D"].reshape(-1, *[1] * len(boundary)) * stream
             gated = mix(w["value"], y) / (1 + np.exp(-mix(w["gate"], y)))
             stream = stream + y + mix(w["output"], gated)
-        result.append(frame + convolve(weights["decoder.weight"], stream, boundary))
+        result.append(base + convolve(weights["decoder.weight"], stream, boundary))
         previous = frame
     return np.stack(result)
 
