@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from pipeline.model import ModelSettings
+from pipeline.training.least_squares import LeastSquares
 from pipeline.volume import Settings
 
 COUNTS = (
@@ -28,6 +29,9 @@ class TrainSettings(Settings):
 
     Attributes:
         model: See `ModelSettings`.
+        start: Fits how the first layer's states are read, in closed form, before the first step
+            (`least_squares.LeastSquares`); the model is then looked at on the validation frames before that step too.
+            Without it the model starts as an exponential average.
         steps: Training steps; `batch` windows each.
         batch: Windows of a step. The loss is their mean.
         window: Frames of a window.
@@ -60,6 +64,7 @@ class TrainSettings(Settings):
     """
 
     model: ModelSettings = field(default_factory=ModelSettings)
+    start: LeastSquares | None = None
     steps: int = 150
     batch: int = 1
     window: int = 100
