@@ -58,7 +58,7 @@ def test_baselines_have_their_known_answers(runs):
 @pytest.mark.timeout(400)
 def test_the_bar(tmp_path):
     chronovox_run(tmp_path, "--workers", 2)
-    assert json.loads((only(tmp_path, "scores") / "scores.json").read_text())["model.mse"] <= 0.60
+    assert json.loads((only(tmp_path, "scores") / "scores.json").read_text())["model.mse"] <= 0.57
 
 
 @pytest.mark.timeout(400)
@@ -78,7 +78,7 @@ def exact(runs):
     truth = Truth(only(runs, "prepared"), "e1")
     loaded = Checkpoint.load(only(runs, "model") / "checkpoint.zarr")
     frames = store.read_frames(only(runs, "prepared") / "prepared.zarr", "e1", 0, 240)
-    slow = forecasts(loaded.best, frames[:, :, 0], ("reflect", "reflect"), layers=2)[:, :, None]
+    slow = forecasts(loaded.best, frames[:, :, 0], ("reflect", "reflect"), layers=1)[:, :, None]
     with torch.no_grad():
         single = loaded.best_model()(torch.from_numpy(frames))[0].numpy()
     units = truth.normalisation
