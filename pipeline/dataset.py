@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +16,8 @@ from pipeline.elapsed import Elapsed
 from pipeline.masks import data_channels
 from pipeline.normalisation import Normalisation
 from pipeline.phases import PHASE
+from pipeline.roles import Roles
+from pipeline.sequence import run_starts
 from pipeline.splits import Span, by_series
 from pipeline.storage import arrays, store
 from pipeline.volume import DATA, InputError
@@ -28,19 +28,35 @@ class Truth:
     """The frames of a prepared series in the units of its source, float64; NaN where there is no value.
 
     Normalised values are of order 1, so float32 holds them finer than it holds the source's own numbers.
+
+    Args:
+        prepared: The folder of the `preprocess` stage.
+        series: Which series.
+        channels: Which channels, by name; by default all.
     """
 
-    def __init__(self, prepared: Path, series: str):
-        self._path, self._series = prepared / "prepared.zarr", series
+    def __init__(self, prepared: Path, series: str, channels: Sequence[str] | None = None):
+        self._path, self.series = prepared / "prepared.zarr", series
         statistics, _ = arrays.read_arrays(prepared / "statistics.zarr")
-        self.normalisation = Normalisation.of(statistics)
-        self.volume = store.open_volume(self._path, series)
+        volume, self.normalisation = store.open_volume(self._path, series), Normalisation.of(statistics)
+        self._taken: list[int] | None = None
+        if channels is not None:
+            places = Roles.named(volume, channels, ()).read
+            volume = volume.isel(channel=list(places)).assign_attrs(masks=len(places) - len(channels))
+            self.normalisation = self.normalisation.of_channels(places[: len(channels)])
+            self._taken = list(places)
+        self.volume = volume
         self.units = self.volume[DATA].attrs["normalised_from"]
         self.phases = self.volume[PHASE].values if PHASE in self.volume.coords else None
         self._channels = data_channels(self.volume)
 
+    def normal(self, start: int, stop: int) -> Float[np.ndarray, "time read depth height width"]:
+        """The frames as they are stored: normalised, with their masks."""
+        frames = store.read_frames(self._path, self.series, start, stop)
+        return frames if self._taken is None else frames[:, self._taken]
+
     def frames(self, start: int, stop: int) -> Float[np.ndarray, "time channel depth height width"]:
-        stored = store.read_frames(self._path, self._series, start, stop)
+        stored = self.normal(start, stop)
         normal, masks = stored[:, : self._channels], stored[:, self._channels :]
         frames = self.normalisation.to_units(normal, None if self.phases is None else self.phases[start:stop])
         if masks.size:
@@ -59,7 +75,16 @@ def splits_of(prepared: Path) -> dict[str, list[Span]]:
     return {split: [Span(**span) for span in spans] for split, spans in stored.items()}
 
 
-def scored_frames(splits: dict[str, list[Span]], split: str) -> list[tuple[str, int]]:
+def within_runs(prepared: Path, splits: Mapping[str, Sequence[Span]]) -> dict[str, list[Span]]:
+    """The splits, their periods cut where a run of the data begins."""
+    names = dict.fromkeys(span.series for spans in splits.values() for span in spans)
+    starts = {name: run_starts(store.open_volume(prepared / "prepared.zarr", name)).tolist() for name in names}
+    return {
+        split: [part for span in spans for part in span.within(starts[span.series])] for split, spans in splits.items()
+    }
+
+
+def scored_frames(splits: Mapping[str, list[Span]], split: str) -> list[tuple[str, int]]:
     """The frames of a split that have one before them to be forecast from, series by series: where scores are.
 
     Raises:
@@ -73,6 +98,16 @@ def scored_frames(splits: dict[str, list[Span]], split: str) -> list[tuple[str, 
             f"the {split} split is the first frame of its series alone; give it more, to be forecast from it"
         )
     return found
+
+
+def tested_frames(splits: Mapping[str, list[Span]], lead: int) -> list[tuple[str, int]]:
+    """The frames of the test split that scores are of, series by series: `scored_frames` of forecasts, all frames of
+    what is made of the same frame."""
+    if lead:
+        return scored_frames(splits, "test")
+    return [
+        (series, frame) for series, own in by_series(splits["test"]).items() for span in own for frame in span.frames
+    ]
 
 
 def forecast_of(prediction: Path, series: str) -> Path:
@@ -109,8 +144,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of `length` frames, cut from some spans; none crosses from one run of the data to the next, and a stretch
-    that is shorter than a window offers none.
+    """Windows of `length` frames, cut from some spans; one shorter than a window offers none.
 
     Attributes:
         path: The prepared store.
@@ -125,36 +159,25 @@ class Windows:
     steps: Mapping[str, Elapsed | None] = field(default_factory=dict)
 
     def __post_init__(self):
-        longest = max(span.stop - span.start for span in self._stretches)
+        longest = max(span.stop - span.start for span in self.spans)
         if self.length > longest:
             raise InputError(
                 f"a window of {self.length} frames does not fit the {longest} frames of its split"
-                f"{'' if len(self._stretches) == 1 else ' (of its longest period or run)'}; set window to at most "
+                f"{'' if len(self.spans) == 1 else ' (of its longest period or run)'}; set window to at most "
                 f"{longest}"
             )
-
-    @cached_property
-    def _stretches(self) -> list[Span]:
-        """The spans, cut where runs begin."""
-        found = []
-        for span in self.spans:
-            steps = self.steps.get(span.series)
-            begun = [] if steps is None else np.flatnonzero(np.isinf(steps[span.start + 1 : span.stop])).tolist()
-            borders = [span.start, *(span.start + 1 + frame for frame in begun), span.stop]
-            found += [Span(span.series, *ends) for ends in pairwise(borders)]
-        return found
 
     def firsts(self, seed: int, step: int, count: int, *, draw: int = 0) -> list[tuple[str, int]]:
         """The series and first frame of each window of a training step, all windows alike: drawn from (seed, step)
         alone, so that a resumed run, and every worker, sees the same data; another `draw`, counted from 1, gives
         others."""
         random = np.random.default_rng([seed, step, draw] if draw else [seed, step])
-        offers = np.cumsum([max(0, span.stop - span.start - self.length + 1) for span in self._stretches])
+        offers = np.cumsum([max(0, span.stop - span.start - self.length + 1) for span in self.spans])
         found = []
         for _ in range(count):
             number = int(random.integers(offers[-1]))
             place = int(np.searchsorted(offers, number, "right"))
-            span = self._stretches[place]
+            span = self.spans[place]
             found.append((span.series, span.start + number - int(offers[place - 1] if place else 0)))
         return found
 

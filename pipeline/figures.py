@@ -14,7 +14,17 @@ from pipeline.dataset import Truth
 from pipeline.storage import store
 from pipeline.times import in_words
 
-COLOURS = {"model": "#b3242b", "persistence": "#7a7a7a", "exponential_average": "#2b6cb0", "climatology": "#2f855a"}
+COLOURS = {
+    "model": "#b3242b",
+    "persistence": "#7a7a7a",
+    "exponential_average": "#2b6cb0",
+    "climatology": "#2f855a",
+    "input": "#7a7a7a",
+    "gaussian": "#2b6cb0",
+}
+
+RIVALS = ("persistence", "input", "training_mean")
+"""Against the first of them that there is, skill is told."""
 
 CHANNELS = 3
 """Of how many channels spectra are drawn at most."""
@@ -47,20 +57,20 @@ def training_curve(history: list[dict], truth: Truth) -> Figure:
     return figure
 
 
-def forecast_maps(prediction: Path, truth: Truth, number: int) -> Figure:
-    """Forecast, truth and error of one frame, channel 0, middle slice."""
-    middle = truth.volume.sizes["depth"] // 2
-    forecast = store.read_frames(prediction, None, number - 1, number)[0, 0, middle]
+def maps(prediction: Path, truth: Truth, number: int, lead: int) -> Figure:
+    """What was made, truth and error of one frame, channel 0, middle slice; of forecasts, `lead` is 1."""
+    middle, name = truth.volume.sizes["depth"] // 2, "forecast" if lead else "model"
+    made = store.read_frames(prediction, None, number - lead, number - lead + 1)[0, 0, middle]
     real = truth.frames(number, number + 1)[0, 0, middle]
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
-    both = np.stack([real, forecast])
+    both = np.stack([real, made])
     low, high = np.nanmin(both), np.nanmax(both)
-    reach = np.nanmax(np.abs(forecast - real))
+    reach = np.nanmax(np.abs(made - real))
     panels = (
-        ("forecast", forecast, {"cmap": "inferno", "vmin": low, "vmax": high}),
+        (name, made, {"cmap": "inferno", "vmin": low, "vmax": high}),
         ("truth", real, {"cmap": "inferno", "vmin": low, "vmax": high}),
-        ("error: forecast - truth", forecast - real, {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}),
+        (f"error: {name} - truth", made - real, {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}),
     )
     coordinates = truth.volume.coords
     mapped = "latitude" in coordinates and "longitude" in coordinates
@@ -90,27 +100,30 @@ def skill_curves(by_time: pd.DataFrame, units: str, times: list[str], labels: di
         ylabel=f"mean squared error{bracketed(units, 2)}", title="thin: each frame; thick: running mean over ten"
     )
     errors.legend(frameon=False, ncols=3)
-    gain = 1 - by_time["model.mse"] / by_time["persistence.mse"]
-    skill.bar(frames, gain, color=np.where(gain > 0, COLOURS["model"], COLOURS["persistence"]), width=0.8)
+    rival = next(name for name in RIVALS if f"{name}.mse" in by_time)
+    gain = 1 - by_time["model.mse"] / by_time[f"{rival}.mse"]
+    skill.bar(frames, gain, color=np.where(gain > 0, COLOURS["model"], COLOURS["input"]), width=0.8)
     skill.axhline(0, color="black", linewidth=0.8)
     ticks = frames[:: -(-len(frames) // 10)]
     days, years = [time.partition("T")[0] for time in times], {time[:4] for time in times}
     yearly = len(years) == len(times) and all(time[4:5] == "-" for time in times)
     skill.set_xticks(ticks, [days[tick][:4] if yearly else days[tick] for tick in ticks])
-    skill.set(ylabel="skill against persistence", xlabel="time that the forecast is for")
+    skill.set(ylabel=f"skill against {labels[rival]}", xlabel="time of the frame")
     return figure
 
 
 def spectrum_curves(spectra: pd.DataFrame, units: str) -> Figure:
-    """Mean power of truth, model and persistence by wavenumber, and its ratio to the truth's, of the first channels."""
+    """Mean power of truth, model and another by wavenumber, and its ratio to the truth's, of the first channels."""
+    fields = [name for name in spectra.columns if name not in ("channel", "frames", "wavenumber", "truth")]
     channels = list(dict.fromkeys(spectra["channel"]))[:CHANNELS]
     figure = Figure(figsize=(12, 3.4 * len(channels)), layout="constrained")
     for channel, (power, ratio) in zip(channels, figure.subplots(len(channels), 2, squeeze=False), strict=True):
         own = spectra[(spectra["channel"] == channel) & spectra["wavenumber"].between(0, NYQUIST, inclusive="right")]
         power.plot(own["wavenumber"], own["truth"], color="black", label="truth")
-        for name in ("model", "persistence"):
-            power.plot(own["wavenumber"], own[name], color=COLOURS[name], label=name)
-            ratio.plot(own["wavenumber"], own[name] / own["truth"], color=COLOURS[name], label=name)
+        for name in fields:
+            drawn = {"color": COLOURS.get(name, "#7a7a7a"), "label": name.replace("_", " ")}
+            power.plot(own["wavenumber"], own[name], **drawn)
+            ratio.plot(own["wavenumber"], own[name] / own["truth"], **drawn)
         power.set(yscale="log", title=f"{channel}: mean power{bracketed(units, 2)}")
         ratio.axhline(1, color="black", linewidth=0.8)
         ratio.set(title=f"{channel}: power / power of the truth")

@@ -1,8 +1,9 @@
-"""Every scored frame of a series with what each forecaster had said of it, having seen all frames before it."""
+"""Every scored frame of a series with what each forecaster had said of it, having seen all before it in its run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,11 @@ class StoredForecast:
 
     Args:
         path: The volume.
+        first: The number of the first frame that is seen.
     """
 
-    def __init__(self, path: Path):
-        self._path, self._seen = path, 0
+    def __init__(self, path: Path, first: int = 0):
+        self._path, self._seen = path, first
         self._first, self._frames = 0, None
 
     def update(self, frame: Frame) -> None:
@@ -39,19 +41,21 @@ class StoredForecast:
 
 
 def hindcast(
-    truth: Truth, spans: list[Span], forecasters: Mapping[str, Baseline]
+    truth: Truth, spans: list[Span], forecasters: Callable[[int], Mapping[str, Baseline]]
 ) -> Iterator[tuple[int, Frame, dict[str, Frame]]]:
     """Of each frame that has one before it, in the order of time: its number, the frame, and the forecasts of it.
 
     Args:
         truth: The series.
-        spans: Of it, in order.
-        forecasters: New ones, by name. They see the series from its first frame on.
+        spans: Of it, in order, each in one run.
+        forecasters: Makes new ones, by name, given the number of the first frame that they are shown, that of a run.
     """
-    scored, stop = {frame for span in spans for frame in span.scored}, spans[-1].stop
-    for first in range(0, stop, BLOCK):
-        for number, frame in enumerate(truth.frames(first, min(first + BLOCK, stop)), start=first):
-            if number in scored:
-                yield number, frame, {name: one.forecast() for name, one in forecasters.items()}
-            for one in forecasters.values():
-                one.update(frame)
+    for begun, group in groupby(spans, key=lambda span: span.first):
+        told, own = forecasters(begun), list(group)
+        scored, stop = {frame for span in own for frame in span.scored}, own[-1].stop
+        for first in range(begun, stop, BLOCK):
+            for number, frame in enumerate(truth.frames(first, min(first + BLOCK, stop)), start=first):
+                if number in scored:
+                    yield number, frame, {name: one.forecast() for name, one in told.items()}
+                for one in told.values():
+                    one.update(frame)

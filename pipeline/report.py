@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from pipeline.dataset import Truth, forecast_of, scored_frames, splits_of
-from pipeline.figures import bracketed, forecast_maps, picture, skill_curves, spectrum_curves, training_curve
+from pipeline.dataset import Truth, forecast_of, splits_of, tested_frames, within_runs
+from pipeline.figures import bracketed, maps, picture, skill_curves, spectrum_curves, training_curve
 from pipeline.progress import Progress, Steps
 from pipeline.scoring import WHOLE
 from pipeline.splits import Span
@@ -19,7 +19,7 @@ from pipeline.storage import arrays
 from pipeline.times import in_words
 from pipeline.volume import Settings
 
-VERSION = 2
+VERSION = 3
 
 LABELS = {
     "model": "model",
@@ -28,6 +28,9 @@ LABELS = {
     "climatology": "mean of the training frames of the same {phase}",
     "exponential_average": "exponential average, rate chosen on validation",
     "best_exponential_average": "exponential average, best in hindsight",
+    "input": "what was read, with its noise",
+    "gaussian": "Gaussian filter of it, widths chosen on validation",
+    "best_gaussian": "Gaussian filter of it, widths best in hindsight",
 }
 METRICS = {
     "mse": ("MSE", 2),
@@ -48,10 +51,12 @@ SHORT = {
     "training_mean": "mean of all",
     "climatology": "climatology",
     "exponential_average": "exponential average",
+    "input": "input",
+    "gaussian": "Gaussian filter",
 }
 """The forecasts whose errors are shown of parts, with short names."""
 
-RIVALS = ("persistence", "climatology", "exponential_average")
+RIVALS = ("persistence", "climatology", "exponential_average", "input", "gaussian")
 """Whose difference from the model is shown of parts."""
 
 PARTS = {"channel": "Channels", "level": "Levels", "region": "Regions"}
@@ -77,8 +82,10 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
     by_time = pd.read_csv(inputs["scores"] / "scores_by_time.csv", index_col="time")
     history = [json.loads(line) for line in (inputs["model"] / "history.jsonl").read_text().splitlines()]
     splits = splits_of(inputs["prepared"])
-    tested = scored_frames(splits, "test")
-    truths = {series: Truth(inputs["prepared"], series) for series, _ in tested}
+    model = arrays.read_attributes(inputs["model"] / "checkpoint.zarr")
+    lead = 1 if model["description"]["model"]["task"] == "forecast" else 0
+    tested = tested_frames(within_runs(inputs["prepared"], splits), lead)
+    truths = {series: Truth(inputs["prepared"], series, model["channels"].get("makes")) for series, _ in tested}
     units = truths[tested[0][0]].units
     order = np.argsort(by_time["model.mse"].values, kind="stable")[: by_time["model.mse"].count()]
     times = [in_words(truths[one].volume["time"].values[frame]) for one, frame in tested]
@@ -89,6 +96,7 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
     spectra = pd.read_csv(inputs["scores"] / "spectra.csv")
     page = {
         "title": settings.title,
+        "made": "forecast" if lead else "frame that was made",
         "scores": score_rows(scores, labels),
         "validation": validation_rows(scores, labels),
         "metrics": {
@@ -102,7 +110,7 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
         "periods": {split: period_words(inputs["prepared"], spans) for split, spans in splits.items()},
         "stages": stage_rows(inputs["scores"].parent, inputs),
         "training": picture(training_curve(history, truths[series])),
-        "maps": picture(forecast_maps(forecast_of(inputs["prediction"], series), truths[series], middle)),
+        "maps": picture(maps(forecast_of(inputs["prediction"], series), truths[series], middle, lead)),
         "skill": picture(skill_curves(by_time, units, times, labels)),
         "spectra": picture(spectrum_curves(spectra, units)) if len(spectra) else None,
     }
@@ -119,11 +127,19 @@ def score_rows(scores: dict, labels: dict[str, str]) -> list[dict]:
     that of the model's less it."""
     whole = {kind: scores[kind].get(WHOLE, {}) for kind in ("intervals", "differences")}
     return [
-        {"label": label, "model": name == "model", "rate": scores.get(f"{name}.rate")}
+        {"label": label, "model": name == "model", "chosen": chosen_words(scores, name)}
         | {"interval": whole["intervals"].get(name), "difference": whole["differences"].get(name)}
         | {"scores": {metric: scores.get(f"{name}.{metric}") for metric in METRICS if f"model.{metric}" in scores}}
         for name, label in labels.items()
     ]
+
+
+def chosen_words(scores: dict, name: str) -> str:
+    """What a baseline was given, in words; empty where nothing was."""
+    if f"{name}.widths" in scores:
+        widths = {tuple(own) for own in scores[f"{name}.widths"].values()}
+        return "; ".join(f"{space:g} voxels, {time:g} frames" for space, time in sorted(widths))
+    return str(scores.get(f"{name}.rate", ""))
 
 
 def part_tables(scores: dict) -> list[dict]:

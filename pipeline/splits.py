@@ -65,16 +65,36 @@ class Splits(Settings):
 
 @dataclass(frozen=True)
 class Span:
-    """Frames [start, stop) of a series."""
+    """Frames [start, stop) of a series, all in one run of it.
+
+    Attributes:
+        series: The series.
+        start, stop: The frames.
+        first: The first frame of the run: what is before it is forgotten.
+    """
 
     series: str
     start: int
     stop: int
+    first: int = 0
+
+    @property
+    def frames(self) -> range:
+        """The numbers of its frames."""
+        return range(self.start, self.stop)
 
     @property
     def scored(self) -> range:
         """The frames that have one before them to be forecast from."""
-        return range(max(self.start, 1), self.stop)
+        return range(max(self.start, self.first + 1), self.stop)
+
+    def within(self, starts: Iterable[int]) -> list[Span]:
+        """Its parts in each run of the series, given the frames that begin a run but the first."""
+        borders = [0, *starts]
+        ends = [*borders[1:], max(self.stop, *borders)]
+        runs = zip(borders, ends, strict=True)
+        found = [Span(self.series, max(self.start, one), min(self.stop, end), one) for one, end in runs]
+        return [span for span in found if span.start < span.stop]
 
 
 def by_series(spans: Iterable[Span]) -> dict[str, list[Span]]:

@@ -22,7 +22,7 @@ from filelock import FileLock
 from torch import nn
 
 from pipeline.checkpoint import Checkpoint, to_arrays
-from pipeline.dataset import Windows, splits_of
+from pipeline.dataset import Windows, splits_of, within_runs
 from pipeline.device import own_device, threads_kept
 from pipeline.elapsed import elapsed, median_step
 from pipeline.mesh import Alone, Member, leads
@@ -35,6 +35,7 @@ from pipeline.training.board import Board
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.guard import Guard
 from pipeline.training.history import History
+from pipeline.training.least_squares import start_by_least_squares
 from pipeline.training.loader import Loader, Part
 from pipeline.training.objective import Objective
 from pipeline.training.optimiser import make_optimiser, moments_of, restore_moments
@@ -84,7 +85,7 @@ class Training:
         self.settings, self.output, self.member = settings, output, member
         self.path = source / "prepared.zarr"
         self.statistics, self.learned_from = arrays.read_arrays(source / "statistics.zarr")
-        self.splits = splits_of(source)
+        self.splits = within_runs(source, splits_of(source))
         self.series = store.open_volume(self.path, self.splits["train"][0].series)
         self.roles = Roles.of(self.series, settings.model)
         self.channels = {} if settings.model.task == "forecast" else self.roles.as_names(names_of(self.series))
@@ -111,19 +112,24 @@ class Training:
         self.checkpoints = Checkpoints(output, settings.keep)
 
     def untrained(self) -> Forecaster:
-        """The model that training begins with, drawn from the seed."""
+        """The model that training begins with, drawn from the seed; with `start` fitted to the training frames."""
+        settings = self.settings
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.settings.seed)
-            return Forecaster(
-                self.settings.model,
+            torch.manual_seed(settings.seed)
+            model = Forecaster(
+                settings.model,
                 volume_channels=len(self.roles.reads),
                 boundary=tuple(self.series.attrs["boundary"]),
                 depth=self.series.sizes["depth"],
                 masks=self.roles.masks,
                 outputs=len(self.roles.makes),
                 unit=self.unit,
-                labels=self.labels() if self.settings.model.classes else None,
+                labels=self.labels() if settings.model.classes else None,
             )
+        if settings.start is not None:
+            spans, cut = self.splits["train"], {"window": settings.window, "burn_in": settings.burn_in}
+            start_by_least_squares(model, settings.start, self.path, spans, **cut, seed=settings.seed)
+        return model
 
     def labels(self) -> tuple[float, float]:
         """The numbers (a, b) by which a normalised target is the label a * target + b.
@@ -149,9 +155,10 @@ class Training:
         yield Progress(self.step, self.settings.steps, note, line=told)
         if leads(self.member):
             self.checkpoints.prune(needed=self.step)
-            self.history.go_back(self.step if reached else -1, self.rollbacks)
-            self.timing.go_back(self.step if reached else -1)
+            self.history.go_back(self.step or -1, self.rollbacks)
+            self.timing.go_back(self.step or -1)
             self.board.go_on(self.step)
+            self.look_first()
         with closing(self.loader), closing(self.board):
             yield from self.steps()
         if leads(self.member):
@@ -181,6 +188,11 @@ class Training:
         following = torch.tensor(0 if found is None else found.step + 1, device=self.device)
         step = self.member.total(following).item() - 1
         return Checkpoint.load(self.checkpoints.path(step)) if found is None and step >= 0 else found
+
+    def look_first(self) -> None:
+        """Looks at the validation frames before the first step, if the start was fitted: it may be the best."""
+        if self.step == 0 and self.settings.start is not None:
+            self.validate()
 
     def keep(self, loss: float) -> None:
         """Records a step; looks at the validation frames and writes a checkpoint when it is time."""
@@ -279,10 +291,12 @@ class Training:
             record = {"step": good.step, "rollback": times + 1, "diverged_at": failed, "why": wrong, "windows": windows}
             good = dataclasses.replace(good, rollbacks=(*self.rollbacks, record))
             self.checkpoints.go_back(good)
-            self.history.go_back(good.step, good.rollbacks)
+            self.history.go_back(good.step or -1, good.rollbacks)
             self.timing.go_back(good.step)
             self.board.go_on(good.step)
         self.restore(self.agreed(good))
+        if leads(self.member):
+            self.look_first()
         told = (
             f"step {failed} diverged: {wrong}; back to step {self.step}, the learning rate times {settings.backoff:g}, "
             f"other windows ({times + 1} of {settings.retries} times)"

@@ -65,6 +65,14 @@ class ConvSSM(nn.Module):
         self.B[channel], self.C[channel] = 0, 0
         self.B[channel, channel], self.C[channel, channel] = gain, 1
 
+    @torch.no_grad()
+    def start_state(self, state: int, *, reads: int, decay: Float[Tensor, ""], diffusivity: Float[Tensor, ""]) -> None:
+        """Makes a state start as the average of input channel `reads` alone, over times of 1 / `decay` steps, diffused
+        on the way by `diffusivity` voxels^2 a step; of propagators. No output reads it before `C` says so."""
+        self.family.decay_and_diffuse(state, decay, diffusivity)
+        self.B[state], self.C[:, state] = 0, 0
+        self.B[state, reads] = 1
+
     def program(
         self,
         chunks: list[Float[Tensor, "_ channel *grid"]],

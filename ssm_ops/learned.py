@@ -23,6 +23,8 @@ SHORTEST = 0.01
 """The shortest step that an input can ask for."""
 FASTEST = 100.0
 """Bound of velocities (voxels per unit of time) and of a correction's rates (per unit of time)."""
+NO_DIFFUSIVITY = 1e-6
+"""The diffusivity (voxels^2 per unit of time) of what does not diffuse: its raw parameter stays finite."""
 
 
 class LearnedPropagator(nn.Module):
@@ -65,11 +67,15 @@ class LearnedPropagator(nn.Module):
             correction = _symmetric(_bounded(self.raw_correction), self.boundary)
         return Propagator(softplus(self.raw_decay) + MIN_DECAY, softplus(self.raw_diffusivity), velocity, correction)
 
-    @torch.no_grad()
     def only_decay(self, channel: int, decay: Float[Tensor, ""]) -> None:
         """Makes a channel decay at this rate and do nothing else (it diffuses by 1e-6 voxels^2 a step)."""
+        self.decay_and_diffuse(channel, decay, torch.tensor(NO_DIFFUSIVITY))
+
+    @torch.no_grad()
+    def decay_and_diffuse(self, channel: int, decay: Float[Tensor, ""], diffusivity: Float[Tensor, ""]) -> None:
+        """Makes a channel decay and diffuse at these rates and do nothing else; a diffusivity is 1e-6 at least."""
         self.raw_decay[channel] = inverse_softplus(decay - MIN_DECAY)
-        self.raw_diffusivity[channel] = inverse_softplus(torch.tensor(1e-6))
+        self.raw_diffusivity[channel] = inverse_softplus(diffusivity.clamp(min=NO_DIFFUSIVITY))
         for still in (self.raw_velocity, self.raw_correction):
             if still is not None:
                 still[channel] = 0

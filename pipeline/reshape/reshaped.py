@@ -9,6 +9,7 @@ from typing import Literal
 import xarray as xr
 
 from pipeline.reshape.coarsen import Coarsen, coarsen
+from pipeline.reshape.noise import Noise, with_noisy_copies
 from pipeline.reshape.orient import check_orientation, orient
 from pipeline.reshape.regrid import Regrid, regrid
 from pipeline.reshape.resample import Resample, resample
@@ -31,6 +32,7 @@ class Reshape(Settings):
             from one to the next; `joined`: they stay one.
         resample: Which frames become one; never frames of two runs.
         tile: The size of tiles, each of which becomes a series, `NAME.h0w0`.
+        noise: White noise of which each channel gets a copy, `noisy CHANNEL`, to learn from how it is taken away.
     """
 
     select: dict[str, str | int | float] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Reshape(Settings):
     runs: Literal["apart", "joined"] = "apart"
     resample: Resample | None = None
     tile: Tile | None = None
+    noise: Noise | None = None
 
     def __post_init__(self):
         if self.orient is not None:
@@ -57,7 +60,7 @@ def reshaped(series: Mapping[str, xr.Dataset], settings: Reshape) -> dict[str, x
     found: dict[str, xr.Dataset] = {}
     for name, volume in series.items():
         try:
-            parts = _parts(volume, settings)
+            parts = _parts(name, volume, settings)
         except InputError as error:
             raise InputError(f"series {name!r}: {error}") from error
         for part, piece in parts.items():
@@ -79,7 +82,7 @@ def told(series: Mapping[str, xr.Dataset]) -> list[str]:
     ]
 
 
-def _parts(volume: xr.Dataset, settings: Reshape) -> dict[tuple[str, ...], xr.Dataset]:
+def _parts(name: str, volume: xr.Dataset, settings: Reshape) -> dict[tuple[str, ...], xr.Dataset]:
     """A series as it comes out, by what its name has after its own."""
     volume = _frames(volume, settings)
     found: dict[tuple[str, ...], xr.Dataset] = {}
@@ -89,8 +92,13 @@ def _parts(volume: xr.Dataset, settings: Reshape) -> dict[tuple[str, ...], xr.Da
         if settings.tile is None:
             found[run,] = piece
         else:
-            found |= {(run, name): tile for name, tile in tiles(piece, settings.tile).items()}
-    return found
+            found |= {(run, place): tile for place, tile in tiles(piece, settings.tile).items()}
+    if settings.noise is None:
+        return found
+    return {
+        part: with_noisy_copies(piece, ".".join(filter(None, (name, *part))), settings.noise)
+        for part, piece in found.items()
+    }
 
 
 def _frames(volume: xr.Dataset, settings: Reshape) -> xr.Dataset:

@@ -5,7 +5,8 @@ usual average with its bias corrected, m_t / (1 - d^t) where m_t = d m_(t-1) + (
 
     mean_t = mean_(t-1) + r_t (w_t - mean_(t-1)),   r_t = (1 - d) / (1 - d^t)
 
-so it is a model after every step, and r_1 = 1 forgets what was there before. A warm start, a decay that grows by some
+so it is a model after every step, and r_1 = 1 forgets what was there before: the weights that training began with,
+which so are the average before the first step. A warm start, a decay that grows by some
 rule, needs a rule to be chosen, and has no such closed form to be tested by.
 """
 
@@ -27,7 +28,7 @@ class Average:
 
     def __init__(self, decay: float, model: Forecaster):
         self.decay, self._model = decay, model
-        self.means = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in model.named_parameters()}
+        self.means = {name: p.detach().clone().double() for name, p in model.named_parameters()}
 
     @torch.no_grad()
     def take_in(self, step: int) -> None:
@@ -42,6 +43,6 @@ class Average:
         return state | {name: mean.to(state[name].dtype) for name, mean in self.means.items()}
 
     def restore(self, means: dict[str, np.ndarray]) -> None:
-        """Puts back what `means` was; nothing of it is needed before the first step."""
-        for name, mean in self.means.items():
-            mean.copy_(torch.from_numpy(means[name])) if means else mean.zero_()
+        """Puts back what `means` was; without any it is the model as it now is, before the first step."""
+        for name, parameter in self._model.named_parameters():
+            self.means[name].copy_(torch.from_numpy(means[name]) if means else parameter.detach())

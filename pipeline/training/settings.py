@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pipeline.network.settings import ModelSettings
 from pipeline.training.curriculum import Cut, Lesson, refuse_order
+from pipeline.training.least_squares import LeastSquares
 from pipeline.volume import Settings
 
 COUNTS = (
@@ -31,6 +32,9 @@ class TrainSettings(Settings):
 
     Attributes:
         model: See `ModelSettings`.
+        start: Fits how the first layer's states are read, in closed form, before the first step
+            (`least_squares.LeastSquares`); the model is then looked at on the validation frames before that step too.
+            Without it the model starts as an exponential average.
         steps: Training steps; `batch` windows each.
         batch: Windows of a step. They go through the model one after another and their gradients are summed, so a
             step takes the memory of one window. The loss is the mean over all that is scored of them.
@@ -75,6 +79,7 @@ class TrainSettings(Settings):
     """
 
     model: ModelSettings = field(default_factory=ModelSettings)
+    start: LeastSquares | None = None
     steps: int = 150
     batch: int = 1
     window: int = 100

@@ -75,11 +75,12 @@ class _Series:
             read, steps = self.roles.inputs(frames[: last - first]).to(self.device), self._steps(first, last)
             made, carries = model(read, carries, steps, later)
             for span in spans:
-                ends = (min(max(frame - lead - first, 0), last - first) for frame in (span.start, span.stop))
+                wanted = span.scored if lead else range(span.start, span.stop)
+                ends = (min(max(frame - lead - first, 0), last - first) for frame in (wanted.start, wanted.stop))
                 scored = slice(*ends)
-                target = self.roles.targets(frames[lead:][scored])
-                total += self._loss(made[scored].cpu(), target, scale)
-                valued += model.valued(target)
+                aim = self.roles.targets(frames[lead:][scored])
+                total += self._loss(made[scored].cpu(), aim, scale)
+                valued += model.valued(aim)
         return total, valued
 
     def _loss(self, made: Tensor, target: Tensor, scale: Tensor) -> float:

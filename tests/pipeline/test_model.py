@@ -61,6 +61,19 @@ def test_the_whole_model_is_its_reference(grid, boundary, channels):
     assert np.linalg.norm(actual.numpy() - expected) <= 1e-5 * np.linalg.norm(expected - x.numpy())
 
 
+def test_a_model_of_levels_is_its_reference_and_starts_as_the_average_from_zero():
+    made, x = model(("reflect",) * 3, 1, channels=2, reads="levels"), frames((1, 6, 5), channels=2)
+    weights = {name: tensor.numpy() for name, tensor in made.state_dict().items()}
+    expected = reference(weights, made.settings, x.squeeze(2).numpy(), made.boundary).reshape(x.shape)
+    with torch.no_grad():
+        np.testing.assert_allclose(made(x)[0], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+        started = model(("reflect",) * 3, 1, stirred=False, channels=2, reads="levels")(x)[0]
+    average = torch.zeros(2, 1, 6, 5)
+    for frame, forecast in zip(x, started, strict=True):
+        average = average + 0.2 * (frame - average)
+        torch.testing.assert_close(forecast, average, rtol=0, atol=5e-5)
+
+
 @pytest.mark.parametrize(("grid", "boundary"), CASES)
 @pytest.mark.parametrize("cuts", [[20], [7, 7, 6], [1] * 20, [16, 4]])
 def test_chunks_and_shards_do_not_matter(grid, boundary, cuts):

@@ -52,6 +52,18 @@ def test_only_decay(name):
     torch.testing.assert_close(a, torch.full_like(a, 0.7408182), rtol=0, atol=5e-5)
 
 
+@torch.no_grad()
+def test_decay_and_diffuse():
+    family = learned_family("propagator", 3, BOUNDARY, drift=True, taps=3)
+    for parameter in family.parameters():
+        parameter.normal_()
+    family.decay_and_diffuse(1, torch.tensor(0.3), torch.tensor(2.0))
+    transition = family()
+    a = transition.power(transition.basis((8, 6), BOUNDARY, 3), 1)[1]
+    squares = (torch.pi * torch.arange(8) / 8)[:, None] ** 2 + (2 * torch.pi * torch.arange(4) / 6) ** 2
+    torch.testing.assert_close(a.abs().float(), torch.exp(-0.3 - 2 * squares), rtol=0, atol=5e-5)
+
+
 @pytest.mark.parametrize(
     ("name", "boundary", "parts", "message"),
     [
