@@ -13,6 +13,7 @@ MODULES = {
     "train": "workflows.model_stages",
     "infer": "workflows.model_stages",
     "evaluate": "workflows.model_stages",
+    "gather": "workflows.model_stages",
     "report": "workflows.model_stages",
 }
 """Where each is; imported when a recipe names it, so that preparing data does without what models need."""

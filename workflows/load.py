@@ -19,6 +19,7 @@ from ruamel.yaml.error import YAMLError
 from pipeline.archive import locate
 from pipeline.volume import InputError
 from workflows.catalog import Kinds
+from workflows.matrix import MatrixError, written_out
 from workflows.stage import Stage, StageKind
 from workflows.workflow import Workflow, in_order
 
@@ -34,7 +35,8 @@ def load(path: Path, changes: Sequence[str] = ()) -> Workflow:
 
     Args:
         path: The YAML file.
-        changes: `STAGE.KEY=VALUE` settings that replace those of the file, values written as in YAML.
+        changes: `STAGE.KEY=VALUE` settings that replace those of the file, values written as in YAML; also
+            `matrix.KEY=[VALUE, ..]`. A stage that is repeated is changed as it is written, in all repetitions.
 
     Raises:
         RecipeError: The file or a change is wrong; the message says where and what to write instead.
@@ -66,6 +68,7 @@ class _Recipe:
 
     def __init__(self, path: Path, tree: CommentedMap):
         self.path, self.tree, self.kinds = path, tree, Kinds()
+        self.written: list[str] = []  # names of stages, before any is repeated
 
     def change(self, text: str) -> None:
         target, equals, value = text.partition("=")
@@ -73,10 +76,10 @@ class _Recipe:
         if not equals or len(names) < 2:
             raise RecipeError(f"--set {text}: write STAGE.KEY=VALUE, as in --set forecast.chunk=7")
         stages = self.tree.get("stages")
-        if not isinstance(stages, dict) or names[0] not in stages:
+        node = self.tree if names[0] == "matrix" and isinstance(self.tree.get("matrix"), dict) else stages
+        if not isinstance(node, dict) or names[0] not in node:
             known = stages if isinstance(stages, dict) else ()
             raise RecipeError(f"--set {text}: no stage {names[0]!r}{_nearest(names[0], known)}")
-        node = stages
         for name in names[:-1]:
             node = node.setdefault(name, CommentedMap())
             if not isinstance(node, dict):
@@ -87,13 +90,14 @@ class _Recipe:
             raise RecipeError(f"--set {text}: the value is not YAML: {_reason(error)}") from error
 
     def workflow(self) -> Workflow:
-        self._keys((), ("name", "stages"), required=("name", "stages"))
+        self._keys((), ("name", "matrix", "stages"), required=("name", "stages"))
         name, stages = self.tree["name"], self.tree["stages"]
         if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
             self._fail(("name",), f"is {name!r}; give a word of letters, digits, _ and -")
         if not isinstance(stages, CommentedMap) or not stages:
             self._fail(("stages",), "must map names of stages to their settings")
-        built = {str(stage): self._stage(stage) for stage in stages}
+        self.written, self.tree["stages"] = list(map(str, stages)), self._written_out()
+        built = {str(stage): self._stage(stage) for stage in self.tree["stages"]}
         self._cycles(built)
         for stage in built.values():
             self._inputs(stage, built)
@@ -101,10 +105,20 @@ class _Recipe:
             self._series(stage, built)
         return Workflow(name, built)
 
+    def _written_out(self) -> CommentedMap:
+        """The stages with all repetitions, see `workflows.matrix`."""
+        bodies = filter(lambda body: isinstance(body, dict), self.tree["stages"].values())
+        named = {kind for body in bodies if isinstance(kind := body.get("stage"), str) and kind in self.kinds}
+        try:
+            return written_out(self.tree, {name for name in named if self.kinds[name].gathers})
+        except MatrixError as error:
+            near = "" if error.word is None else _nearest(error.word, error.known)
+            self._fail(error.place, f"{error}{near}")
+
     def _stage(self, name: Key) -> Stage:
         place, body = ("stages", name), self.tree["stages"][name]
-        if not isinstance(name, str) or not name.replace("_", "").isalnum():
-            self._fail(place, "is no name for a stage; use letters, digits and _")
+        if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
+            self._fail(place, "is no name for a stage; use letters, digits, _ and -")
         if not isinstance(body, CommentedMap) or not isinstance(body.get("stage"), str):
             self._fail(place, f"must be a mapping with a key stage: one of {', '.join(self.kinds)}")
         if body["stage"] not in self.kinds:
@@ -165,7 +179,7 @@ class _Recipe:
             if role not in named and kind.others is None:
                 self._fail((*place, role), f"unknown input {role!r}{_nearest(role, named)}")
             if source not in stages:
-                self._fail((*place, role), f"no stage {source!r}{_nearest(source, stages)}")
+                self._fail((*place, role), f"no stage {source!r}{_nearest(source, (*self.written, *stages))}")
             expected, actual = named.get(role, kind.others), stages[source].kind.name
             if actual != expected:
                 self._fail((*place, role), f"{source!r} is a stage of kind {actual}; expected one of kind {expected}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Executor
-from pipeline import evaluate, infer, report, train
+from pipeline import evaluate, gather, infer, report, train
 from pipeline.longer import take_over
 from pipeline.progress import Progress, Steps
 from pipeline.span import SpanJob
@@ -105,6 +105,15 @@ KINDS = (
         evaluate.VERSION,
         roles={"prediction": "infer", "prepared": "preprocess", "model": "train"},
         others="ingest",  # masks
+    ),
+    StageKind(
+        "gather",
+        gather.GatherSettings,
+        here(gather.gather),
+        gather.VERSION,
+        roles={},
+        others="evaluate",
+        gathers=True,
     ),
     StageKind(
         "report",

@@ -2,8 +2,8 @@
 
 One rule for missing values: a voxel without truth (NaN) does not count, a forecast that is NaN where there is truth
 makes the score NaN, and a score of nothing is NaN. (Labels and spectra have rules of their own.) `ratios.py` gathers
-frames, `bootstrap.py` says how sure a mean is. Which of them a frame is given, and for which parts of it, is in
-`pipeline/scoring.py`.
+frames, `bootstrap.py` says how sure a mean over frames is, `student.py` one over folds or seeds. Which of them a frame
+is given, and for which parts of it, is in `pipeline/scoring.py`.
 """
 
 from pipeline.scores.bootstrap import Interval, default_block, difference_interval, mean_interval
@@ -14,9 +14,11 @@ from pipeline.scores.labels import dice
 from pipeline.scores.ratios import Ratios, weighted_means
 from pipeline.scores.relative import anomaly_correlation, vrmse
 from pipeline.scores.spectrum import radial_spectrum
+from pipeline.scores.student import MeanInterval, student_interval
 
 __all__ = [
     "Interval",
+    "MeanInterval",
     "Ratios",
     "anomaly_correlation",
     "crps_of_voxels",
@@ -31,6 +33,7 @@ __all__ = [
     "radial_spectrum",
     "spread_and_skill",
     "ssim",
+    "student_interval",
     "vrmse",
     "weighted_means",
     "with_roots",
