@@ -30,8 +30,8 @@ Errors = dict[str, dict[str, list[float]]]
 
 @dataclass(frozen=True)
 class GatherSettings(Settings):
-    """Settings of a `gather` stage. Its inputs are `evaluate` stages, named freely; one that a matrix repeats is all its
-    repetitions.
+    """Settings of a `gather` stage. Its inputs are `evaluate` stages, named freely; one that a matrix repeats is all
+    its repetitions.
 
     Attributes:
         confidence: Of the intervals.
@@ -55,8 +55,8 @@ def gather(settings: GatherSettings, inputs: dict[str, Path], output: Path) -> S
     errors of whole frames on the validation frames. Every input counts alike.
 
     Intervals are Student's (`student_interval`), over the inputs. Of folds they take these for independent, though
-    their models share training frames: no estimate from folds alone does without that (Bengio and Grandvalet, Journal of
-    Machine Learning Research 5, 2004). Of seeds they tell what chance in training does, and nothing of the frames,
+    their models share training frames: no estimate from folds alone does without that (Bengio and Grandvalet, Journal
+    of Machine Learning Research 5, 2004). Of seeds they tell what chance in training does, and nothing of the frames,
     which are the same. A single input has no interval.
 
     Raises:

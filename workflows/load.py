@@ -110,7 +110,7 @@ class _Recipe:
         bodies = filter(lambda body: isinstance(body, dict), self.tree["stages"].values())
         named = {kind for body in bodies if isinstance(kind := body.get("stage"), str) and kind in self.kinds}
         try:
-            return written_out(self.tree, {name for name in named if self.kinds[name].gathers})
+            return written_out(self.tree, [name for name in named if self.kinds[name].gathers])
         except MatrixError as error:
             near = "" if error.word is None else _nearest(error.word, error.known)
             self._fail(error.place, f"{error}{near}")

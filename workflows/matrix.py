@@ -187,7 +187,8 @@ class Matrix:
     def _text(self, path: str, choice: Choice, place: Place) -> str:
         value = self._value(path, choice, place)
         if value is None or isinstance(value, dict | list | bool):
-            raise MatrixError(place, f"${{{path}}} is {value!r}, and only texts and numbers fit within a text")
+            told = json.dumps(value, default=str)
+            raise MatrixError(place, f"${{{path}}} is {told}, and only texts and numbers fit within a text")
         return str(value)
 
 
