@@ -104,6 +104,7 @@ def common(errors: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Errors:
     found: Errors = {}
     for part, forecasts in first.items():
         shared = [name for name in forecasts if all(name in other.get(part, ()) for other in others)]
+        shared.sort(key=lambda name: name != MODEL)
         if MODEL in shared:
             found[part] = {name: [own[part][name] for own in errors.values()] for name in shared}
     if WHOLE not in found:

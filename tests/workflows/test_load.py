@@ -10,7 +10,7 @@ from workflows.load import RecipeError, load
 RECIPES = Path(__file__).parents[2] / "workflows" / "recipes"
 
 
-OWN_FILES = {"winds_forecast": ["raw"]}
+OWN_FILES = {"winds_forecast": ["raw"], "fmri_leave_one_run_out": ["raw", "brain"]}
 """Stages whose source a user brings; loading asks only whether it is there."""
 
 
