@@ -32,11 +32,11 @@ class Compared:
 
     def whole(self) -> dict[str, float]:
         """Scores of whole frames by plain keys, as `model.mse`; those that are finite."""
-        return {f"{name}.{key}": value for name, own in self._of(WHOLE).items() for key, value in own.items()}
+        return {f"{name}.{key}": value for name, own in self.of(WHOLE).items() for key, value in own.items()}
 
     def parts(self) -> dict[str, OfForecasts]:
         """Of each other part that has a value the scores of each forecast; those that are finite."""
-        found = {part: self._of(part) for part in self._parts if part != WHOLE}
+        found = {part: self.of(part) for part in self._parts if part != WHOLE}
         return {part: own for part, own in found.items() if all(own.values())}
 
     def intervals(self, confidence: float) -> dict[str, OfForecasts]:
@@ -65,7 +65,7 @@ class Compared:
             columns |= {f"{name}.{key}": [one[key] for one in scores] for key in scores[0]}
         return pd.DataFrame(columns).dropna(axis="columns", how="all")
 
-    def _of(self, part: str) -> OfForecasts:
+    def of(self, part: str) -> OfForecasts:
         return {
             name: {key: value for key, value in own[part].items() if np.isfinite(value)}
             for name, own in self._means.items()

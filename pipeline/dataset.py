@@ -26,7 +26,7 @@ class Truth:
     """
 
     def __init__(self, prepared: Path, series: str):
-        self._path, self._series = prepared / "prepared.zarr", series
+        self._path, self.series = prepared / "prepared.zarr", series
         statistics, _ = arrays.read_arrays(prepared / "statistics.zarr")
         self.normalisation = Normalisation.of(statistics)
         self.volume = store.open_volume(self._path, series)
@@ -34,8 +34,12 @@ class Truth:
         self.phases = self.volume[PHASE].values if PHASE in self.volume.coords else None
         self._channels = data_channels(self.volume)
 
+    def normal(self, start: int, stop: int) -> Float[np.ndarray, "time read depth height width"]:
+        """The frames as they are stored: normalised, with their masks."""
+        return store.read_frames(self._path, self.series, start, stop)
+
     def frames(self, start: int, stop: int) -> Float[np.ndarray, "time channel depth height width"]:
-        stored = store.read_frames(self._path, self._series, start, stop)
+        stored = self.normal(start, stop)
         normal, masks = stored[:, : self._channels], stored[:, self._channels :]
         frames = self.normalisation.to_units(normal, None if self.phases is None else self.phases[start:stop])
         if masks.size:
