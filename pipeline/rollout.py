@@ -51,10 +51,9 @@ def rollout(settings: RolloutSettings, inputs: dict[str, Path], output: Path) ->
         job = Job(settings, inputs, output)
         taken = take_over(job, VERSION)
         job.create()
-        whole = settings.horizon * len(job.all_starts)
-        done = sum(settings.horizon if job.is_done(start) else job.lead(start) for start in job.all_starts)
+        whole, done = (sum(map(count, job.all_starts)) for count in (job.reach, job.done))
         yield Progress(done, whole, line=taken)
-        scored = any(start.scored(settings.horizon) for start in job.all_starts)
+        scored = any(start.last_scored(settings.horizon) for start in job.all_starts)
         rate = _rate(job) if scored else None
         referees = _referees(job) if scored else {}
         for series in job.starts:
@@ -63,14 +62,16 @@ def rollout(settings: RolloutSettings, inputs: dict[str, Path], output: Path) ->
                 yield Progress(done, whole, note)
         if scored:
             _write_scores(job, rate)
+        if not settings.kept:
+            job.kept.clear()
         yield Progress(whole, whole, f"{len(job.all_starts)} starts, {len(job.members)} members")
 
 
 def _roll_series(job: Job, series: str, rate: float | None, referee: Referee | None) -> Iterator[tuple[int, str]]:
     """All forecasts of a series; yields how many more there are, and a note. Who scores them is given where any is."""
     settings, truth = job.settings, job.truths[series]
-    todo = [start for start in job.starts[series] if not job.is_done(start)]
-    fresh = [start.frame for start in todo if not job.lead(start)]
+    todo = [start for start in job.starts[series] if job.done(start) < job.reach(start)]
+    fresh = [start.frame for start in todo if not job.done(start)]
     models = job.members.models[:: settings.members]
     approach = Approach(models, truth, chunk=settings.chunk, rate=rate, kept=job.kept)
     arrivals = approach.arrivals(fresh)
@@ -86,13 +87,14 @@ def _roll_series(job: Job, series: str, rate: float | None, referee: Referee | N
 
 def _roll_out(job: Job, start: Start, underway: Underway, referee: Referee | None) -> Iterator[int]:
     """Forecasts from one start, chunk after chunk; yields how many more there are."""
-    settings, phases, normalisation = job.settings, job.phases(start), job.truths[start.series].normalisation
+    settings, phases, reach = job.settings, job.phases(start), job.reach(start)
+    normalisation = job.truths[start.series].normalisation
     channels = job.members.models[0].volume_channels
     members, standings = job.members.models, underway.standings
     rolls = [roll(model, standing) for model, standing in zip(members, standings, strict=True)]
     first = underway.lead // settings.chunk * settings.chunk
     chunk = _written(job, start, first, underway.lead)
-    for lead in range(underway.lead + 1, settings.horizon + 1):
+    for lead in range(underway.lead + 1, reach + 1):
         standings = _step(rolls)
         normal = np.stack([standing.frame[:channels].cpu().numpy() for standing in standings])
         if not np.isfinite(normal).all():
@@ -106,15 +108,15 @@ def _roll_out(job: Job, start: Start, underway: Underway, referee: Referee | Non
             job.record.add((start.series, start.frame, lead), scores)
         if settings.kept:
             chunk.append(units.astype(np.float32))
-        if lead % settings.chunk == 0 or lead == settings.horizon:
+        if lead % settings.chunk == 0 or lead == reach:
             for member in range(len(members) if settings.kept else 0):
                 job.write(start, member, first, np.stack([frames[member] for frames in chunk]))
-            if settings.kept or lead < settings.horizon:
+            if settings.kept or lead < reach:
                 job.kept.write(str(start), Underway(lead, standings, underway.baselines))
+            else:
+                job.kept.remove(str(start))
             yield lead - max(first, underway.lead)
             first, chunk = lead, []
-    if not settings.kept:
-        job.kept.remove(str(start))
 
 
 @torch.no_grad()

@@ -75,7 +75,7 @@ class Job:
         """
         volume = self.truths[start.series].volume
         phases = Phases.kept(volume)
-        return None if phases is None else phases.of(start.times(volume, self.settings.horizon))
+        return None if phases is None else phases.of(start.times(volume, self.reach(start)))
 
     def group(self, start: Start, member: int) -> str | None:
         """The group of a forecast: what there is one of is not named; `None` is the store itself."""
@@ -111,13 +111,14 @@ class Job:
         path = self.path(start, member)
         manifest.record(path / DATA, f"frame-{first}", store.write_frames(path, first, frames))
 
-    def is_done(self, start: Start) -> bool:
-        """Whether nothing is left to be done from a start."""
-        if self.settings.kept:
-            return self.lead(start) == self.settings.horizon
-        leads = range(1, self.settings.horizon + 1)
-        return all((start.series, start.frame, lead) in self.record for lead in leads if start.scores(lead))
+    def reach(self, start: Start) -> int:
+        """How many frames are forecast from a start: where they are not kept, none beyond the last that is scored."""
+        horizon = self.settings.horizon
+        return horizon if self.settings.kept else start.last_scored(horizon)
 
-    def lead(self, start: Start) -> int:
-        """How far a forecast that is kept is."""
+    def done(self, start: Start) -> int:
+        """How many frames were forecast from a start, and are done with."""
+        reach = self.reach(start)
+        if not self.settings.kept and (start.series, start.frame, reach) in self.record:
+            return reach
         return self.kept.lead(str(start))

@@ -84,5 +84,9 @@ class Kept:
         """How far it is, by what was written last; 0 where nothing was."""
         return arrays.read_attributes(self.path(name))["lead"] if arrays.is_store(self.path(name)) else 0
 
+    def clear(self) -> None:
+        """Removes all."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def remove(self, name: str) -> None:
         shutil.rmtree(self.path(name), ignore_errors=True)

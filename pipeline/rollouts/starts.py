@@ -39,13 +39,12 @@ class Start:
         """Whether the forecast `lead` frames ahead is scored."""
         return any(span.start <= self.frame + lead < span.stop for span in self.spans)
 
-    def scored(self, horizon: int) -> int:
-        """How many forecasts are scored."""
-        first, stop = self.frame + 1, self.frame + 1 + horizon
-        return sum(max(0, min(span.stop, stop) - max(span.start, first)) for span in self.spans)
+    def last_scored(self, horizon: int) -> int:
+        """The last lead, of `horizon`, whose forecast is scored; 0 where none is."""
+        return next((lead for lead in range(horizon, 0, -1) if self.scores(lead)), 0)
 
     def times(self, volume: xr.Dataset, horizon: int) -> list:
-        """The times that the forecasts are for: those of frames where there are any, and such as follow them.
+        """The times that forecasts are for: those of frames where there are any, and such as follow them.
 
         Raises:
             InputError: A series of one frame, which has no step of time.
@@ -113,7 +112,7 @@ def scored_spans(settings: RolloutSettings, prepared: Path, volumes: dict[str, x
 def refuse_idle(settings: RolloutSettings, starts: dict[str, list[Start]]) -> None:
     """Refuses a start that nothing would come of."""
     for start in (start for own in starts.values() for start in own):
-        if not settings.kept and not start.scored(settings.horizon):
+        if not settings.kept and not start.last_scored(settings.horizon):
             raise InputError(
                 f"keep is false, and none of the {settings.horizon} forecasts from {start.time} of series "
                 f"{start.series!r} is for a frame that is scored; set keep to true, or choose an earlier start"
