@@ -66,8 +66,9 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
     `exponential_average` has the rate that is best on the validation frames; `best_exponential_average` the one that is
     best on the test frames themselves, chosen in hindsight: no forecast, but the strictest opponent.
 
-    `scores_by_time.csv` has whole frames one by one; `spectra.csv` the mean power spectra of truth, model and
-    persistence, see `Spectra`: no rows where every test frame lacks a value.
+    `scores_by_time.csv` has whole frames one by one. `spectra.csv` (see `Spectra`) has the mean power spectra of truth,
+    model and persistence, each less `Truth.expected`, the mean of the training frames, whose own spectrum would hide
+    the rest. There are no rows where every test frame lacks a value.
     """
     yield Progress(0, 3, "baselines on the validation frames")
     prepared, splits = inputs["prepared"], splits_of(inputs["prepared"])
@@ -101,12 +102,13 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
             refuse_gaps(prediction, number, forecasts["model"], frame)
             for name, forecast in forecasts.items():
                 frames.setdefault(name, []).append(scorers[series].score(number, forecast, frame))
-            spectra.add({"truth": frame, "model": forecasts["model"], "persistence": forecasts["persistence"]})
+            departures = {"truth": frame, "model": forecasts["model"], "persistence": forecasts["persistence"]}
+            spectra.add({name: one - truth.expected(number) for name, one in departures.items()})
     compared = Compared(frames)
     scores: dict[str, object] = dict(compared.whole())
     scores[f"{CHOSEN}.rate"], scores[f"{HINDSIGHT}.rate"] = rate, hindsight
     scores["validation.model.mse"] = arrays.read_attributes(inputs["model"] / "checkpoint.zarr")["best_error"]
-    for name in frames.keys() - {"model", HINDSIGHT}:
+    for name in [name for name in frames if name not in ("model", HINDSIGHT)]:
         scores[f"validation.{name}.mse"] = chosen[average_name(rate) if name == CHOSEN else name]
     scores["units"] = next(iter(truths.values())).units
     scores["confidence"] = settings.confidence

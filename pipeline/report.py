@@ -1,9 +1,7 @@
-"""Stage `report`: one self-contained HTML page: what ran, scores, the training curve, a forecast, skill over time."""
+"""Stage `report`: one self-contained HTML page: scores and how sure they are, parts, skill, spectra, what ran."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,26 +9,54 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
-from matplotlib.figure import Figure
 
 from pipeline.dataset import Truth, forecast_of, scored_frames, splits_of
+from pipeline.figures import bracketed, forecast_maps, picture, skill_curves, spectrum_curves, training_curve
 from pipeline.progress import Progress, Steps
+from pipeline.scoring import WHOLE
 from pipeline.splits import Span
-from pipeline.storage import arrays, store
+from pipeline.storage import arrays
 from pipeline.times import in_words
 from pipeline.volume import Settings
 
-VERSION = 1
+VERSION = 2
 
 LABELS = {
     "model": "model",
     "persistence": "persistence",
     "training_mean": "mean of the training frames",
+    "climatology": "mean of the training frames of the same {phase}",
     "exponential_average": "exponential average, rate chosen on validation",
     "best_exponential_average": "exponential average, best in hindsight",
 }
-COLOURS = {"model": "#b3242b", "persistence": "#7a7a7a", "exponential_average": "#2b6cb0"}
-METRICS = ("mse", "rmse", "mae", "mse_latitude_weighted", "rmse_latitude_weighted", "mae_latitude_weighted")
+METRICS = {
+    "mse": ("MSE", 2),
+    "rmse": ("RMSE", 1),
+    "mae": ("MAE", 1),
+    "bias": ("bias", 1),
+    "mse_latitude_weighted": ("MSE by latitude", 2),
+    "vrmse": ("VRMSE", 0),
+    "acc": ("ACC", 0),
+    "psnr": ("PSNR (dB)", 0),
+    "ssim": ("SSIM", 0),
+}
+"""Of the scores that are shown the heading, and the power of the data's units."""
+
+SHORT = {
+    "model": "model",
+    "persistence": "persistence",
+    "training_mean": "mean of all",
+    "climatology": "climatology",
+    "exponential_average": "exponential average",
+}
+"""The forecasts whose errors are shown of parts, with short names."""
+
+RIVALS = ("persistence", "climatology", "exponential_average")
+"""Whose difference from the model is shown of parts."""
+
+PARTS = {"channel": "Channels", "level": "Levels", "region": "Regions"}
+SHOWN = 12
+"""Rows of a table that are shown without being asked for."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +84,27 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
     times = [in_words(truths[one].volume["time"].values[frame]) for one, frame in tested]
     series, middle = tested[order[len(order) // 2]]
     anomalies = arrays.read_attributes(inputs["prepared"] / "statistics.zarr").get("anomalies")
-    of_phase = {"training_mean": f"mean of the training frames of the same {anomalies}"} if anomalies else {}
-    labels = LABELS | of_phase
+    phase = anomalies or "month"
+    labels = {name: label.format(phase=phase) for name, label in LABELS.items() if f"{name}.mse" in scores}
+    spectra = pd.read_csv(inputs["scores"] / "spectra.csv")
     page = {
         "title": settings.title,
         "scores": score_rows(scores, labels),
         "validation": validation_rows(scores, labels),
-        "metrics": [metric for metric in METRICS if f"model.{metric}" in scores],
-        "units": units,
+        "metrics": {
+            key: METRICS[key][0] + bracketed(units, METRICS[key][1]) for key in METRICS if f"model.{key}" in scores
+        },
+        "squared": bracketed(units, 2),
+        "confidence": f"{scores['confidence']:.0%}",
+        "parts": part_tables(scores),
+        "shown": SHOWN,
+        "of_phase": f" of the same {anomalies}" if anomalies else "",
         "periods": {split: period_words(inputs["prepared"], spans) for split, spans in splits.items()},
         "stages": stage_rows(inputs["scores"].parent, inputs),
         "training": picture(training_curve(history, truths[series])),
         "maps": picture(forecast_maps(forecast_of(inputs["prediction"], series), truths[series], middle)),
-        "skill": picture(skill_curves(by_time, units, times)),
+        "skill": picture(skill_curves(by_time, units, times, labels)),
+        "spectra": picture(spectrum_curves(spectra, units)) if len(spectra) else None,
     }
     yield Progress(1, 2, "writing")
     template = Environment(loader=PackageLoader("pipeline", "templates"), autoescape=True).get_template(
@@ -81,13 +115,29 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
 
 
 def score_rows(scores: dict, labels: dict[str, str]) -> list[dict]:
-    """A row a forecast: its label, its scores, and its mean squared error over that of persistence."""
-    rows = []
-    for name, label in labels.items():
-        values = {metric: scores[f"{name}.{metric}"] for metric in METRICS if f"{name}.{metric}" in scores}
-        rows.append({"label": label, "model": name == "model", "rate": scores.get(f"{name}.rate"), **values})
-        rows[-1]["against_persistence"] = scores[f"{name}.mse"] / scores["persistence.mse"]
-    return rows
+    """A row a forecast: its label, its scores (none where it has none), the interval of its mean squared error, and
+    that of the model's less it."""
+    whole = {kind: scores[kind].get(WHOLE, {}) for kind in ("intervals", "differences")}
+    return [
+        {"label": label, "model": name == "model", "rate": scores.get(f"{name}.rate")}
+        | {"interval": whole["intervals"].get(name), "difference": whole["differences"].get(name)}
+        | {"scores": {metric: scores.get(f"{name}.{metric}") for metric in METRICS if f"model.{metric}" in scores}}
+        for name, label in labels.items()
+    ]
+
+
+def part_tables(scores: dict) -> list[dict]:
+    """A table of each kind of parts: mean squared errors of each forecast, and differences from the rivals."""
+    labels = {name: label for name, label in SHORT.items() if f"{name}.mse" in scores}
+    rivals = [name for name in RIVALS if name in labels]
+    tables = {kind: {"title": title, "labels": labels, "rows": []} for kind, title in PARTS.items()}
+    for part, own in scores["parts"].items():
+        kind, _, name = part.partition(" ")
+        errors = {forecast: own[forecast]["mse"] for forecast in labels}
+        differences = scores["differences"].get(part, {})
+        row = {"name": name, "errors": errors, "differences": [differences.get(rival) for rival in rivals]}
+        tables[kind]["rows"].append(row)
+    return [table | {"rivals": [labels[name] for name in rivals]} for table in tables.values() if table["rows"]]
 
 
 def validation_rows(scores: dict, labels: dict[str, str]) -> list[tuple[str, float]]:
@@ -102,11 +152,6 @@ def period_words(prepared: Path, spans: list[Span]) -> str:
         first, last = (in_words(times[frame]) for frame in (span.start, span.stop - 1))
         found.append(f"{span.series}, {first} to {last}, {span.stop - span.start} frames")
     return "; ".join(found)
-
-
-def squared(units: str) -> str:
-    """The unit of a squared error, in brackets; nothing for numbers without a unit."""
-    return f" ({units}²)" if units else ""
 
 
 def stage_rows(run: Path, inputs: dict[str, Path]) -> list[dict]:
@@ -125,78 +170,3 @@ def stage_rows(run: Path, inputs: dict[str, Path]) -> list[dict]:
     for folder in inputs.values():
         visit(folder)
     return list(rows.values())
-
-
-def training_curve(history: list[dict], truth: Truth) -> Figure:
-    """Loss of every step and validation error, both in the data's units squared."""
-    figure = Figure(figsize=(12, 3.2), layout="constrained")
-    axes = figure.subplots()
-    scale = float(np.mean(truth.normalisation.scale**2))
-    losses = [(record["step"], record["loss"] * scale) for record in history if "loss" in record]
-    checks = [(record["step"], record["validation_mse"]) for record in history if "validation_mse" in record]
-    axes.plot(*zip(*losses, strict=True), color="#b8b8b8", linewidth=1, label="training loss, one window a step")
-    axes.plot(*zip(*checks, strict=True), color=COLOURS["model"], marker=".", label="validation")
-    best = min(checks, key=lambda check: check[1])
-    axes.plot(*best, marker="o", markersize=9, fillstyle="none", color=COLOURS["model"], linestyle="", label="chosen")
-    axes.set(xlabel="training step", ylabel=f"mean squared error{squared(truth.units)}")
-    axes.margins(y=0.15)
-    axes.legend(frameon=False, loc="center right")
-    return figure
-
-
-def forecast_maps(prediction: Path, truth: Truth, number: int) -> Figure:
-    """Forecast, truth and error of one frame, channel 0, middle slice."""
-    middle = truth.volume.sizes["depth"] // 2
-    forecast = store.read_frames(prediction, None, number - 1, number)[0, 0, middle]
-    real = truth.frames(number, number + 1)[0, 0, middle]
-
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    both = np.stack([real, forecast])
-    low, high = np.nanmin(both), np.nanmax(both)
-    reach = np.nanmax(np.abs(forecast - real))
-    panels = (
-        ("forecast", forecast, {"cmap": "inferno", "vmin": low, "vmax": high}),
-        ("truth", real, {"cmap": "inferno", "vmin": low, "vmax": high}),
-        ("error: forecast - truth", forecast - real, {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}),
-    )
-    coordinates = truth.volume.coords
-    mapped = "latitude" in coordinates and "longitude" in coordinates
-    for axes, (name, field, colours) in zip(figure.subplots(1, 3), panels, strict=True):
-        if mapped:
-            mesh = axes.pcolormesh(coordinates["longitude"], coordinates["latitude"], field, **colours)
-            axes.set(xlabel="longitude (°E)", ylabel="latitude (°N)")
-        else:
-            mesh = axes.pcolormesh(field, **colours)
-        axes.set_title(f"{name}, {in_words(truth.volume['time'].values[number])}", fontsize=10)
-        figure.colorbar(mesh, ax=axes, label=truth.units)
-    return figure
-
-
-def skill_curves(by_time: pd.DataFrame, units: str, times: list[str]) -> Figure:
-    """Mean squared error of every test frame, and its running mean over ten frames."""
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    errors, skill = figure.subplots(2, 1, sharex=True)
-    frames = np.arange(len(by_time))
-    for name, colour in COLOURS.items():
-        values = by_time[f"{name}.mse"]
-        errors.plot(frames, values, color=colour, alpha=0.25, linewidth=1)
-        errors.plot(frames, values.rolling(10, center=True, min_periods=5).mean(), color=colour, label=LABELS[name])
-    errors.set(ylabel=f"mean squared error{squared(units)}", title="thin: each frame; thick: running mean over ten")
-    errors.legend(frameon=False, ncols=3)
-    gain = 1 - by_time["model.mse"] / by_time["persistence.mse"]
-    skill.bar(frames, gain, color=np.where(gain > 0, COLOURS["model"], COLOURS["persistence"]), width=0.8)
-    skill.axhline(0, color="black", linewidth=0.8)
-    ticks = frames[:: max(1, len(frames) // 10)]
-    labels, years = [times[tick] for tick in ticks], {time[:4] for time in times}
-    if len(years) == len(times):  # a frame a year
-        labels = [label[:4] for label in labels]
-    skill.set_xticks(ticks, labels)
-    skill.set(ylabel="skill against persistence", xlabel="time that the forecast is for")
-    return figure
-
-
-def picture(figure: Figure) -> str:
-    """The figure as a data URI."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -237,8 +237,9 @@ def _inside(body: Any, place: Sequence[Key]) -> tuple[Key, ...]:
 def _fields(settings: type, place: Sequence[Key]) -> list[str]:
     """The keys known at `place` inside a settings dataclass."""
     for key in place:
-        if isinstance(key, str):  # members of a list are of one kind
-            settings = _dataclass_in(typing.get_type_hints(settings)[key])
+        hints = typing.get_type_hints(settings)
+        if key in hints:  # not the place in a list nor the name in a mapping, whose members are of one kind
+            settings = _dataclass_in(hints[key])
     return [field.name for field in dataclasses.fields(settings)]
 
 

@@ -1,6 +1,7 @@
 """The whole recipe without Ray on data unlike the climate recipe's: seconds, frame numbers, integers, gaps, seasons."""
 
 import json
+from dataclasses import asdict
 
 import nibabel
 import numpy as np
@@ -12,9 +13,13 @@ import xarray as xr
 from cluster import LocalExecutor
 from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Truth
+from pipeline.evaluate import EvaluateSettings, evaluate
 from pipeline.infer import InferSettings
+from pipeline.regions import Region
+from pipeline.scores import difference_interval, mean_interval
+from pipeline.scoring import ScoreSettings
 from pipeline.storage import store
-from pipeline.volume import InputError
+from pipeline.volume import AXES, InputError
 from tests.synthetic import Silent
 from tests.written import write_volume
 from workflows.load import load
@@ -247,3 +252,46 @@ def test_a_model_that_learned_no_anomalies_reads_none(finished_run, tmp_path):
     inputs = {"prepared": tmp_path, "model": finished_run["model"]}
     with pytest.raises(InputError, match="as anomalies from 1 phases of the year, the model learned from .* from 0"):
         list(across_time(InferSettings("b"), inputs, tmp_path, LocalExecutor()))
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
+def test_parts_of_masked_months(ocean, tmp_path):
+    """Channels, regions and a mask against what was stored; intervals are those of the frames' errors."""
+    _, folders, scores = ocean
+    mask = np.zeros((1, 1, 1, 7, 8), np.float32)
+    mask[..., 2:5] = 1
+    stored = xr.Dataset({"data": (AXES, mask)}, {"channel": np.array(["mask"], object)})
+    write_volume({None: stored}, tmp_path / "raw.zarr", {None: 1})
+    inputs = {"prediction": folders["forecast"], "prepared": folders["prepared"], "model": folders["model"]}
+    regions = {"north": Region(latitude=(5.0, 90.0)), "west": Region(longitude=(0.0, 45.0), height=(1, 7))}
+    settings = EvaluateSettings(score=ScoreSettings(regions), confidence=0.9)
+    list(evaluate(settings, inputs | {"middle": tmp_path}, tmp_path))
+    found = json.loads((tmp_path / "scores.json").read_text())
+    whole, before = ({key: one[key] for key in one if "." in key} for one in (found, scores))
+    assert whole == before
+    truth = Truth(folders["prepared"], "s")
+    frames = truth.frames(48, 60)
+    forecasts = {
+        "model": store.read_frames(folders["forecast"] / "prediction.zarr", None, 47, 59).astype(float),
+        "climatology": np.stack([truth.expected(frame) for frame in range(48, 60)]),
+    }
+    cuts = {
+        "channel u": np.s_[:, :1],
+        "channel v": np.s_[:, 1:],
+        "region north": np.s_[..., 4:, :],
+        "region west": np.s_[..., 1:, :4],
+        "region middle": np.s_[..., 2:5],
+    }
+    assert list(found["parts"]) == list(cuts)
+    for part, cut in cuts.items():
+        errors = {name: np.nanmean((one[cut] - frames[cut]) ** 2, axis=(1, 2, 3, 4)) for name, one in forecasts.items()}
+        for name, own in errors.items():
+            assert found["parts"][part][name]["mse"] == pytest.approx(own.mean(), rel=1e-9)
+            expected = asdict(mean_interval(own, confidence=0.9))
+            assert found["intervals"][part][name] == pytest.approx(expected, rel=1e-6)
+        expected = asdict(difference_interval(errors["model"], errors["climatology"], confidence=0.9))
+        assert found["differences"][part]["climatology"] == pytest.approx(expected, rel=1e-6)
+    assert found["intervals"]["all"]["model"]["mean"] == pytest.approx(found["model.mse"], rel=1e-12)
+    assert "climatology.acc" not in found, "what has no anomaly has no correlation"
+    assert (tmp_path / "spectra.csv").read_text() == "channel,frames,wavenumber,truth,model,persistence\n", "land"
+    assert "Every test frame lacks a value" in (folders["report"] / "report.html").read_text()

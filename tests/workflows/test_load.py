@@ -92,6 +92,16 @@ WRONG = [
         "test: []",
         r":8: stages\.prepared\.splits: test is an empty list; give at least one period",
     ),
+    (
+        "scores: {stage: evaluate,",
+        "scores: {stage: evaluate, score: {regions: {tropics: {latitud: [0, 1]}}},",
+        r":23: stages\.scores\.score\.regions\.tropics\.latitud: unknown key 'latitud'; did you mean 'latitude'\?",
+    ),
+    (
+        "model: model}}\n  report",
+        "model: model, brain: prepared}}\n  report",
+        r":23: stages\.scores\.inputs\.brain: 'prepared' is a stage of kind preprocess; expected one of kind ingest",
+    ),
     ("name: blobs", "name: a/b", r":1: name: is 'a/b'; give a word"),
 ]
 

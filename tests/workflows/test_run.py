@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_made(recipe, tmp_path):
 def test_the_report_needs_no_network_and_shows_what_ran(finished_run):
     page = (finished_run["report"] / "report.html").read_text()
     assert "http" not in page.replace("http-equiv", "")
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 4
     for stage, folder in finished_run.items():
         if stage not in ("report", "scores"):
             assert folder.name.split("-")[1] in page

@@ -1,0 +1,127 @@
+"""The pictures of a report: training, a forecast beside the truth, errors over time, spectra."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.dataset import Truth
+from pipeline.storage import store
+from pipeline.times import in_words
+
+COLOURS = {"model": "#b3242b", "persistence": "#7a7a7a", "exponential_average": "#2b6cb0", "climatology": "#2f855a"}
+
+CHANNELS = 3
+"""Of how many channels spectra are drawn at most."""
+
+NYQUIST = 0.5
+"""Cycles per voxel; waves that are shorter exist along diagonals alone."""
+
+
+def bracketed(units: str, power: int) -> str:
+    """The units or their square in brackets, as it goes behind a name; nothing for numbers without a unit."""
+    if not units or not power:
+        return ""
+    return f" ({units})" if power == 1 else f" ({units}²)" if units.isalpha() else f" ({units})²"
+
+
+def training_curve(history: list[dict], truth: Truth) -> Figure:
+    """Loss of every step and validation error, both in the data's units squared."""
+    figure = Figure(figsize=(12, 3.2), layout="constrained")
+    axes = figure.subplots()
+    scale = float(np.mean(truth.normalisation.scale**2))
+    losses = [(record["step"], record["loss"] * scale) for record in history if "loss" in record]
+    checks = [(record["step"], record["validation_mse"]) for record in history if "validation_mse" in record]
+    axes.plot(*zip(*losses, strict=True), color="#b8b8b8", linewidth=1, label="training loss, one window a step")
+    axes.plot(*zip(*checks, strict=True), color=COLOURS["model"], marker=".", label="validation")
+    best = min(checks, key=lambda check: check[1])
+    axes.plot(*best, marker="o", markersize=9, fillstyle="none", color=COLOURS["model"], linestyle="", label="chosen")
+    axes.set(xlabel="training step", ylabel=f"mean squared error{bracketed(truth.units, 2)}")
+    axes.margins(y=0.15)
+    axes.legend(frameon=False, loc="center right")
+    return figure
+
+
+def forecast_maps(prediction: Path, truth: Truth, number: int) -> Figure:
+    """Forecast, truth and error of one frame, channel 0, middle slice."""
+    middle = truth.volume.sizes["depth"] // 2
+    forecast = store.read_frames(prediction, None, number - 1, number)[0, 0, middle]
+    real = truth.frames(number, number + 1)[0, 0, middle]
+
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    both = np.stack([real, forecast])
+    low, high = np.nanmin(both), np.nanmax(both)
+    reach = np.nanmax(np.abs(forecast - real))
+    panels = (
+        ("forecast", forecast, {"cmap": "inferno", "vmin": low, "vmax": high}),
+        ("truth", real, {"cmap": "inferno", "vmin": low, "vmax": high}),
+        ("error: forecast - truth", forecast - real, {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}),
+    )
+    coordinates = truth.volume.coords
+    mapped = "latitude" in coordinates and "longitude" in coordinates
+    for axes, (name, field, colours) in zip(figure.subplots(1, 3), panels, strict=True):
+        if mapped:
+            mesh = axes.pcolormesh(coordinates["longitude"], coordinates["latitude"], field, **colours)
+            axes.set(xlabel="longitude (°E)", ylabel="latitude (°N)")
+        else:
+            mesh = axes.pcolormesh(field, **colours)
+        axes.set_title(f"{name}, {in_words(truth.volume['time'].values[number])}", fontsize=10)
+        figure.colorbar(mesh, ax=axes, label=truth.units)
+    return figure
+
+
+def skill_curves(by_time: pd.DataFrame, units: str, times: list[str], labels: dict[str, str]) -> Figure:
+    """Mean squared error of every test frame, and its running mean over ten frames."""
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    errors, skill = figure.subplots(2, 1, sharex=True)
+    frames = np.arange(len(by_time))
+    for name, colour in COLOURS.items():
+        if name not in labels:
+            continue
+        values = by_time[f"{name}.mse"]
+        errors.plot(frames, values, color=colour, alpha=0.25, linewidth=1)
+        errors.plot(frames, values.rolling(10, center=True, min_periods=5).mean(), color=colour, label=labels[name])
+    errors.set(
+        ylabel=f"mean squared error{bracketed(units, 2)}", title="thin: each frame; thick: running mean over ten"
+    )
+    errors.legend(frameon=False, ncols=3)
+    gain = 1 - by_time["model.mse"] / by_time["persistence.mse"]
+    skill.bar(frames, gain, color=np.where(gain > 0, COLOURS["model"], COLOURS["persistence"]), width=0.8)
+    skill.axhline(0, color="black", linewidth=0.8)
+    ticks = frames[:: -(-len(frames) // 10)]
+    days, years = [time.partition("T")[0] for time in times], {time[:4] for time in times}
+    yearly = len(years) == len(times)
+    skill.set_xticks(ticks, [days[tick][:4] if yearly else days[tick] for tick in ticks])
+    skill.set(ylabel="skill against persistence", xlabel="time that the forecast is for")
+    return figure
+
+
+def spectrum_curves(spectra: pd.DataFrame, units: str) -> Figure:
+    """Mean power of truth, model and persistence by wavenumber, and its ratio to the truth's, of the first channels."""
+    channels = list(dict.fromkeys(spectra["channel"]))[:CHANNELS]
+    figure = Figure(figsize=(12, 3.4 * len(channels)), layout="constrained")
+    for channel, (power, ratio) in zip(channels, figure.subplots(len(channels), 2, squeeze=False), strict=True):
+        own = spectra[(spectra["channel"] == channel) & spectra["wavenumber"].between(0, NYQUIST, inclusive="right")]
+        power.plot(own["wavenumber"], own["truth"], color="black", label="truth")
+        for name in ("model", "persistence"):
+            power.plot(own["wavenumber"], own[name], color=COLOURS[name], label=name)
+            ratio.plot(own["wavenumber"], own[name] / own["truth"], color=COLOURS[name], label=name)
+        power.set(yscale="log", title=f"{channel}: mean power{bracketed(units, 2)}")
+        ratio.axhline(1, color="black", linewidth=0.8)
+        ratio.set(title=f"{channel}: power / power of the truth")
+        power.legend(frameon=False)
+    for axes in (power, ratio):
+        axes.set(xlabel="wavenumber (cycles per voxel)")
+    return figure
+
+
+def picture(figure: Figure) -> str:
+    """The figure as a data URI."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
