@@ -125,5 +125,6 @@ KINDS = (
         here(report.report),
         report.VERSION,
         roles={"scores": "evaluate", "prediction": "infer", "prepared": "preprocess", "model": "train"},
+        optional={"rollout": "rollout"},
     ),
 )

@@ -18,6 +18,9 @@ from pipeline.dataset import Truth
 from pipeline.rolling import Standing, roll
 from pipeline.rollouts import approach
 from pipeline.rollouts.by_lead import by_lead
+from pipeline.rollouts.curves import lead_curves, lead_section
+from pipeline.rollouts.job import Job
+from pipeline.rollouts.kept import Kept
 from pipeline.rollouts.record import Record
 from pipeline.rollouts.settings import RolloutSettings
 from pipeline.scores import difference_interval, mean_interval
@@ -95,23 +98,60 @@ def test_starts_in_a_list_are_each_alone(one, tmp_path):
     assert lines == whole["record"]
 
 
-def test_interrupted_anywhere_it_goes_on_to_the_same_bits(one, scored, tmp_path, monkeypatch):
+class Killed(BaseException):
+    """What no stage can catch."""
+
+
+def mortal(monkeypatch):
+    """Lets a stage live for so many writes, of whatever kind, as are put into the list that is returned."""
+    left = [0]
+
+    def limited(original):
+        def write(*arguments):
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+            original(*arguments)
+
+        return write
+
+    for owner, name in ((Record, "add"), (Kept, "write"), (Job, "write")):
+        monkeypatch.setattr(owner, name, limited(getattr(owner, name)))
+    return left
+
+
+def test_killed_between_any_two_writes_it_goes_on_to_the_same_bits(one, scored, tmp_path, monkeypatch):
     monkeypatch.setattr(approach, "PAUSE", 0.0)
-    whole = results(scored)
+    whole, left, draw = results(scored), mortal(monkeypatch), random.Random(1)
     for keep in (True, False):
-        settings = dataclasses.replace(SCORED, keep=keep)
-        folder, calls = tmp_path / str(keep), 0
+        settings, folder, killed = dataclasses.replace(SCORED, keep=keep), tmp_path / str(keep), 0
         folder.mkdir()
         while not (folder / "scores.json").exists():
-            steps, calls = rollout.rollout(settings, one, folder), calls + 1
-            for _ in islice(steps, 4):  # the third is after two chunks of forecasts
-                pass
-            steps.close()
-        assert calls > 3
+            left[0] = draw.randint(5, 11)
+            try:
+                list(rollout.rollout(settings, one, folder))
+            except Killed:
+                killed += 1
+        assert killed > 2
         found = results(folder)
         assert found == (whole if keep else {name: whole[name] for name in found})
         standing = sorted(path.name for path in folder.glob("standing/*"))  # where the forecasts of each start end
         assert standing == ([f"b.{time}.zarr" for time in STARTS] if keep else [])
+
+
+def test_the_pass_goes_on_from_its_note(one, tmp_path, monkeypatch):
+    monkeypatch.setattr(approach, "PAUSE", 0.0)
+    settings = dataclasses.replace(LISTED, start=("1991-01-01", "1993-02-01"))
+    steps = rollout.rollout(settings, one, tmp_path)
+    assert [next(steps).done for _ in range(4)] == [0, 4, 7, 11]  # the first chunk of the second start
+    steps.close()
+    read, original = [], Truth.normal
+    (tmp_path / "standing" / "b.1993-02-01.zarr" / "zarr.json").unlink()
+    monkeypatch.setattr(Truth, "normal", lambda self, *span: read.append(span) or original(self, *span))
+    list(rollout.rollout(settings, one, tmp_path))
+    assert read[0] == (36, 38)  # not a frame before the chunk in which it starts, but what rate and scores want
+    rolled(settings, one, tmp_path / "alone")
+    assert results(tmp_path) == results(tmp_path / "alone")
 
 
 def test_a_longer_horizon_takes_over_the_shorter_one(one, tmp_path):
@@ -167,14 +207,8 @@ def test_scores_are_plain_means(one, scored):
         ensemble.setdefault(lead, []).append(
             (np.mean(np.abs(x - y).mean(axis=0) - pairs / 2), np.var(x, axis=0, ddof=1).mean())
         )
-    assert {lead: len(own) for (lead, name), own in found.items() if name == "model"} == {
-        1: 5,
-        2: 5,
-        3: 4,
-        4: 4,
-        5: 4,
-        6: 3,
-    }
+    counts = {lead: len(own) for (lead, name), own in found.items() if name == "model"}
+    assert counts == {1: 4, 2: 4, 3: 3, 4: 3, 5: 3, 6: 3}
     assert set(table.index.get_level_values("forecast")) == {name for _, name in found} | {"training_mean"}
     for (lead, name), errors in found.items():
         row = table.loc[(lead, name)]
@@ -272,3 +306,18 @@ def test_a_model_of_other_statistics_and_one_that_does_not_stay_finite(one, tmp_
     dataclasses.replace(made, best=loud).save(tmp_path / "loud" / "checkpoint.zarr")
     with pytest.raises(InputError, match=r"is no number any more \d+ frames ahead: .* Set horizon to at most \d+"):
         list(rollout.rollout(RolloutSettings("b", 300), one | {"model": tmp_path / "loud"}, tmp_path))
+
+
+def test_the_report_s_curves_show_every_row(scored):
+    table = pd.read_csv(scored / "scores_by_lead.csv")
+    errors, differences, spread = lead_curves(table, "K", {}).axes
+    drawn = {line.get_label(): line.get_xydata() for line in errors.lines}
+    assert set(drawn) == {"model", "persistence", "climatology", "exponential average"}
+    own = table[table["forecast"] == "climatology"]
+    np.testing.assert_array_equal(drawn["climatology"], own[["lead", "mse"]])
+    assert len(errors.collections) == 4
+    assert len(differences.lines) == 4  # three baselines, and zero
+    assert [len(line.get_xdata()) for line in spread.lines] == [6, 6]
+    section = lead_section(scored, {})
+    assert (section["members"], section["most"], section["least"], section["last"]) == (2, 4, 3, 6)
+    assert lead_section(None, {}) is None
