@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import reduce
-from operator import add
 
 import numpy as np
 import pandas as pd
@@ -17,32 +15,50 @@ from pipeline.scoring import WHOLE, Scores
 OfForecasts = dict[str, dict[str, float]]
 """Numbers by forecast and by name."""
 
+Errors = dict[str, Float[np.ndarray, "time"]]
+"""Of each forecast the mean squared error of each frame; NaN where it has no value."""
+
 
 class Compared:
-    """The scores of several forecasts of some frames.
+    """The scores of several forecasts of the same frames. Of each frame it keeps a few numbers only."""
 
-    Args:
-        frames: Of each forecast its scores of each frame; of all forecasts the same frames, in the order of time.
-    """
+    def __init__(self):
+        self._totals: dict[str, Scores] = {}
+        self._whole: list[dict[str, float]] = []
+        self._errors: dict[str, dict[str, list[float]]] = {}
 
-    def __init__(self, frames: Mapping[str, Sequence[Scores]]):
-        self._frames = frames
-        self._means = {name: reduce(add, own).means() for name, own in frames.items()}
-        self._parts = list(next(iter(self._means.values())))
+    def add(self, scores: Mapping[str, Scores]) -> None:
+        """The scores of one frame: of each forecast, the same ones every time; frames in the order of time."""
+        row = {}
+        for name, own in scores.items():
+            self._totals[name] = self._totals[name] + own if name in self._totals else own
+            for part, ratios in own.parts.items():
+                values = ratios.pooled()
+                self._errors.setdefault(part, {}).setdefault(name, []).append(values["mse"])
+                if part == WHOLE:
+                    row |= {f"{name}.{key}": value for key, value in values.items()}
+        self._whole.append(row)
+
+    @property
+    def forecasts(self) -> list[str]:
+        """Their names."""
+        return list(self._totals)
 
     def whole(self) -> dict[str, float]:
         """Scores of whole frames by plain keys, as `model.mse`; those that are finite."""
-        return {f"{name}.{key}": value for name, own in self.of(WHOLE).items() for key, value in own.items()}
+        means = self._means()
+        return {f"{name}.{key}": value for name in means for key, value in means[name][WHOLE].items()}
 
     def parts(self) -> dict[str, OfForecasts]:
         """Of each other part that has a value the scores of each forecast; those that are finite."""
-        found = {part: self.of(part) for part in self._parts if part != WHOLE}
+        means = self._means()
+        found = {part: {name: means[name][part] for name in means} for part in self._errors if part != WHOLE}
         return {part: own for part, own in found.items() if all(own.values())}
 
     def intervals(self, confidence: float) -> dict[str, OfForecasts]:
         """Of each part with two frames or more the interval of each forecast's mean squared error."""
 
-        def of(errors: dict[str, np.ndarray]) -> dict[str, Interval]:
+        def of(errors: Errors) -> dict[str, Interval]:
             return {name: mean_interval(own, confidence=confidence) for name, own in errors.items()}
 
         return self._of_parts(of)
@@ -51,7 +67,7 @@ class Compared:
         """Of each part with two frames or more the interval of the mean squared error of `one` less that of each other
         forecast: where it lies below zero, `one` is better."""
 
-        def of(errors: dict[str, np.ndarray]) -> dict[str, Interval]:
+        def of(errors: Errors) -> dict[str, Interval]:
             others = {name: own for name, own in errors.items() if name != one}
             return {name: difference_interval(errors[one], own, confidence=confidence) for name, own in others.items()}
 
@@ -59,27 +75,22 @@ class Compared:
 
     def by_time(self) -> pd.DataFrame:
         """Scores of whole frames: a row of each, a column such as `model.mse` of each score that any frame has."""
-        columns = {}
-        for name, own in self._frames.items():
-            scores = [frame.parts[WHOLE].pooled() for frame in own]
-            columns |= {f"{name}.{key}": [one[key] for one in scores] for key in scores[0]}
-        return pd.DataFrame(columns).dropna(axis="columns", how="all")
+        return pd.DataFrame(self._whole).dropna(axis="columns", how="all")
 
-    def of(self, part: str) -> OfForecasts:
+    def _means(self) -> dict[str, OfForecasts]:
+        """Of each forecast and part the scores that are finite."""
         return {
-            name: {key: value for key, value in own[part].items() if np.isfinite(value)}
-            for name, own in self._means.items()
+            name: {
+                part: {key: value for key, value in own.items() if np.isfinite(value)}
+                for part, own in total.means().items()
+            }
+            for name, total in self._totals.items()
         }
 
-    def _of_parts(self, of: Callable[[dict[str, np.ndarray]], dict[str, Interval]]) -> dict[str, OfForecasts]:
+    def _of_parts(self, of: Callable[[Errors], dict[str, Interval]]) -> dict[str, OfForecasts]:
         found = {}
-        for part in self._parts:
-            errors = {name: squared_errors(own, part) for name, own in self._frames.items()}
-            if all(np.count_nonzero(~np.isnan(own)) > 1 for own in errors.values()):
+        for part, own in self._errors.items():
+            errors = {name: np.array(series) for name, series in own.items()}
+            if all(np.count_nonzero(~np.isnan(series)) > 1 for series in errors.values()):
                 found[part] = {name: asdict(interval) for name, interval in of(errors).items()}
         return found
-
-
-def squared_errors(frames: Sequence[Scores], part: str) -> Float[np.ndarray, "time"]:
-    """The mean squared error of a part of each frame; NaN where it has no value."""
-    return np.array([frame.parts[part].pooled()["mse"] for frame in frames])

@@ -18,7 +18,7 @@ from pipeline.dataset import Truth, forecast_of, scored_frames, splits_of
 from pipeline.hindcast import StoredForecast, hindcast
 from pipeline.progress import Progress, Steps
 from pipeline.scores import weighted_means
-from pipeline.scoring import Scorer, Scores, ScoreSettings, channel_names, mean_of_known
+from pipeline.scoring import Scorer, ScoreSettings, channel_names, mean_of_known
 from pipeline.spectra import Spectra
 from pipeline.splits import Span, by_series
 from pipeline.storage import arrays, store
@@ -92,7 +92,7 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
     hindsight = min(settings.rates, key=lambda r: found[average_name(r)])
 
     yield Progress(2, 3, "the forecast on the test frames")
-    frames: dict[str, list[Scores]] = {}
+    compared = Compared()
     spectra = Spectra(channel_names(next(iter(truths.values())).volume))
     for series, own in by_series(splits["test"]).items():
         truth, prediction = truths[series], predictions[series]
@@ -100,15 +100,13 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
         forecasters = {"model": StoredForecast(prediction)} | opponents(truth, cycle.get(series), averages)
         for number, frame, forecasts in hindcast(truth, own, forecasters):
             refuse_gaps(prediction, number, forecasts["model"], frame)
-            for name, forecast in forecasts.items():
-                frames.setdefault(name, []).append(scorers[series].score(number, forecast, frame))
+            compared.add({name: scorers[series].score(number, one, frame) for name, one in forecasts.items()})
             departures = {"truth": frame, "model": forecasts["model"], "persistence": forecasts["persistence"]}
             spectra.add({name: one - truth.expected(number) for name, one in departures.items()})
-    compared = Compared(frames)
     scores: dict[str, object] = dict(compared.whole())
     scores[f"{CHOSEN}.rate"], scores[f"{HINDSIGHT}.rate"] = rate, hindsight
     scores["validation.model.mse"] = arrays.read_attributes(inputs["model"] / "checkpoint.zarr")["best_error"]
-    for name in [name for name in frames if name not in ("model", HINDSIGHT)]:
+    for name in [name for name in compared.forecasts if name not in ("model", HINDSIGHT)]:
         scores[f"validation.{name}.mse"] = chosen[average_name(rate) if name == CHOSEN else name]
     scores["units"] = next(iter(truths.values())).units
     scores["confidence"] = settings.confidence

@@ -95,7 +95,7 @@ def skill_curves(by_time: pd.DataFrame, units: str, times: list[str], labels: di
     skill.axhline(0, color="black", linewidth=0.8)
     ticks = frames[:: -(-len(frames) // 10)]
     days, years = [time.partition("T")[0] for time in times], {time[:4] for time in times}
-    yearly = len(years) == len(times)
+    yearly = len(years) == len(times) and all(time[4:5] == "-" for time in times)
     skill.set_xticks(ticks, [days[tick][:4] if yearly else days[tick] for tick in ticks])
     skill.set(ylabel="skill against persistence", xlabel="time that the forecast is for")
     return figure

@@ -100,7 +100,8 @@ class Scorer:
     Scores of a frame: `mse`, `mae` and `bias` over all its values; `vrmse`, `acc` (against `Truth.expected`: the mean
     of the training frames, of the same phase of the year where the data are anomalies from it), `psnr` and `ssim`,
     each the mean over the channels that have one. Where rows have a latitude, there are errors weighted by it too
-    (`mse_latitude_weighted`, ..), and `acc` is weighted so. See `pipeline.scores` for the definitions.
+    (`mse_latitude_weighted`, ..), and `acc` is weighted so. See `pipeline.scores` for the definitions. Data whose
+    numbers mean something else, as labels, want other scores of each part: what `_measured` gives.
 
     Args:
         truth: The series.

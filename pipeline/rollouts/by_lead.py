@@ -106,14 +106,13 @@ def by_lead(record: Record, series: Sequence[str], confidence: float, members: i
         leads.setdefault(key[2], []).append(key)
     found, rows = {}, []
     for lead, keys in leads.items():
-        frames: dict[str, list[Scores]] = {}
+        compared = Compared()
         for key in keys:
-            for name, scores in record.read(key).items():
-                frames.setdefault(name, []).append(scores)
-        compared = Compared(frames)
+            compared.add(record.read(key))
+        whole = compared.whole()
         told = {
             "starts": len(keys),
-            "scores": compared.of(WHOLE),
+            "scores": {name: of_one(name, whole) for name in compared.forecasts},
             "intervals": compared.intervals(confidence),
             "differences": compared.differences("model", confidence),
             "parts": compared.parts(),
@@ -123,6 +122,11 @@ def by_lead(record: Record, series: Sequence[str], confidence: float, members: i
         found[str(lead)] = told
         rows += [{"lead": lead, "forecast": name, **row} for name, row in rows_of(told).items()]
     return found, pd.DataFrame(rows)
+
+
+def of_one(name: str, scores: Mapping[str, float]) -> dict[str, float]:
+    """Of scores such as `model.mse` those of one forecast."""
+    return {key.removeprefix(f"{name}."): value for key, value in scores.items() if key.startswith(f"{name}.")}
 
 
 def add_spread(scores: dict[str, float], members: int) -> None:

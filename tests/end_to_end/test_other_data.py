@@ -201,7 +201,9 @@ def test_masked_months(ocean):
     weighted = [np.sum((weights * e**2)[np.isfinite(e)]) / np.sum(weights[np.isfinite(e)]) for e in errors]
     assert scores["climatology.mse_latitude_weighted"] == pytest.approx(np.mean(weighted), rel=1e-5)
     assert scores["model.mse"] < scores["persistence.mse"]  # which knows no seasons
-    assert "mean of the training frames of the same month" in (folders["report"] / "report.html").read_text()
+    page = (folders["report"] / "report.html").read_text()
+    assert "mean of the training frames of the same month" in page
+    assert ["<h2>Channels</h2>" in page, "<h2>Levels</h2>" in page, "<h2>Regions</h2>" in page] == [True, False, False]
 
 
 def test_the_forecast_is_of_the_month_that_it_is_for(ocean):

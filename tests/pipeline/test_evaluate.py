@@ -1,13 +1,15 @@
 """Scores: baselines against closed forms, weights that sum to one, and a prediction that fits its truth."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.baselines import ExponentialAverage, Persistence, TrainingMean
+from pipeline.baselines import ExponentialAverage, OrExpected, Persistence, TrainingMean
 from pipeline.evaluate import EvaluateSettings, evaluate
+from pipeline.scores import difference_interval, mean_interval
 from pipeline.storage import store
 from pipeline.storage.blocks import of_frames
 from pipeline.volume import DATA, InputError
@@ -27,6 +29,15 @@ def test_baselines():
     assert {name: b.forecast().item() for name, b in made.items()} == {"persistence": 4, "mean": 2, "average": 2.75}
 
 
+def test_what_a_baseline_has_not_met_is_expected():
+    persistence = OrExpected(Persistence(), lambda number: np.full((1, 1, 1, 2), 10.0 * number))
+    found = []
+    for last in ([1.0, np.nan], [2.0, np.nan], [np.nan, 3.0]):
+        persistence.update(np.array(last).reshape(1, 1, 1, 2))
+        found.append(persistence.forecast().ravel().tolist())
+    assert found == [[1, 10], [2, 20], [2, 3]]
+
+
 def test_scores_are_recomputed_by_hand(finished_run):
     scores = json.loads((finished_run["scores"] / "scores.json").read_text())
     truth = store.read_frames(finished_run["raw_b"] / "raw.zarr", None, 0, 130).astype(np.float64)
@@ -39,6 +50,18 @@ def test_scores_are_recomputed_by_hand(finished_run):
     assert by_time.index[0] == "2000-02-01 00:00:00"
     assert len(by_time) == 70
     assert by_time["model.mse"].mean() == pytest.approx(scores["model.mse"])
+    np.testing.assert_allclose(
+        by_time["model.bias"], (forecast[frames - 1] - truth[frames]).mean(axis=(1, 2, 3, 4)), atol=1e-4
+    )
+    assert scores["intervals"]["all"]["model"] == pytest.approx(asdict(mean_interval(by_time["model.mse"].values)))
+    pair = by_time["model.mse"].values, by_time["persistence.mse"].values
+    assert scores["differences"]["all"]["persistence"] == pytest.approx(asdict(difference_interval(*pair)))
+    assert scores["parts"] == {}, "one channel is the whole"
+    spectra = pd.read_csv(finished_run["scores"] / "spectra.csv")
+    expected = store.read_frames(finished_run["raw_a"] / "raw.zarr", None, 0, 90).astype(np.float64).mean(axis=0)
+    for name, field in (("truth", truth[frames]), ("model", forecast[frames - 1]), ("persistence", truth[frames - 1])):
+        assert spectra[name].sum() == pytest.approx(np.mean((field - expected) ** 2), rel=1e-4), "Parseval"
+    assert set(spectra["frames"]) == {70}
     assert scores["best_exponential_average.mse"] <= scores["exponential_average.mse"]
 
 
