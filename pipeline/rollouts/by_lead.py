@@ -53,8 +53,9 @@ class Referee:
         opponents = {"training_mean": self._truth.normalisation.climatology, **baselines}
         if self._seasonal is not None:
             opponents["climatology"] = self._seasonal(number)
-        forecasts = {name: np.where(np.isnan(own), expected, own) for name, own in opponents.items()}
-        forecasts = {"model": members.mean(axis=0), **forecasts}
+        forecasts = {"model": members.mean(axis=0)}
+        for name, own in sorted(opponents.items()):  # a store does not keep their order
+            forecasts[name] = np.where(np.isnan(own), expected, own)
         found = {name: self._scorer.score(number, forecast, frame) for name, forecast in forecasts.items()}
         if len(members) > 1:
             found["model"] = self._with_ensemble(found["model"], ensemble_scores(members, frame))

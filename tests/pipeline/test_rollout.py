@@ -17,13 +17,14 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.dataset import Truth
 from pipeline.rolling import Standing, roll
 from pipeline.rollouts import approach
-from pipeline.rollouts.by_lead import by_lead
+from pipeline.rollouts.by_lead import Referee, by_lead
 from pipeline.rollouts.curves import lead_curves, lead_section
 from pipeline.rollouts.job import Job
 from pipeline.rollouts.kept import Kept
 from pipeline.rollouts.record import Record
 from pipeline.rollouts.settings import RolloutSettings
 from pipeline.scores import difference_interval, mean_interval
+from pipeline.scoring import Scorer
 from pipeline.storage import store
 from pipeline.volume import InputError
 from tests.rolled import FRAMES, results, rolled, write_model, write_prepared
@@ -321,3 +322,15 @@ def test_the_report_s_curves_show_every_row(scored):
     section = lead_section(scored, {})
     assert (section["members"], section["most"], section["least"], section["last"]) == (2, 4, 3, 6)
     assert lead_section(None, {}) is None
+
+
+def test_the_order_in_which_a_store_gives_baselines_is_not_in_the_record(one, tmp_path):
+    """Zarr lists arrays as the disk answers; two orders of the same must give one line."""
+    truth = Truth(one["prepared"], "b")
+    referee = Referee(truth, Scorer(truth, SCORED.score), None, 4)
+    said = {"persistence": truth.frames(29, 30)[0], "exponential_average": truth.frames(28, 29)[0]}
+    members = np.nan_to_num(truth.frames(28, 30), nan=280.0)
+    both = [referee.scores(30, members, baselines) for baselines in (said, dict(reversed(said.items())))]
+    for number, scores in enumerate(both):
+        Record(tmp_path / f"{number}.jsonl").add(("b", 29, 1), scores)
+    assert (tmp_path / "0.jsonl").read_bytes() == (tmp_path / "1.jsonl").read_bytes()
