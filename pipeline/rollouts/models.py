@@ -38,6 +38,9 @@ def load_models(inputs: Mapping[str, Path], checkpoints: int, statistics: Mappin
     found = []
     for folder in trainings(inputs):
         best = Checkpoint.load(folder / "checkpoint.zarr")
+        task = best.description["model"]["task"]
+        if task != "forecast":
+            raise InputError(f"{folder.name} has a model of task {task!r}, and only forecasts can be rolled out")
         refuse_other_statistics(folder, best.statistics, statistics)
         found.append(best.best_model())
         kept = Checkpoints(folder, checkpoints)

@@ -128,7 +128,7 @@ def refuse_idle(settings: RolloutSettings, starts: dict[str, list[Start]]) -> No
 
 
 def _first(span: Span, seen: int) -> int:
-    """The first start of a period: the frame before it, or with `seen` the last of so many in it; never before its run."""
+    """The first start of a period: the frame before it, or the last of those `seen` in it; never before its run."""
     return max(span.start + seen - 1, span.first)
 
 
