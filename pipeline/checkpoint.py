@@ -98,13 +98,17 @@ class Checkpoint:
         return Checkpoint(**{name: group(f"{name}.") for name in GROUPS}, **kept, norms=norms)
 
     def best_model(self) -> Forecaster:
-        """The model with the smallest validation error, for inference: its weights take no gradients.
+        """The model with the smallest validation error, for inference."""
+        return self.model_with(self.best)
+
+    def model_with(self, weights: dict[str, np.ndarray]) -> Forecaster:
+        """The model with some of these weights, for inference: they take no gradients.
 
         Not left to `torch.no_grad`: around a program that pauses it would switch gradients off for whoever runs
         meanwhile.
         """
         model = Forecaster.from_description(self.description)
-        model.load_state_dict({name: torch.from_numpy(array) for name, array in self.best.items()})
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         return model.eval().requires_grad_(False)
 
 

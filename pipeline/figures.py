@@ -102,13 +102,14 @@ def skill_curves(by_time: pd.DataFrame, units: str, times: list[str], labels: di
     errors.legend(frameon=False, ncols=3)
     rival = next(name for name in RIVALS if f"{name}.mse" in by_time)
     gain = 1 - by_time["model.mse"] / by_time[f"{rival}.mse"]
+    short = rival.replace("_", " ")
     skill.bar(frames, gain, color=np.where(gain > 0, COLOURS["model"], COLOURS["input"]), width=0.8)
     skill.axhline(0, color="black", linewidth=0.8)
     ticks = frames[:: -(-len(frames) // 10)]
     days, years = [time.partition("T")[0] for time in times], {time[:4] for time in times}
     yearly = len(years) == len(times) and all(time[4:5] == "-" for time in times)
     skill.set_xticks(ticks, [days[tick][:4] if yearly else days[tick] for tick in ticks])
-    skill.set(ylabel=f"skill against {labels[rival]}", xlabel="time of the frame")
+    skill.set(ylabel=f"skill against {short}", xlabel="time of the frame")
     return figure
 
 

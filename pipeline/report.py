@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader
 from pipeline.dataset import Truth, forecast_of, splits_of, tested_frames, within_runs
 from pipeline.figures import bracketed, maps, picture, skill_curves, spectrum_curves, training_curve
 from pipeline.progress import Progress, Steps
+from pipeline.rollouts.curves import lead_section
 from pipeline.scoring import WHOLE
 from pipeline.splits import Span
 from pipeline.storage import arrays
@@ -66,7 +67,8 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class ReportSettings(Settings):
-    """Settings of a `report` stage. Its inputs are `scores`, `prediction`, `prepared` and `model`.
+    """Settings of a `report` stage. Its inputs are `scores`, `prediction`, `prepared` and `model`, and `rollout`, which
+    may be left out.
 
     Attributes:
         title: The page's title.
@@ -112,6 +114,7 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
         "training": picture(training_curve(history, truths[series])),
         "maps": picture(maps(forecast_of(inputs["prediction"], series), truths[series], middle, lead)),
         "skill": picture(skill_curves(by_time, units, times, labels)),
+        "leads": lead_section(inputs.get("rollout"), SHORT),
         "spectra": picture(spectrum_curves(spectra, units)) if len(spectra) else None,
     }
     yield Progress(1, 2, "writing")

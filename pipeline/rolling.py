@@ -20,10 +20,12 @@ class Standing(NamedTuple):
     Attributes:
         frame: The frame that is read next, normalised, with its masks.
         carries: What the frames before it left; `None` where there are none.
+        step: The time from the frame before to it, see `pipeline.elapsed`; `None` is 1.
     """
 
     frame: Float[Tensor, "read depth height width"]
     carries: list[Carry] | None
+    step: Float[Tensor, "1"] | None = None
 
 
 def fed_back(
@@ -47,9 +49,9 @@ def roll(
     Args:
         model: Whose forecasts.
         standing: From where.
-        steps: The time from the frame before to each frame that is read, that of `standing` first; `None` is 1.
+        steps: The time from each frame to the one that is forecast from it; `None` is 1.
     """
     for step in steps:
-        (forecast,), carries = model(standing.frame[None], standing.carries, step)
-        standing = Standing(fed_back(forecast, standing.frame), carries)
+        (forecast,), carries = model(standing.frame[None], standing.carries, standing.step)
+        standing = Standing(fed_back(forecast, standing.frame), carries, step)
         yield standing

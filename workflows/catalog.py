@@ -12,6 +12,7 @@ MODULES = {
     "preprocess": "workflows.data_stages",
     "train": "workflows.model_stages",
     "infer": "workflows.model_stages",
+    "rollout": "workflows.model_stages",
     "evaluate": "workflows.model_stages",
     "gather": "workflows.model_stages",
     "report": "workflows.model_stages",

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Executor
-from pipeline import evaluate, gather, infer, report, train
+from pipeline import evaluate, gather, infer, report, rollout, train
 from pipeline.longer import take_over
 from pipeline.progress import Progress, Steps
+from pipeline.rollouts.settings import RolloutSettings
 from pipeline.span import SpanJob
 from pipeline.training.settings import TrainSettings
 from pipeline.walk_back import write_carries_behind
@@ -71,8 +72,13 @@ def across_span(
     return steps()
 
 
-def named(settings: infer.InferSettings) -> dict[tuple[str | int, ...], str]:
-    """Where an `infer` stage names its series: one, or the members of a list."""
+def in_a_worker(settings: RolloutSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
+    """The stage `rollout`: in one worker, on a GPU where the cluster has them."""
+    yield from executor.stream(rollout.rollout, settings, inputs, output, threads=settings.threads)
+
+
+def named(settings: infer.InferSettings | RolloutSettings) -> dict[tuple[str | int, ...], str]:
+    """Where a stage that forecasts names its series: one, or the members of a list."""
     one = isinstance(settings.series, str)
     return {("series",) if one else ("series", number): name for number, name in enumerate(settings.names)}
 
@@ -99,6 +105,17 @@ KINDS = (
         distributed=True,
     ),
     StageKind(
+        "rollout",
+        RolloutSettings,
+        in_a_worker,
+        rollout.VERSION,
+        roles={"prepared": "preprocess", "model": "train"},
+        others="train",  # further models
+        names_series=named,
+        resumes=True,
+        distributed=True,
+    ),
+    StageKind(
         "evaluate",
         evaluate.EvaluateSettings,
         here(evaluate.evaluate),
@@ -121,5 +138,6 @@ KINDS = (
         here(report.report),
         report.VERSION,
         roles={"scores": "evaluate", "prediction": "infer", "prepared": "preprocess", "model": "train"},
+        optional={"rollout": "rollout"},
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 
 import torch
@@ -121,7 +120,7 @@ def made_of(
         return made[: len(made) - model.settings.lead]
     read = frames[:-horizon]
     forecasts, carries = model(read, steps=None if steps is None else steps[:-horizon])
-    further = itertools.repeat(None) if steps is None else steps[-horizon:].split(1)
-    rolled = roll(model, Standing(fed_back(forecasts[-1], read[-1]), carries), further)
-    fed = [standing.frame[None, : model.volume_channels] for standing in itertools.islice(rolled, horizon - 1)]
+    further = [None] * horizon if steps is None else steps[-horizon:].split(1)
+    rolled = roll(model, Standing(fed_back(forecasts[-1], read[-1]), carries, further[0]), further[1:])
+    fed = [standing.frame[None, : model.volume_channels] for standing in rolled]
     return torch.cat([forecasts, *fed])

@@ -8,7 +8,8 @@ import torch
 import ssm_ops.layer
 import ssm_ops.through_time
 from pipeline.mesh import Alone
-from pipeline.model import Forecaster, ModelSettings
+from pipeline.model import Forecaster
+from pipeline.network.settings import ModelSettings
 from pipeline.training.objective import Objective
 from pipeline.training.settings import TrainSettings
 from ssm_ops import Propagator, scan

@@ -6,20 +6,27 @@ import json
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 import xarray as xr
 
 from cluster import LocalExecutor
+from pipeline.baselines import ExponentialAverage
 from pipeline.checkpoint import Checkpoint
+from pipeline.dataset import Truth, within_runs
 from pipeline.elapsed import elapsed
+from pipeline.evaluate import EvaluateSettings, evaluate
+from pipeline.evaluation.gaussian import GaussianWidths
+from pipeline.hindcast import hindcast
 from pipeline.infer import InferSettings
 from pipeline.model import Behind
 from pipeline.network.settings import ModelSettings
 from pipeline.normalisation import Normalisation
 from pipeline.preprocess import Normalise, PreprocessSettings, preprocess
+from pipeline.report import ReportSettings, report
 from pipeline.reshape import Reshape
 from pipeline.roles import Roles
-from pipeline.splits import Period, Splits
+from pipeline.splits import Period, Span, Splits
 from pipeline.storage import store
 from pipeline.train import train
 from pipeline.training.settings import TrainSettings
@@ -28,7 +35,6 @@ from tests.written import write_volume
 from workflows.model_stages import across_time
 
 FRAMES, RUNS = 60, (0, 17, 35)
-SPLITS = Splits(Period("a", last=39), Period("a", 40, 49), Period("a", 50))
 SMALL = TrainSettings(steps=3, window=10, burn_in=2, warm_up=0, validate_every=3, checkpoint_every=2, threads=1)
 
 TASKS = {
@@ -168,3 +174,88 @@ def test_channels_that_do_not_fit_are_refused(model, told, prepared, tmp_path):
 def test_training_that_does_not_fit_is_refused(change, told):
     with pytest.raises(ValueError, match=told):
         dataclasses.replace(SMALL, **change)
+
+
+def test_what_was_restored_is_scored_beside_the_input_and_gaussian_filters(prepared, tmp_path):
+    """Errors on the test frames by hand, and the filter by scipy on the whole run that they lie in."""
+    model, output = tmp_path / "model", tmp_path / "scores"
+    output.mkdir()
+    list(train(dataclasses.replace(SMALL, model=TASKS["denoise"]), {"prepared": prepared}, model))
+    inputs = {"prepared": prepared, "model": model}
+    list(across_time(InferSettings("a", chunk=9), inputs, tmp_path, LocalExecutor(1)))
+    settings = EvaluateSettings(gaussian=GaussianWidths((0.0, 0.7), (0.0, 1.5)))
+    list(evaluate(settings, {**inputs, "prediction": tmp_path}, output))
+    scores = json.loads((output / "scores.json").read_text())
+
+    loaded, frames = Checkpoint.load(model / "checkpoint.zarr"), series_of(prepared)[1].numpy()
+    noisy, clean, _ = np.moveaxis(Normalisation.of(loaded.statistics).to_units(frames), 1, 0)
+    run, test, validation = slice(35, 60), slice(50, 60), slice(40, 50)
+    smooth = {
+        (space, time): scipy.ndimage.gaussian_filter(noisy[run], (time, space, space, space))
+        for space in (0.0, 0.7)
+        for time in (0.0, 1.5)
+    }
+
+    def errors(when):
+        own = slice(when.start - run.start, when.stop - run.start)
+        return {width: ((field[own] - clean[when]) ** 2).mean() for width, field in smooth.items()}
+
+    chosen, best = min(errors(validation), key=errors(validation).get), min(errors(test), key=errors(test).get)
+    assert scores["input.mse"] == pytest.approx(((noisy - clean)[test] ** 2).mean())
+    assert scores["gaussian.widths"]["clean"] == list(chosen)
+    assert scores["gaussian.mse"] == pytest.approx(errors(test)[chosen])
+    assert scores["best_gaussian.mse"] == pytest.approx(errors(test)[best])
+    assert scores["validation.gaussian.mse"] == pytest.approx(errors(validation)[chosen])
+    assert scores["validation.input.mse"] == pytest.approx(((noisy - clean)[validation] ** 2).mean())
+    made = store.open_volume(tmp_path / "prediction.zarr")["data"].values[test, 0]
+    assert scores["model.mse"] == pytest.approx(((made - clean[test]) ** 2).mean())
+    list(report(ReportSettings(), {**inputs, "scores": output, "prediction": tmp_path}, output))
+    page = (output / "report.html").read_text()
+    assert "what was read, with its noise" in page
+    assert "Gaussian filter of it, widths best in hindsight" in page
+
+
+def test_scores_that_do_not_fit_are_refused(prepared, tmp_path):
+    for name, settings, told in (
+        ("map", EvaluateSettings(gaussian=GaussianWidths()), "leave gaussian out"),
+        ("labels", EvaluateSettings(), "the model makes labels"),
+    ):
+        model, made = tmp_path / name, tmp_path / f"{name}-made"
+        list(train(dataclasses.replace(SMALL, model=TASKS[name], steps=1), {"prepared": prepared}, model))
+        inputs = {"prepared": prepared, "model": model}
+        list(across_time(InferSettings("a", chunk=60), inputs, made, LocalExecutor(1)))
+        with pytest.raises(InputError, match=told):
+            list(evaluate(settings, {**inputs, "prediction": made}, tmp_path))
+
+
+def test_forecasts_begin_anew_with_each_run_in_scores_too(prepared):
+    """Baselines know nothing of the run before; the first frame of a run is not scored."""
+    spans = {"test": [Span("a", 10, 40)], "validation": [Span("a", 41, 50)], "train": [Span("a", 0, 10)]}
+    splits = within_runs(prepared, spans)
+    assert splits["test"] == [Span("a", 10, 17, 0), Span("a", 17, 35, 17), Span("a", 35, 40, 35)]
+    truth = Truth(prepared, "a")
+    found = hindcast(truth, splits["test"], lambda first: {"average": ExponentialAverage(0.5), "own": Counted(first)})
+    numbers, data = [], truth.frames(0, FRAMES)
+    for number, frame, forecasts in found:
+        numbers.append(number)
+        np.testing.assert_array_equal(frame, data[number])
+        begun = max(start for start in RUNS if start <= number)
+        average = data[begun]
+        for earlier in data[begun + 1 : number]:
+            average = average + 0.5 * (earlier - average)
+        np.testing.assert_allclose(forecasts["average"], average)
+        assert forecasts["own"].item() == number
+    assert numbers == [t for t in range(10, 40) if t not in RUNS]
+
+
+class Counted:
+    """Forecasts the number of the next frame."""
+
+    def __init__(self, first):
+        self.number = first
+
+    def update(self, _):
+        self.number += 1
+
+    def forecast(self):
+        return np.full((1, 1, 1, 1), float(self.number))
