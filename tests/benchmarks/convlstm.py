@@ -75,18 +75,3 @@ class ConvLSTM(nn.Module):
             left.append(state)
         made = self.decoder.to_frames(stream.flatten(0, 1), tuple(frames.shape[3:]))
         return made.unflatten(0, frames.shape[:2]), left
-
-
-def as_large_as(parameters: int, channels: int, **choice: int) -> ConvLSTM:
-    """The ConvLSTM whose count of parameters is nearest to the one given, by its hidden channels."""
-    hidden, best = 1, None
-    while True:
-        model = ConvLSTM(channels, hidden, **choice)
-        if best is not None and abs(count(model) - parameters) > abs(count(best) - parameters):
-            return best
-        hidden, best = hidden + 1, model
-
-
-def count(model: nn.Module) -> int:
-    """How many parameters a model has."""
-    return sum(parameter.numel() for parameter in model.parameters())
