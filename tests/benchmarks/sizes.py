@@ -17,5 +17,6 @@ def as_large_as(parameters: int, make: Callable[[int], nn.Module]) -> nn.Module:
     for width in counting(2):
         model = make(width)
         if abs(count(model) - parameters) > abs(count(best) - parameters):
-            return best
+            break
         best = model
+    return best

@@ -1,0 +1,198 @@
+"""How long a window can be: the peak memory of one training step at lengths from 16 to 2048 frames of 64 x 64.
+
+Gradients are compared first. Writes docs/length.md, docs/length.png and results/length.json.
+
+python -m tests.benchmarks.length
+"""
+
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+from tests.benchmarks.length_once import CHUNK, CONTENDERS, OTHER_CHUNK, OTHERWISE, SIDE, gradients, made, window
+
+LENGTHS = tuple(2**power for power in range(4, 12))
+LIMIT, SECONDS = 6e9, 180.0
+"""Bytes of a process, and how long its step may take; what is beyond either is where a contender ends."""
+
+REFUSED = ("allocate memory", "MemoryError", "bad_alloc")
+"""How a process says that it got no more memory."""
+
+RESULTS, PAGE = Path(__file__).parent / "results" / "length.json", Path("docs/length.md")
+START, END = "<!-- measured -->\n", "<!-- end -->"
+STYLES = {
+    "ours, all held": {"color": "#b3242b", "linestyle": "--"},
+    "ours, chunks computed again": {"color": "#b3242b"},
+    "ConvLSTM, all held": {"color": "#2b6cb0", "linestyle": "--"},
+    "ConvLSTM, chunks computed again": {"color": "#2b6cb0"},
+    "attention of voxels, fused": {"color": "#2f855a", "linestyle": ":"},
+    "attention of 4 x 4 patches, fused": {"color": "#2f855a"},
+    "attention of 4 x 4 patches, scores held": {"color": "#2f855a", "linestyle": "--"},
+}
+
+
+def same_gradients() -> list[str]:
+    """Asserts that what is held makes no difference to gradients, and tells by how much it does."""
+    pairs = [
+        ("ours, chunks computed again", "ours, all held"),
+        ("ConvLSTM, chunks computed again", "ConvLSTM, all held"),
+        ("attention of 4 x 4 patches, scores held", "attention of 4 x 4 patches, fused"),
+    ]
+    told = []
+    for pair in pairs:
+        one, other = (small_gradient(name) for name in pair)
+        off = apart(one, other)
+        assert off < 1e-10, f"{pair[0]} and {pair[1]} differ by {off:.1e}"
+        told.append(f"{pair[0]} against {pair[1]}, {3 * CHUNK + 5} frames of 12 x 12, float64: {off:.1e}")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / "one.pt", Path(folder) / "other.pt"]
+        for name, path in zip(("ours, chunks computed again", *OTHERWISE), paths, strict=True):
+            assert "peak" in once(name, LENGTHS[-1], path, seconds=10 * SECONDS)
+        off = apart(*(torch.load(path).double() for path in paths))
+    assert off < 1e-4, f"chunks of {CHUNK} and {OTHER_CHUNK} frames give gradients that differ by {off:.1e}"
+    told.append(
+        f"ours in chunks of {CHUNK} against chunks of {OTHER_CHUNK} frames, {LENGTHS[-1]} frames of {SIDE} x {SIDE}, "
+        f"float32: {off:.1e}"
+    )
+    return told
+
+
+def small_gradient(name: str) -> torch.Tensor:
+    model, step = made(name, torch.float64)
+    step(window(3 * CHUNK + 5, 12, torch.float64))
+    return gradients(model)
+
+
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The difference, relative to the second."""
+    return ((one - other).norm() / other.norm()).item()
+
+
+def once(name: str, frames: int, *kept: Path, seconds: float = SECONDS) -> dict:
+    """What a step in a process of its own took, or under `ended` why there is none."""
+    command = [sys.executable, "-m", "tests.benchmarks.length_once", name, str(frames), *map(str, kept)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
+    except subprocess.TimeoutExpired:
+        return {"ended": "time"}
+    if done.returncode and any(words in done.stderr for words in REFUSED):
+        return {"ended": "memory"}
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    ended = "memory" if found["peak"] > LIMIT else "time" if found["seconds"] > seconds else None
+    return found if ended is None else found | {"ended": ended}
+
+
+def measured(name: str) -> dict[int, dict]:
+    """Of each length what a step took, up to the first that passes a limit."""
+    found = {}
+    for frames in LENGTHS:
+        found[frames] = once(name, frames)
+        print(f"{name:40s} {frames:5d} frames {found[frames]}", flush=True)
+        if "ended" in found[frames]:
+            break
+    return found
+
+
+def tables(found: dict[str, dict[int, dict]]) -> list[str]:
+    head = ["| frames | " + " | ".join(map(str, LENGTHS)) + " |", "| --- |" + " ---: |" * len(LENGTHS)]
+    lines = ["Peak memory of the process, GB:", "", *head]
+    lines += [
+        f"| {name} | " + " | ".join(cell(own, n, "peak", 1e9) for n in LENGTHS) + " |" for name, own in found.items()
+    ]
+    lines += ["", "Seconds of the step on one thread:", "", *head]
+    return lines + [
+        f"| {name} | " + " | ".join(cell(own, n, "seconds", 1) for n in LENGTHS) + " |" for name, own in found.items()
+    ]
+
+
+def cell(own: dict[int, dict], frames: int, what: str, unit: float) -> str:
+    """A number; or what ended it, once."""
+    if frames not in own:
+        return ""
+    ended = own[frames].get("ended")
+    if ended is not None:
+        return f"> {LIMIT / 1e9:.0f} GB" if ended == "memory" else f"> {SECONDS:.0f} s"
+    return f"{own[frames][what] / unit:.3g}"
+
+
+def machine() -> dict[str, str]:
+    """Where and of what this was measured."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    cpus = Path("/proc/cpuinfo").read_text().splitlines()
+    return {
+        "commit": commit.stdout.strip(),
+        "processor": next((line.split(": ")[1] for line in cpus if line.startswith("model name")), platform.machine()),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def draw(found: dict[str, dict[int, dict]], path: Path) -> None:
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    axes = figure.subplots()
+    for name, own in found.items():
+        reached = [n for n in own if "ended" not in own[n]]
+        axes.plot(
+            reached, [own[n]["peak"] / 1e9 for n in reached], marker="o", markersize=4, label=name, **STYLES[name]
+        )
+        if len(reached) < len(LENGTHS) and reached:
+            last, reason = reached[-1], "memory" if own[LENGTHS[len(reached)]]["ended"] == "memory" else "time"
+            axes.plot(last, own[last]["peak"] / 1e9, marker={"memory": "X", "time": "s"}[reason], markersize=9,
+                      color=STYLES[name]["color"], linestyle="")  # fmt: skip
+    axes.axhline(LIMIT / 1e9, color="black", linewidth=0.8)
+    axes.text(LENGTHS[0], LIMIT / 1e9 * 1.03, f"{LIMIT / 1e9:.0f} GB", fontsize=9)
+    for reason, marker in {f"the next length takes more than {LIMIT / 1e9:.0f} GB": "X",
+                           f"the next length takes more than {SECONDS:.0f} s": "s"}.items():  # fmt: skip
+        axes.plot([], [], marker=marker, markersize=9, color="#7a7a7a", linestyle="", label=reason)
+    axes.set(
+        xscale="log",
+        yscale="log",
+        ylim=(0.35, 8),
+        xlabel=f"frames of {SIDE} x {SIDE} in the window",
+        ylabel="peak memory of the process (GB)",
+        title="One training step, forward and backward",
+    )
+    axes.set_xticks(LENGTHS, map(str, LENGTHS), minor=False)
+    axes.set_yticks([0.5, 1, 2, 4, 6], ["0.5", "1", "2", "4", "6"], minor=False)
+    axes.minorticks_off()
+    axes.legend(frameon=False, fontsize=9)
+    figure.savefig(path, dpi=130)
+
+
+def publish(found: dict[str, dict[int, dict]], told: list[str]) -> None:
+    where = machine()
+    results = {"machine": where, "limits": {"bytes": LIMIT, "seconds": SECONDS}, "gradients": told, "steps": found}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    draw(found, PAGE.with_suffix(".png"))
+    parameters = {name: next(iter(own.values()))["parameters"] for name, own in found.items()}
+    counts = ", ".join(f"{name.partition(',')[0]} {number}" for name, number in parameters.items())
+    lines = [
+        *tables(found),
+        "",
+        f"Parameters: {counts}.",
+        "",
+        "Gradients first, relative differences:",
+        "",
+        *(f"- {line}" for line in told),
+        "",
+        f"Commit {where['commit']}; {where['processor']}, one thread; Python {where['python']}, torch {where['torch']}.",
+    ]
+    before, _, rest = PAGE.read_text().partition(START)
+    PAGE.write_text(before + START + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
+
+
+def main() -> None:
+    told = same_gradients()
+    print(*told, sep="\n", flush=True)
+    publish({name: measured(name) for name in CONTENDERS}, told)
+
+
+if __name__ == "__main__":
+    main()
