@@ -182,7 +182,7 @@ def publish(found: dict[str, dict[int, dict]], told: list[str]) -> None:
         "",
         *(f"- {line}" for line in told),
         "",
-        f"Commit {where['commit']}; {where['processor']}, one thread; Python {where['python']}, torch {where['torch']}.",
+        "Commit {commit}; {processor}, one thread; Python {python}, torch {torch}.".format(**where),
     ]
     before, _, rest = PAGE.read_text().partition(START)
     PAGE.write_text(before + START + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
