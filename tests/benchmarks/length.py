@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 
 from tests.benchmarks.length_once import CHUNK, CONTENDERS, OTHER_CHUNK, SIDE, gradients, made, window
+from tests.benchmarks.length_page import write
 
 LENGTHS = tuple(2**power for power in range(4, 12))
 LIMIT, SECONDS = 6e9, 90.0
@@ -25,17 +25,7 @@ LIMIT, SECONDS = 6e9, 90.0
 REFUSED = ("allocate memory", "MemoryError", "bad_alloc")
 """How a process says that it got no more memory."""
 
-RESULTS, PAGE = Path(__file__).parent / "results" / "length.json", Path("docs/length.md")
-START, END = "<!-- measured -->\n", "<!-- end -->"
-STYLES = {
-    "ours, all held": {"color": "#b3242b", "linestyle": "--"},
-    "ours, chunks computed again": {"color": "#b3242b"},
-    "ConvLSTM, all held": {"color": "#2b6cb0", "linestyle": "--"},
-    "ConvLSTM, chunks computed again": {"color": "#2b6cb0"},
-    "attention of voxels, fused": {"color": "#2f855a", "linestyle": ":"},
-    "attention of 4 x 4 patches, fused": {"color": "#2f855a"},
-    "attention of 4 x 4 patches, scores held": {"color": "#2f855a", "linestyle": "--"},
-}
+RESULTS = Path(__file__).parent / "results" / "length.json"
 
 
 def same_gradients() -> list[str]:
@@ -104,28 +94,6 @@ def measured(name: str, gradient: Path) -> dict[int, dict]:
     return found
 
 
-def tables(found: dict[str, dict[int, dict]]) -> list[str]:
-    head = ["| frames | " + " | ".join(map(str, LENGTHS)) + " |", "| --- |" + " ---: |" * len(LENGTHS)]
-    lines = ["Peak memory of the process, GB:", "", *head]
-    lines += [
-        f"| {name} | " + " | ".join(cell(own, n, "peak", 1e9) for n in LENGTHS) + " |" for name, own in found.items()
-    ]
-    lines += ["", "Seconds of processor time of the step, on one thread:", "", *head]
-    return lines + [
-        f"| {name} | " + " | ".join(cell(own, n, "seconds", 1) for n in LENGTHS) + " |" for name, own in found.items()
-    ]
-
-
-def cell(own: dict[int, dict], frames: int, what: str, unit: float) -> str:
-    """A number; or what ended it, once."""
-    if frames not in own:
-        return ""
-    ended = own[frames].get("ended")
-    if ended is not None:
-        return f"> {LIMIT / 1e9:.0f} GB" if ended == "memory" else f"> {SECONDS:.0f} s"
-    return f"{own[frames][what] / unit:.3g}"
-
-
 def machine() -> dict[str, str]:
     """Where and of what this was measured."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
@@ -138,60 +106,6 @@ def machine() -> dict[str, str]:
     }
 
 
-def draw(found: dict[str, dict[int, dict]], path: Path) -> None:
-    figure = Figure(figsize=(9, 5.6), layout="constrained")
-    axes = figure.subplots()
-    for name, own in found.items():
-        reached = [n for n in own if "ended" not in own[n]]
-        axes.plot(
-            reached, [own[n]["peak"] / 1e9 for n in reached], marker="o", markersize=4, label=name, **STYLES[name]
-        )
-        if len(reached) < len(LENGTHS) and reached:
-            last, reason = reached[-1], "memory" if own[LENGTHS[len(reached)]]["ended"] == "memory" else "time"
-            axes.plot(last, own[last]["peak"] / 1e9, marker={"memory": "X", "time": "s"}[reason], markersize=9,
-                      color=STYLES[name]["color"], linestyle="")  # fmt: skip
-    axes.axhline(LIMIT / 1e9, color="black", linewidth=0.8)
-    axes.text(LENGTHS[0], LIMIT / 1e9 * 1.03, f"{LIMIT / 1e9:.0f} GB", fontsize=9)
-    for reason, marker in {f"the next length takes more than {LIMIT / 1e9:.0f} GB": "X",
-                           f"the next length takes more than {SECONDS:.0f} s": "s"}.items():  # fmt: skip
-        axes.plot([], [], marker=marker, markersize=9, color="#7a7a7a", linestyle="", label=reason)
-    axes.set(
-        xscale="log",
-        yscale="log",
-        ylim=(0.35, 8),
-        xlabel=f"frames of {SIDE} x {SIDE} in the window",
-        ylabel="peak memory of the process (GB)",
-        title="One training step, forward and backward",
-    )
-    axes.set_xticks(LENGTHS, map(str, LENGTHS), minor=False)
-    axes.set_yticks([0.5, 1, 2, 4, 6], ["0.5", "1", "2", "4", "6"], minor=False)
-    axes.minorticks_off()
-    axes.legend(frameon=False, fontsize=9)
-    figure.savefig(path, dpi=130)
-
-
-def publish(found: dict[str, dict[int, dict]], told: list[str]) -> None:
-    where = machine()
-    results = {"machine": where, "limits": {"bytes": LIMIT, "seconds": SECONDS}, "gradients": told, "steps": found}
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    draw(found, PAGE.with_suffix(".png"))
-    parameters = {name: next(iter(own.values()))["parameters"] for name, own in found.items()}
-    counts = ", ".join(f"{name.partition(',')[0]} {number}" for name, number in parameters.items())
-    lines = [
-        *tables(found),
-        "",
-        f"Parameters: {counts}.",
-        "",
-        "Gradients first, relative differences:",
-        "",
-        *(f"- {line}" for line in told),
-        "",
-        "Commit {commit}; {processor}, one thread; Python {python}, torch {torch}.".format(**where),
-    ]
-    before, _, rest = PAGE.read_text().partition(START)
-    PAGE.write_text(before + START + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
-
-
 def main() -> None:
     told, found = same_gradients(), {}
     with tempfile.TemporaryDirectory() as folder:
@@ -200,8 +114,10 @@ def main() -> None:
             found[name] = measured(name, gradient)
             if name == "ours, chunks computed again":
                 told.append(same_at_full_length(gradient))
-            print(*told, sep="\n", flush=True)
-            publish(found, told)
+    print(*told, sep="\n")
+    results = {"machine": machine(), "bytes": LIMIT, "seconds": SECONDS, "gradients": told, "steps": found}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    write(results)
 
 
 if __name__ == "__main__":
