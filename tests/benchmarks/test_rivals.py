@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tests.benchmarks.attention import Attention
+from tests.benchmarks.attention import Attention, until_now
 from tests.benchmarks.convlstm import Cell, ConvLSTM
 from tests.benchmarks.sizes import as_large_as, count
 
@@ -59,16 +60,24 @@ def test_convlstm_goes_on_from_its_states():
     torch.testing.assert_close(torch.cat([early, late]), whole, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("fused", [True, False])
-def test_attention_looks_at_its_own_frame_and_those_before_it(fused):
-    """As one product with a mask; what comes later changes nothing."""
-    model, frames = drawn(Attention(1, 5, layers=1, patch=2, fused=fused)), torch.randn(4, 1, 6, 6, dtype=torch.float64)
+@pytest.mark.parametrize("backend", [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH])
+def test_attention_looks_at_its_own_frame_and_those_before_it(backend):
+    """As all scores under a mask; of three frames of four patches."""
+    query, key, value = torch.randn(3, 3, 4, 5, dtype=torch.float64)
+    scores = (query.flatten(0, 1) @ key.flatten(0, 1).T) / math.sqrt(5)
+    frame = torch.arange(12) // 4
+    scores[frame[:, None] < frame] = -math.inf
+    expected = (torch.softmax(scores, dim=1) @ value.flatten(0, 1)).unflatten(0, (3, 4))
+    with sdpa_kernel(backend):
+        torch.testing.assert_close(until_now(query, key, value), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_what_comes_later_changes_nothing_in_a_model_of_attention():
+    model, frames = drawn(Attention(1, 5, layers=2, patch=2, fused=True)), torch.randn(4, 1, 6, 6, dtype=torch.float64)
     changed = frames.clone()
     changed[3] += 1
     assert torch.equal(model(changed)[:3], model(frames)[:3])
-    changed = frames.clone()
-    changed[2, 0, 5, 5] += 1
-    assert not torch.allclose(model(changed)[2, 0, 0, 0], model(frames)[2, 0, 0, 0])  # the first patch sees the last
+    assert not torch.equal(model(changed)[3], model(frames)[3])
 
 
 def test_as_many_parameters():
