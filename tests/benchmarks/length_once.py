@@ -96,11 +96,11 @@ def attention(patch: int, *, fused: bool) -> tuple[nn.Module, Step]:
 CONTENDERS: dict[str, Callable[[], tuple[nn.Module, Step]]] = {
     "ours, chunks computed again": partial(ours, CHUNK),
     "ours, all held": partial(ours, None),
+    "ConvLSTM, chunks computed again": partial(conv_lstm, CHUNK),
     "ConvLSTM, all held": partial(conv_lstm, None),
     "attention of 4 x 4 patches, fused": partial(attention, 4, fused=True),
     "attention of 4 x 4 patches, scores held": partial(attention, 4, fused=False),
     "attention of voxels, fused": partial(attention, 1, fused=True),
-    "ConvLSTM, chunks computed again": partial(conv_lstm, CHUNK),
 }
 OTHERWISE = {"ours, other chunks computed again": partial(ours, OTHER_CHUNK)}
 

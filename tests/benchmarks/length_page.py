@@ -78,7 +78,7 @@ def limits(results: dict) -> dict[str, str]:
 
 def draw(results: dict) -> Figure:
     """Memory against length, both logarithmic; a mark where a contender ends tells why."""
-    figure, lengths, limit = Figure(figsize=(9, 5.6), layout="constrained"), lengths_of(results), results["bytes"] / 1e9
+    figure, lengths, limit = Figure(figsize=(9, 6.8), layout="constrained"), lengths_of(results), results["bytes"] / 1e9
     axes = figure.subplots()
     marks = {"memory": "X", "time": "s"}
     for name, own in results["steps"].items():
@@ -105,5 +105,5 @@ def draw(results: dict) -> Figure:
     axes.set_xticks(lengths, map(str, lengths))
     axes.set_yticks([0.5, 1, 2, 4, limit], ["0.5", "1", "2", "4", f"{limit:.0f}"])
     axes.minorticks_off()
-    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, 0.95))
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
