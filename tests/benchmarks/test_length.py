@@ -28,6 +28,7 @@ print(*grown.values())
 """
 
 
+@pytest.mark.slow
 @LINUX
 def test_peak_memory_of_a_step_for_each_further_frame():
     """In fields. With `recompute` the window, its differences and a share of a carry, and what an allocator wastes in
