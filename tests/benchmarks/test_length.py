@@ -20,7 +20,8 @@ torch.set_num_threads(1)
 grown = {}
 for name in ("ours, chunks computed again", "ours, all held"):
     _, step = made(name)
-    step(window(64, 24))
+    for _ in range(3):  # an allocator has then what it wastes
+        step(window(64, 24))
     before = peak()
     step(window(192, 24))
     grown[name] = (peak() - before) / (128 * 24 * 24 * 4)
@@ -31,14 +32,14 @@ print(*grown.values())
 @pytest.mark.slow
 @LINUX
 def test_peak_memory_of_a_step_for_each_further_frame():
-    """In fields. With `recompute` the window, its differences and a share of a carry, and what an allocator wastes in
-    so short a time; without, 16 channels and 32 states over and over."""
+    """In fields. With `recompute` the window, its differences and a share of a carry, and what an allocator wastes, up
+    to a quarter of a chunk; without, 16 channels and 32 states over and over."""
     done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     recomputed, held = map(float, done.stdout.split())
     print(f"fields for each further frame: {recomputed:.1f} with recompute, {held:.1f} without")
-    assert recomputed < 60
     assert held > 400
+    assert recomputed < held / 5
 
 
 @LINUX
