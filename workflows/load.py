@@ -19,7 +19,7 @@ from ruamel.yaml.error import YAMLError
 from pipeline.archive import locate
 from pipeline.volume import InputError
 from workflows.catalog import Kinds
-from workflows.matrix import MatrixError, written_out
+from workflows.matrix import OPENING, MatrixError, written_out
 from workflows.stage import Stage, StageKind
 from workflows.workflow import Workflow, in_order
 
@@ -48,8 +48,10 @@ def load(path: Path, changes: Sequence[str] = ()) -> Workflow:
 
 
 def _parse(path: Path) -> CommentedMap:
+    text = ""
     try:
-        tree = YAML(typ="rt").load(path.read_text())
+        text = path.read_text()
+        tree = YAML(typ="rt").load(text)
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror or error}; give the path of a recipe") from error
     except UnicodeDecodeError as error:
@@ -57,7 +59,9 @@ def _parse(path: Path) -> CommentedMap:
     except (YAMLError, ValueError) as error:  # ValueError: a date such as 2000-02-31
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise RecipeError(f"{where}: not YAML: {_reason(error)}") from error
+        there = "".join(text.splitlines()[mark.line : mark.line + 1]) if mark else ""
+        hint = "; within braces put ${...} in quotes" if OPENING in there else ""
+        raise RecipeError(f"{where}: not YAML: {_reason(error)}{hint}") from error
     if not isinstance(tree, CommentedMap):
         raise RecipeError(f"{path}: a recipe is a mapping with the keys name and stages")
     return tree

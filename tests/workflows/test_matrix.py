@@ -166,6 +166,7 @@ WRONG = [
         '  "all-${seed}": {',
         r":21: stages\.all-\$\{seed\}: is no name for a stage",
     ),
+    ('seed: "${seed}"', "seed: ${seed}", r":17: not YAML: .*; within braces put \$\{\.\.\.\} in quotes"),
     ("{prepared: prepared}", '{"${seed}": prepared}', r":17: .*'\$\{seed\}' is a name, and names cannot be mentions"),
     ("seed: [3, 1]", "seed: [3, 1, 3]", r":8: matrix\.seed\.2: has 3 twice; give each value once"),
     ("seed: [3, 1]", "seed: []", r":8: matrix\.seed: is \[\]; give a list of values"),
