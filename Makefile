@@ -24,13 +24,16 @@ test: lint
 trials: $(VENV)/ready
 	$(BIN)/python -m pytest -m slow
 
-# How fast the scan is against what a user would write today, and over workers, and how fast archives come in; writes
-# docs/speed.md, docs/cluster.md and docs/archives.md. About twenty minutes.
+# How fast the scan is against what a user would write today, and over workers, how fast archives come in, what a training
+# step takes of memory by the length of its window, and forecasts of moving digits against a ConvLSTM; writes docs/speed.md,
+# docs/cluster.md, docs/archives.md, docs/length.md and docs/moving_digits.md. About an hour.
 bench: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks.scan_speed
 	$(BIN)/python -m tests.benchmarks.cluster_speed
 	$(BIN)/python -m tests.benchmarks.archive_speed
+	$(BIN)/python -m tests.benchmarks.length
+	$(BIN)/python -m tests.benchmarks.moving_digits
 
 # The walk over 8 to 1024 GPUs in simulated time; writes the tables of cluster/DESIGN.md. About a minute.
 scaling: $(VENV)/ready

@@ -42,10 +42,11 @@ class TrainingMean:
 
     Args:
         expected: That mean, by the number of a frame: of all of them, or of those of the frame's phase of the year.
+        first: The number of the first frame that is seen.
     """
 
-    def __init__(self, expected: Callable[[int], Frame]):
-        self._expected, self._next = expected, 0
+    def __init__(self, expected: Callable[[int], Frame], first: int = 0):
+        self._expected, self._next = expected, first
 
     def update(self, frame: Frame) -> None:
         del frame

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from pipeline.network.block import Block, Chunks, Steps, applied, gated, within_frames
+from pipeline.network.block import Block, Chunks, Steps, each_applied, gated, within_frames
 from pipeline.network.decoder import Decoder
 from pipeline.network.encoder import Neighbours, patches_of
 from pipeline.network.settings import ModelSettings
@@ -346,7 +346,7 @@ class Meeting(nn.Module):
         self, earlier: Float[Tensor, "time channel *grid"], later: Float[Tensor, "time channel *grid"]
     ) -> Float[Tensor, "time channel *grid"]:
         both = torch.cat([earlier, later], dim=1)
-        return earlier + later + mix(self.output, gated(applied(self.value, both), applied(self.gate, both)))
+        return earlier + later + mix(self.output, gated(*each_applied(self.value, self.gate, both)))
 
 
 def _column(frames: Bool[Tensor, "time"], like: Float[Tensor, "time channel *grid"]) -> Bool[Tensor, "time *one"]:

@@ -178,7 +178,7 @@ class ConvSSM(nn.Module):
         self, states: Inexact[Tensor, "time state *grid"], x: Float[Tensor, "time channel *grid"]
     ) -> Float[Tensor, "time channel *grid"]:
         """The outputs C h_t + D x_t, of complex states Re(C h_t) + D x_t."""
-        return mix(self.C, _real(states)) + self.D.reshape(-1, *[1] * (x.ndim - 2)) * x
+        return mix(self.C, as_real(states)) + self.D.reshape(-1, *[1] * (x.ndim - 2)) * x
 
 
 def taken(
@@ -215,6 +215,6 @@ def mix(
     return (matrix @ x.flatten(2)).unflatten(2, x.shape[2:])
 
 
-def _real(states: Inexact[Tensor, "time state *grid"]) -> Float[Tensor, "time part *grid"]:
+def as_real(states: Inexact[Tensor, "time state *grid"]) -> Float[Tensor, "time part *grid"]:
     """Real states as they are; of complex ones all the real parts, then all the imaginary ones."""
     return torch.cat([states.real, states.imag], dim=1) if states.is_complex() else states

@@ -39,7 +39,7 @@ class Block(nn.Module):
     ) -> Float[Tensor, "time channel *grid"]:
         """The stream, given the stream that entered and the layer's output."""
         normal = self.norm(y)
-        return x + y + mix(self.output, gated(applied(self.value, normal), applied(self.gate, normal)))
+        return x + y + mix(self.output, gated(*each_applied(self.value, self.gate, normal)))
 
 
 class RootMeanSquare(nn.Module):
@@ -65,9 +65,13 @@ def within_frames(channels: int, taps: int, boundary: tuple[str, ...]) -> nn.Par
     return Neighbours(channels, channels, boundary)
 
 
-def applied(mixing: Tensor | Neighbours, x: Float[Tensor, "time channel *grid"]) -> Float[Tensor, "time channel *grid"]:
-    """What `within_frames` made, applied."""
-    return mixing(x) if isinstance(mixing, Neighbours) else mix(mixing, x)
+def each_applied(
+    value: Tensor | Neighbours, gate: Tensor | Neighbours, x: Float[Tensor, "time channel *grid"]
+) -> tuple[Tensor, Tensor]:
+    """What `within_frames` made twice, applied to the same; two convolutions as one, which is faster."""
+    if isinstance(value, Neighbours):
+        return value.convolved(x, torch.cat([value.weight, gate.weight])).chunk(2, 1)
+    return mix(value, x), mix(gate, x)
 
 
 def gated(value: Tensor, gate: Tensor) -> Tensor:

@@ -30,11 +30,32 @@ class Neighbours(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs, inputs, *[3 * patch] * len(boundary)) / (inputs * taps) ** 0.5)
 
     def forward(self, x: Float[Tensor, "time channel *grid"]) -> Float[Tensor, "time out *patches"]:
+        return self.convolved(x, self.weight)
+
+    def convolved(
+        self, x: Float[Tensor, "time channel *grid"], weight: Float[Tensor, "out channel *taps"]
+    ) -> Float[Tensor, "time out *patches"]:
+        """The same with other weights, as many taps of as many channels."""
         whole = patches_of(tuple(x.shape[2:]), self.boundary, self.patch)
         after = tuple(self.patch * (count + 1) - size for count, size in zip(whole, x.shape[2:], strict=True))
         x = extended(x, self.boundary, self.patch, after)
+        if self.patch > 1:
+            x, weight = beside_each_other(x, self.patch), beside_each_other(weight, self.patch)
         convolve = nn.functional.conv2d if len(self.boundary) == 2 else nn.functional.conv3d
-        return convolve(x, self.weight, stride=self.patch)
+        return convolve(x, weight)
+
+
+def beside_each_other(x: Float[Tensor, "time channel *grid"], patch: int) -> Float[Tensor, "time many *patches"]:
+    """The voxels of each patch as channels (channel, place in the patch along each axis).
+
+    Of frames and of weights alike: the strided convolution is then one of 3 taps and a stride of 1, the same sums.
+    """
+    for axis in reversed(range(2, x.ndim)):
+        x = x.unflatten(axis, (-1, patch))
+    axes = (x.ndim - 2) // 2
+    places = [3 + 2 * axis for axis in range(axes)]
+    x = torch.permute(x, [0, 1, *places, *(place - 1 for place in places)])
+    return x.flatten(1, 1 + axes)
 
 
 def patches_of(shape: tuple[int, ...], boundary: tuple[str, ...], patch: int) -> tuple[int, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -14,6 +15,7 @@ from pipeline.model import Behind, Forecaster
 from pipeline.roles import Roles
 from pipeline.rolling import Standing, fed_back, roll
 from pipeline.through_time import Run, loss, loss_across
+from pipeline.together import Together
 from pipeline.training.curriculum import Cut
 from pipeline.training.settings import TrainSettings
 
@@ -48,12 +50,12 @@ class Objective:
         value, of squares in units of the normalised data squared. Its gradient is added to the weights'; both are of
         all workers.
 
-        One part after another goes forward and backward, so no more than one is held at a time.
+        One part after another goes forward and backward, or `together` of them, so no more is held at a time.
         """
         loss, valued, scored = 0.0, 0, (cut.window - self.lead - cut.burn_in) * self.frame * self.settings.batch
-        for sample in parts:
+        for samples in _by(self.settings.together, parts):
             with self._precision():
-                found, own = self._losses(sample.to(self.device), cut)
+                found, own = self._losses([sample.to(self.device) for sample in samples], cut)
             share = found / scored
             share.backward()
             loss, valued = loss + share.item(), valued + own
@@ -63,9 +65,15 @@ class Objective:
         """The frames of a window that this worker forecasts from, or rolls out."""
         return share_of(cut.window - self.lead, self.member.time_rank, self.member.time_size)
 
-    def _losses(self, sample: Sample, cut: Cut) -> tuple[Float[Tensor, ""], int]:
-        """The losses of this worker's part of a window, and of how many voxels they are."""
+    def _losses(self, samples: list[Sample], cut: Cut) -> tuple[Float[Tensor, ""], int]:
+        """The losses of this worker's part of one window, or of whole windows, and of how many voxels they are."""
         settings, member, model = self.settings, self.member, self.model
+        if settings.together > 1:
+            frames = torch.stack([sample.frames for sample in samples])
+            made = Together(model, tuple(frames.shape[-3:])).forecasts(frames, cut.horizon)[:, cut.burn_in :]
+            scored = frames[:, cut.burn_in + self.lead :].flatten(0, 1)
+            return model.losses(made.flatten(0, 1), scored).sum(), model.valued(scored)
+        (sample,) = samples
         reads, targets = self.roles.inputs(sample.frames), self.roles.targets(sample.frames)
         if member.time_size == 1 and settings.recompute is None:
             made = made_of(model, reads, sample.steps, cut.horizon)[cut.burn_in :]
@@ -104,6 +112,13 @@ class Objective:
             for gradient in gradients:
                 gradient.div_(share)
         return loss
+
+
+def _by(size: int, parts: Iterable[Sample]) -> Iterator[list[Sample]]:
+    """The parts in groups of a size; the last may be smaller."""
+    left = iter(parts)
+    while group := list(itertools.islice(left, size)):
+        yield group
 
 
 def made_of(

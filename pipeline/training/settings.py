@@ -13,6 +13,7 @@ from pipeline.volume import Settings
 COUNTS = (
     "steps",
     "batch",
+    "together",
     "validate_every",
     "checkpoint_every",
     "keep",
@@ -36,8 +37,11 @@ class TrainSettings(Settings):
             (`least_squares.LeastSquares`); the model is then looked at on the validation frames before that step too.
             Without it the model starts as an exponential average.
         steps: Training steps; `batch` windows each.
-        batch: Windows of a step. They go through the model one after another and their gradients are summed, so a
-            step takes the memory of one window. The loss is the mean over all that is scored of them.
+        batch: Windows of a step. Unless `together` says otherwise they go through the model one after another and
+            their gradients are summed, so a step takes the memory of one window. The loss is the mean over all that is
+            scored of them.
+        together: Windows that go through the model at once; the memory of a step is that of so many. For small frames
+            and roll-outs, see `pipeline.together`. As `threads`, it changes sums to the last bit, and nothing beyond.
         window: Frames of a window.
         burn_in: First frames of a window that fill the state and are not scored.
         horizon: The last frames of a window that are forecast without those between: the frames before them are read,
@@ -82,6 +86,7 @@ class TrainSettings(Settings):
     start: LeastSquares | None = None
     steps: int = 150
     batch: int = 1
+    together: int = 1
     window: int = 100
     burn_in: int = 20
     horizon: int = 1
@@ -140,6 +145,8 @@ class TrainSettings(Settings):
                 f"bidirectional with {other}: a window that is read both ways is held whole by one worker. Shorten "
                 "window and leave it out"
             )
+        if self.together > 1:
+            self._refuse_together()
         if self.data_parallel > self.batch:
             raise ValueError(
                 f"data_parallel is {self.data_parallel} and batch {self.batch}, so some workers would have no window; "
@@ -155,6 +162,27 @@ class TrainSettings(Settings):
                 f"truncate is {self.truncate} and time_parallel {self.time_parallel}: workers along time give the "
                 "whole gradient. Leave truncate out, or set time_parallel to 1"
             )
+
+    def _refuse_together(self) -> None:
+        """Refuses what windows that go through the model at once cannot have.
+
+        Raises:
+            ValueError: The message says which.
+        """
+        model = self.model
+        others = {
+            "task": (model.task, model.task != "forecast"),
+            "selective": (model.selective, model.selective),
+            "uneven": (model.uneven, model.uneven),
+            "recompute": (self.recompute, self.recompute is not None),
+            "time_parallel": (self.time_parallel, self.time_parallel > 1),
+        }
+        for name, (value, against) in others.items():
+            if against:
+                raise ValueError(
+                    f"together is {self.together} and {name} {value}: only whole windows of even steps that are "
+                    f"forecast go through the model at once. Set together to 1, or leave {name} out"
+                )
 
     @property
     def workers(self) -> int:

@@ -31,9 +31,10 @@ def chronovox_run(runs, *arguments):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """With few of the recipe's steps; what it takes all of them for is a slow trial."""
+    """With few of the recipe's steps and a small bank to start from; what it takes all of it for is a slow trial."""
     folder = tmp_path_factory.mktemp("climate")
-    chronovox_run(folder, "--workers", 2, "--set", "model.steps=4")
+    small = ("model.steps=4", "model.start.memories=[4]", "model.start.diffusivities=[0]")
+    chronovox_run(folder, "--workers", 2, *(part for one in small for part in ("--set", one)))
     return folder
 
 
@@ -58,7 +59,7 @@ def test_baselines_have_their_known_answers(runs):
 @pytest.mark.timeout(400)
 def test_the_bar(tmp_path):
     chronovox_run(tmp_path, "--workers", 2)
-    assert json.loads((only(tmp_path, "scores") / "scores.json").read_text())["model.mse"] <= 0.60
+    assert json.loads((only(tmp_path, "scores") / "scores.json").read_text())["model.mse"] <= 0.570
 
 
 @pytest.mark.timeout(400)

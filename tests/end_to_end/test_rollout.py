@@ -40,6 +40,7 @@ def with_stages(recipe, change=("", "")):
     return longer
 
 
+@pytest.mark.slow
 def test_a_recipe_rolls_out_and_its_page_shows_it(finished_run, tmp_path):
     runs = finished_run["model"].parent.parent
     recipe = runs.parent / "blobs.yaml"

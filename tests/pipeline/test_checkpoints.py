@@ -36,6 +36,7 @@ def averaged(finished_run, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_the_model_and_continue_to_the_bit(finished_run, averaged, tmp_path):
     settings, prepared = dataclasses.replace(TINY, ema=0.9), finished_run["prepared"]
     stopped(settings, prepared, tmp_path / "broken", at=6)

@@ -73,6 +73,7 @@ def test_it_goes_back_and_says_so(prepared, tmp_path, monkeypatch, step, factor,
     assert len(made.norms) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "where",
     ["written", *(pytest.param(one, marks=pytest.mark.slow) for one in ("later", "before", "removed", "after"))],

@@ -139,6 +139,7 @@ def test_the_start_is_looked_at_and_kept_where_training_spoils_it(prepared, tmp_
     assert all(np.array_equal(made.best[name], value) for name, value in untrained.state_dict().items())
 
 
+@pytest.mark.slow
 def test_stopped_and_continued_is_the_same_to_the_bit(prepared, tmp_path):
     trained(FEW, prepared, tmp_path / "whole")
     for steps in (1, 2):
@@ -147,6 +148,7 @@ def test_stopped_and_continued_is_the_same_to_the_bit(prepared, tmp_path):
     assert left_by(tmp_path / "broken") == left_by(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_what_diverges_at_once_goes_back_to_the_fitted_start(prepared, tmp_path, monkeypatch):
     look, looks = Training.look, []
 

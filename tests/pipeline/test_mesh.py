@@ -139,6 +139,7 @@ def test_a_user_s_mistake_on_a_mesh_is_still_one(prepared, tmp_path):
         train(mesh(1, 2, learning_rate=1e30, clip=1e30, steps=20, backoff=1.0), prepared, tmp_path / "wild")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "chosen",
     [

@@ -19,7 +19,7 @@ SETTINGS = TrainSettings(window=8, burn_in=2, horizon=3)
 
 def forecaster(masks=0, **choice):
     torch.manual_seed(0)
-    settings = ModelSettings(channels=3, states=4, layers=1, **choice)
+    settings = ModelSettings(**{"channels": 3, "states": 4, "layers": 1} | choice)
     boundary = ("reflect", "reflect", "periodic")
     model = Forecaster(settings, volume_channels=2, boundary=boundary, depth=1, masks=masks).double()
     with torch.no_grad():
@@ -97,3 +97,25 @@ def test_a_horizon_of_one_is_the_forecast_of_the_whole_window_to_the_bit():
     plain = (model(frames)[0][2:-1] - frames[3:]).square().sum() / (5 * 40)
     assert loss == plain.item()
     assert all(map(torch.equal, gradients, torch.autograd.grad(plain, list(model.parameters()))))
+
+
+@pytest.mark.parametrize(
+    ("choice", "masks", "horizon"),
+    [({"layers": 2}, 0, 3), ({"transition": "kernel", "gate_taps": 3}, 1, 1), ({"transition": "pointwise"}, 0, 5)],
+)
+def test_windows_that_go_together_are_those_that_go_one_after_another(choice, masks, horizon):
+    model, windows = forecaster(masks, **choice), [window(masks, seed=seed) for seed in (1, 2, 3, 4, 5)]
+    settings = dataclasses.replace(SETTINGS, horizon=horizon, batch=5)
+    expected, gradients = found(model, settings, *windows)
+    for together in (2, 5):  # the last group of 2 is one alone
+        loss, own = found(model, dataclasses.replace(settings, together=together), *windows)
+        assert loss == pytest.approx(expected, rel=1e-12)
+        for one, other in zip(own, gradients, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
+
+
+def test_what_cannot_go_together_is_refused():
+    with pytest.raises(ValueError, match="together is 2 and selective True"):
+        TrainSettings(batch=2, together=2, model=ModelSettings(selective=True))
+    with pytest.raises(ValueError, match="together is 2 and recompute 8"):
+        TrainSettings(batch=2, together=2, recompute=8)

@@ -7,9 +7,11 @@ import torch
 
 import ssm_ops.layer
 import ssm_ops.through_time
+from pipeline.dataset import Sample
 from pipeline.mesh import Alone
 from pipeline.model import Forecaster
 from pipeline.network.settings import ModelSettings
+from pipeline.roles import Roles
 from pipeline.training.objective import Objective
 from pipeline.training.settings import TrainSettings
 from ssm_ops import Propagator, scan
@@ -33,7 +35,8 @@ def gradient(model, **others):
     model.zero_grad()
     settings = dataclasses.replace(SETTINGS, **others)
     frames = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
-    loss = Objective(settings, model, frame=30, member=Alone()).loss([frames], settings.cut(1))
+    roles = Roles(("warmth",), ("warmth",), (0,), (0,))
+    loss = Objective(settings, model, roles, frame=30, member=Alone()).loss([Sample(frames, None)], settings.cut(1))
     assert {parameter.grad.dtype for parameter in model.parameters()} == {torch.float32}
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters()]), loss
 

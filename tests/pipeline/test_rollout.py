@@ -84,6 +84,7 @@ def test_a_forecast_from_the_end_goes_on_as_the_calendar_does(one, tmp_path):
     assert not (tmp_path / "scores.json").exists()
 
 
+@pytest.mark.slow
 def test_starts_in_a_list_are_each_alone(one, tmp_path):
     both = dataclasses.replace(LISTED, series=("a", "b"), start=("1992-05-01", 1992))
     rolled(both, one, tmp_path / "all")
@@ -121,6 +122,7 @@ def mortal(monkeypatch):
     return left
 
 
+@pytest.mark.slow
 def test_killed_between_any_two_writes_it_goes_on_to_the_same_bits(one, scored, tmp_path, monkeypatch):
     monkeypatch.setattr(approach, "PAUSE", 0.0)
     whole, left, draw = results(scored), mortal(monkeypatch), random.Random(1)
