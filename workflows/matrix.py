@@ -100,7 +100,7 @@ class Matrix:
         for key, values in matrix.items():
             refuse_values(key, values)
             self.values[key] = list(values)
-            plain = all(isinstance(value, str) or type(value) is int for value in values)
+            plain = all(isinstance(value, str | int) and not isinstance(value, bool) for value in values)
             words = list(map(str, values))
             if not plain or not all(map(WORD.fullmatch, words)):
                 words = [str(number) for number in range(1, len(values) + 1)]

@@ -82,7 +82,14 @@ def test_all_stages_are_those_written_by_hand(recipe, tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "labels"),
-    [("[3, 1]", "3 1"), ("[a, b_2]", "a b_2"), ("[0.5, 1]", "1 2"), ("[a, -1]", "1 2"), ("[[3], {a: 1}]", "1 2")],
+    [
+        ("[3, 0]", "3 0"),
+        ("[true, 2]", "1 2"),
+        ("[a, b_2]", "a b_2"),
+        ("[0.5, 1]", "1 2"),
+        ("[a, -1]", "1 2"),
+        ("[[3], {a: 1}]", "1 2"),
+    ],
 )
 def test_names_have_words_or_numbers_of_values(values, labels):
     assert Matrix(YAML(typ="rt").load(f"key: {values}")).labels["key"] == labels.split()
