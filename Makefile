@@ -16,9 +16,9 @@ $(VENV)/ready: pyproject.toml
 demo: $(VENV)/ready
 	$(BIN)/chronovox run $(RECIPE)
 
-# Lint, import contracts, tests.
+# Lint, import contracts, tests in two processes, each file in one of them. Threads that wait leave the processor to others.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Slow trials: workers lost in every phase, nodes that go, training over meshes, peak memory, the recipe with all its steps.
 trials: $(VENV)/ready

@@ -10,6 +10,7 @@ its state lives on a periodic ring, longer than the field by a guard band into w
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -230,7 +231,9 @@ def _basis(kind: str, size: int, dtype: torch.dtype, device: torch.device) -> Fl
 def _along(matrix: Float[Tensor, "n n"], field: Float[Tensor, "*lead"], axis: int) -> Float[Tensor, "*lead"]:
     """The product of `matrix` with every line of `field` along `axis` (from the end), also under autocast in the
     field's precision."""
-    with torch.autocast(field.device.type, enabled=False):
+    device = field.device.type
+    known = torch.amp.is_autocast_available(device)  # not of tensors without numbers
+    with torch.autocast(device, enabled=False) if known else nullcontext():
         if axis == -1:
             return field @ matrix.mT
         return (matrix @ field.flatten(axis + 1)).reshape(field.shape) if axis < -2 else matrix @ field

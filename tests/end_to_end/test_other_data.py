@@ -73,6 +73,7 @@ def fading(frames, seed, *shape):
     return np.stack(found)
 
 
+@pytest.mark.slow
 def test_runs_of_fmri_learned_from_but_one(tmp_path):
     """Leave one run out: int16, seconds, three axes of space, the runs series of their own."""
     level = 300 + 40 * np.random.default_rng(9).standard_normal((4, 5, 6))
@@ -114,6 +115,7 @@ def test_runs_of_fmri_learned_from_but_one(tmp_path):
         run_recipe(tmp_path, raw, splits + "    anomalies: month\n", series="run3")
 
 
+@pytest.mark.slow
 def test_numbered_frames_of_bytes_in_two_series(tmp_path):
     """Tested on both series: the prediction and the scores are of each."""
     for name in "ab":

@@ -128,6 +128,7 @@ def test_a_trend_that_training_does_not_show_is_followed(prepared, tmp_path):
     assert lags[1] < 0.005 < 0.05 < lags[0]
 
 
+@pytest.mark.slow
 def test_the_start_is_looked_at_and_kept_where_training_spoils_it(prepared, tmp_path):
     wild = dataclasses.replace(FEW, learning_rate=0.5, warm_up=0, ema=0.5)
     trained(wild, prepared, tmp_path / "run")

@@ -65,6 +65,7 @@ def alone(prepared, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_two_along_time_give_the_losses_and_weights_of_one_worker(prepared, alone, tmp_path):
     told = train(mesh(1, 2, recompute=5), prepared, tmp_path / "two")
     assert [progress.done for progress in told] == list(range(7))

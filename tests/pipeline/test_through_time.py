@@ -101,6 +101,7 @@ def test_volumes_with_depth():
     same(across(model, frames, ranks=2, recompute=4), expected)
 
 
+@pytest.mark.slow
 def test_truncation_errs_less_the_longer_the_gradient_goes_back_and_is_exact_in_the_end():
     """8 chunks of 5 frames; states remember 1 to 20 steps."""
     model, frames = forecaster("plain"), window(frames=41)

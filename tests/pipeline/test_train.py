@@ -60,6 +60,7 @@ def test_stopped_and_continued_is_the_same_to_the_bit(prepared, tmp_path, taken,
     assert all(ours[key].tobytes() == theirs[key].tobytes() for key in ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "choice", [{"transition": "kernel"}, {"transition": "pointwise", "selective": True}], ids=["kernel", "pointwise"]
 )

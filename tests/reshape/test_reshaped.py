@@ -162,6 +162,7 @@ def recipe_of(tmp_path, reshape=RESHAPE):
     return recipe
 
 
+@pytest.mark.slow
 def test_a_recipe_from_archive_to_report(tmp_path):
     folders = run(load(recipe_of(tmp_path)), tmp_path / "runs", LocalExecutor(), Silent())
     assert arrays.groups(folders["prepared"] / "prepared.zarr") == ["a.w0", "a.w1", "b.w0", "b.w1"]

@@ -81,6 +81,7 @@ def test_gradients_to_everything(family, backend, shape, boundary):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["spectral", "pixel"])
 @pytest.mark.usefixtures("small_tiles")
 def test_gradients_of_tied_taps_agree(backend):

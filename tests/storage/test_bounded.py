@@ -141,7 +141,7 @@ def test_a_window_takes_no_chunk_twice(sharded, tmp_path, monkeypatch):
 
     monkeypatch.setattr(LocalStore, "get", get)
     windows = Windows(tmp_path / "v.zarr", (Span("a", 0, 40),), 21)
-    frames = windows.read(("a", 5), 0, 21)
+    frames = windows.read(("a", 5), 0, 21).frames
     np.testing.assert_array_equal(frames.numpy(), like[DATA].values[5:26])
     assert max(Counter(reads).values()) == 1
     files = {key for key, _ in reads}

@@ -68,6 +68,7 @@ def test_wrong_options(tmp_path, arguments):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_no_cluster_there(tmp_path):
     recipe = write_recipe(tmp_path, steps=1)
     done = chronovox("run", recipe, "--address", "127.0.0.1:1", cwd=tmp_path)

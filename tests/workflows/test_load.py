@@ -10,7 +10,13 @@ from workflows.load import RecipeError, load
 RECIPES = Path(__file__).parents[2] / "workflows" / "recipes"
 
 
-OWN_FILES = {"winds_forecast": ["raw"], "fmri_leave_one_run_out": ["raw", "brain"]}
+OWN_FILES = {
+    "denoise_fmri": ["raw"],
+    "fmri_leave_one_run_out": ["raw", "brain"],
+    "long_window": ["raw"],
+    "moving_digits": ["raw_train", "raw_validation", "raw_test"],
+    "winds_forecast": ["raw"],
+}
 """Stages whose source a user brings; loading asks only whether it is there."""
 
 

@@ -72,6 +72,7 @@ def test_a_failed_ingest_leaves_nothing(recipe, tmp_path):
     assert left == {".lock", "raw_a"}
 
 
+@pytest.mark.slow
 def test_half_made_folders_of_a_killed_run_are_made_anew(recipe, tmp_path):
     planned = plan(load(recipe), tmp_path / "runs" / "blobs")
     half = next(stage.folder for stage in planned if not stage.stage.kind.resumes)
