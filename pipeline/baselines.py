@@ -13,6 +13,9 @@ from jaxtyping import Float
 
 Frame = Float[np.ndarray, "channel depth height width"]
 
+RATES = tuple(round(0.05 * k, 2) for k in range(1, 20))
+"""Of exponential averages, those that are tried."""
+
 
 @runtime_checkable
 class Baseline(Protocol):

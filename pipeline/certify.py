@@ -15,7 +15,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.device import own_device
 from pipeline.model import Forecaster
 from pipeline.network.block import Chunks, Steps
-from pipeline.piece import Piece, find_store
+from pipeline.piece import DAY, Piece, find_store
 from pipeline.storage import arrays
 from pipeline.volume import InputError
 from ssm_ops import Certificate, ConvSSM, Grid, Transition, verify_scan
@@ -97,9 +97,8 @@ def transition_scan(
             "leave the unit out, so that each frame is one step"
         )
     dt = None if unit_days is None else piece.days / unit_days
-    if dt is None and piece.begins:
-        dt = torch.ones(len(piece.frames), dtype=torch.float64)
-        dt[list(piece.begins)] = math.inf
+    if dt is None:
+        dt = steps_of(piece, None)
     device = own_device()
     dt = None if dt is None else dt.to(device)
     return Scan("transition", piece.frames.to(device, dtype), transition, boundary or piece.boundary, dt)
@@ -109,7 +108,7 @@ def model_scans(piece: Piece, path: Path, *, dtype: torch.dtype = torch.float32)
     """The scans of a trained model's layers when it runs over a piece, and what that model is, in words.
 
     Frames that no `preprocess` stage has normalised are normalised by the statistics of the model's training frames.
-    A model knows nothing of runs: it goes on across their borders, as it does in forecasts.
+    The model begins anew with each run of the data, and its steps are as long as its settings say, as in forecasts.
 
     Args:
         path: The checkpoint, or the folder of its stage or run.
@@ -139,14 +138,41 @@ def model_scans(piece: Piece, path: Path, *, dtype: torch.dtype = torch.float32)
             "give the data it was trained for"
         )
     frames = piece.frames if piece.normalised else _normalised(piece, checkpoint, found)
-    scans = layer_scans(model.to(own_device(), dtype), frames.to(own_device(), dtype))
+    steps = steps_of(piece, model.unit)
+    steps = None if steps is None else steps.to(own_device(), dtype)
+    scans = layer_scans(model.to(own_device(), dtype), frames.to(own_device(), dtype), steps)
     by = "" if piece.normalised else ", which normalises the frames by its training statistics"
     return f"{found}, step {checkpoint.step}{by}", scans
 
 
+def steps_of(piece: Piece, unit: float | None) -> Float[Tensor, "time"] | None:
+    """The steps that a model takes over a piece, float64, as `pipeline.elapsed` has them; `None` where all are 1.
+
+    Args:
+        piece: The frames.
+        unit: How many seconds count as 1; `None`: every step is 1.
+
+    Raises:
+        InputError: The model counts time, and the data tell none.
+    """
+    if unit is not None and piece.days is None:
+        raise InputError(
+            f"the model counts time in steps of {unit:g} s, and the times of {piece.source} are neither dates nor "
+            "seconds; give data that have times"
+        )
+    if unit is None and not piece.begins:
+        return None
+    steps = torch.ones(len(piece.frames), dtype=torch.float64) if unit is None else piece.days * DAY / unit
+    steps[0] = 1
+    steps[list(piece.begins)] = math.inf
+    return steps
+
+
 @torch.no_grad()
-def layer_scans(model: Forecaster, frames: Float[Tensor, "time channel *grid"]) -> list[Scan]:
-    """The scan of each layer, with the inputs that reach it when the model runs over the frames.
+def layer_scans(
+    model: Forecaster, frames: Float[Tensor, "time channel *grid"], steps: Float[Tensor, "time"] | None = None
+) -> list[Scan]:
+    """The scan of each layer, with the inputs that reach it when the model runs over the frames, `steps` apart.
 
     Raises:
         InputError: See `Scan`.
@@ -157,7 +183,7 @@ def layer_scans(model: Forecaster, frames: Float[Tensor, "time channel *grid"]) 
     for block, recorder in zip(model.blocks, recorders, strict=True):
         block.ssm = recorder
     try:
-        model(frames.unsqueeze(2) if frames.ndim == 4 else frames)
+        model(frames.unsqueeze(2) if frames.ndim == 4 else frames, steps=steps)
     finally:
         for block, layer in zip(model.blocks, layers, strict=True):
             block.ssm = layer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.baselines import RATES
 from pipeline.dataset import splits_of, within_runs
 from pipeline.evaluation.forecasts import scored_forecasts
 from pipeline.evaluation.gaussian import GaussianWidths
@@ -16,7 +17,6 @@ from pipeline.volume import Settings
 
 VERSION = 3
 
-RATES = tuple(round(0.05 * k, 2) for k in range(1, 20))
 ROLES = ("prediction", "prepared", "model")
 
 

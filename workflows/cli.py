@@ -187,8 +187,8 @@ def verify_scan(
         what = {"transition": words_for + unit}
         scans = [transition_scan(piece, transition, boundary=boundary, unit_days=unit_days, dtype=precision)]
     if piece.begins:
-        how = "the model goes on across them" if model is not None else "each begins from a state of zero"
-        what["runs"] = f"{len(piece.begins) + 1}, {how} (frames {', '.join(str(start + t) for t in piece.begins)})"
+        first = ", ".join(str(start + t) for t in piece.begins)
+        what["runs"] = f"{len(piece.begins) + 1}, each begins from a state of zero (frames {first})"
     heading(
         {"data": piece.source, "piece": piece.extent}
         | what

@@ -29,7 +29,7 @@ class Reshape(Settings):
         coarsen: How many voxels along each axis become one, by means weighted with the sizes of cells.
         regrid: The places of another grid, by linear interpolation.
         runs: `apart`: of a series of several runs each becomes one of its own, `NAME.run1`, so that nothing crosses
-            from one to the next; `joined`: they stay one.
+            from one to the next; `joined`: they stay one, in which models begin anew with each run.
         resample: Which frames become one; never frames of two runs.
         tile: The size of tiles, each of which becomes a series, `NAME.h0w0`.
         noise: White noise of which each channel gets a copy, `noisy CHANNEL`, to learn from how it is taken away.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline import certify as module
-from pipeline.certify import certify, layer_scans, model_scans, transition_scan
+from pipeline.certify import certify, layer_scans, model_scans, steps_of, transition_scan
 from pipeline.checkpoint import Checkpoint
 from pipeline.model import Forecaster
 from pipeline.network.settings import ModelSettings
@@ -153,3 +153,16 @@ def test_a_model_that_does_not_fit(run, tmp_path):
     smaller = {name: array[..., :8] for name, array in statistics.items()}
     with pytest.raises(InputError, match=r"grid of 9 x 12 voxels is not that of the training frames of .*, 9 x 8"):
         model_scans(piece, checkpoint("other.zarr", forecaster(), smaller))
+
+
+def test_a_model_s_scans_begin_anew_with_each_run_and_count_its_time(tmp_path):
+    run = write_untrained(tmp_path)
+    piece = read_piece(run, series="a", frames=6, crop=(4,))
+    broken = replace(piece, begins=(2,), days=torch.tensor([1.0, 2, 3, 1, 1, 1]).double())
+    _, scans = model_scans(broken, run)
+    assert [scan.dt.tolist() for scan in scans] == [[1, 1, torch.inf, 1, 1, 1]] * 2
+    assert steps_of(broken, 2 * 86400.0).tolist() == [1, 1, torch.inf, 0.5, 0.5, 0.5]
+    _, (alone, _) = model_scans(replace(piece, frames=piece.frames[2:], begins=(), days=None), run)
+    assert torch.equal(scans[0].x[2:], alone.x)  # differences to the run before are none
+    with pytest.raises(InputError, match="counts time in steps of 3600 s"):
+        steps_of(replace(piece, days=None), 3600.0)
