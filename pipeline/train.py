@@ -45,7 +45,7 @@ from pipeline.training.timing import Timing
 from pipeline.training.validation import validation_error
 from pipeline.volume import SPACE, InputError
 
-VERSION = 7
+VERSION = 8
 
 LOCK_SECONDS = 60.0
 """How long the trainer of a killed driver may live on; two must not write one history."""

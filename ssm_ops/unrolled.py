@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ssm_ops.layer import ConvSSM, as_real, taken
 
@@ -44,13 +45,43 @@ class Unrolled:
         """The outputs of the next frames of each run, and the carries that leave; a carry of `None` is zero."""
         frames, sizes = x.flatten(0, 1), x.shape[:2]
         offsets = mixed(self.project, frames).to(self.layer.B.dtype)
-        state, states = carry, []
-        for offset in self.grid.to_spectrum(offsets).unflatten(0, sizes).unbind(1):
-            state = offset if state is None else torch.addcmul(offset, self.change, state)
-            states.append(state)
-        fields = self.grid.to_field(torch.stack(states, 1).flatten(0, 1))
+        spectra = self.grid.to_spectrum(offsets).unflatten(0, sizes)
+        carry = torch.zeros_like(spectra[:, 0]) if carry is None else carry
+        states = _Recurrence.apply(spectra, self.change, carry)
+        fields = self.grid.to_field(states.flatten(0, 1))
         outputs = mixed(self.layer.C, as_real(fields)) + self.layer.D.reshape(-1, *[1] * (x.ndim - 3)) * frames
-        return outputs.unflatten(0, sizes), state
+        return outputs.unflatten(0, sizes), states[:, -1]
+
+
+class _Recurrence(torch.autograd.Function):
+    """h_t = a h_{t-1} + u_t on spectra: with g the gradient to the states, G_t = g_t + conj(a) G_{t+1} is that to u_t,
+    and sum_t conj(h_{t-1}) G_t that to a."""
+
+    @staticmethod
+    def forward(
+        ctx,
+        offsets: Shaped[Tensor, "batch time state *spectrum"],
+        change: Shaped[Tensor, "#state *spectrum"],
+        carry: Shaped[Tensor, "batch state *spectrum"],
+    ) -> Shaped[Tensor, "batch time state *spectrum"]:
+        states, state = torch.empty_like(offsets), carry
+        for offset, found in zip(offsets.unbind(1), states.unbind(1), strict=True):
+            state = torch.addcmul(offset, change, state, out=found)
+        ctx.save_for_backward(states, change, carry)
+        return states
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        states, change, carry = ctx.saved_tensors
+        adjoint, back = gradient.clone(memory_format=torch.contiguous_format), change.conj().resolve_conj()
+        found = adjoint.unbind(1)
+        for time in reversed(range(len(found) - 1)):
+            found[time].addcmul_(back, found[time + 1])
+        to_change = None
+        if ctx.needs_input_grad[1]:
+            to_change = (carry.conj() * found[0]).sum(0) + (states[:, :-1].conj() * adjoint[:, 1:]).sum((0, 1))
+        return adjoint, to_change, back * found[0] if ctx.needs_input_grad[2] else None
 
 
 def mixed(
