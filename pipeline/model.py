@@ -72,9 +72,11 @@ class Forecaster(nn.Module):
         self.boundary = tuple(boundary) if depth > 1 else tuple(boundary[1:])
         read = volume_channels * (2 if settings.reading == "both" else 1) + masks
         made = self.outputs if settings.classes is None else settings.classes
-        self.encoder = Neighbours(read, settings.channels, self.boundary, settings.patch)
+        self.encoder = Neighbours(read, settings.channels, self.boundary, settings.patch, settings.patch_taps)
         self.blocks = nn.ModuleList(Block(settings, self.boundary) for _ in range(settings.layers))
-        self.decoder = Decoder(settings.channels, made, self.boundary, settings.patch, settings.upsampling)
+        self.decoder = Decoder(
+            settings.channels, made, self.boundary, settings.patch, settings.upsampling, settings.patch_taps
+        )
         self.later = nn.ModuleList()
         if settings.bidirectional:
             self.later.extend(Block(settings, self.boundary) for _ in range(settings.layers))
@@ -310,9 +312,9 @@ class Forecaster(nn.Module):
         for number in range(numbers):
             channel, *place = np.unravel_index(number, (self.volume_channels, *[patch] * axes))
             self.encoder.weight[number] = 0
-            self.encoder.weight[(number, channel, *(patch + offset for offset in place))] = 1
+            self.encoder.weight[(number, channel, *(patch * self.encoder.beside + offset for offset in place))] = 1
             self.decoder.weight[number] = 0
-            self.decoder.weight[number, number].view(-1)[self.decoder.centre] = 1
+            self.decoder.weight[(number, number, *[self.decoder.beside] * axes)] = 1
             first.start_average(number, decay=-torch.log(torch.tensor(memory)), gain=gain)
             first.D[number] = -1
             for block in self.blocks[1:]:

@@ -45,7 +45,9 @@ def through(weights, stack, settings, frames, boundary, steps):
     for frame, dt in zip(frames, steps, strict=True):
         difference = np.zeros_like(frame) if np.isinf(dt) else frame - previous
         read = {"differences": [difference], "levels": [frame], "both": [difference, frame]}[settings.reading]
-        stream = convolve(weights["encoder.weight"], np.concatenate(read), boundary, settings.patch)
+        stream = convolve(
+            weights["encoder.weight"], np.concatenate(read), boundary, settings.patch, settings.patch_taps
+        )
         for n in range(settings.layers):
             prefix = f"{stack}.{n}."
             w = {name.removeprefix(prefix): a for name, a in weights.items() if name.startswith(prefix)}
@@ -85,13 +87,13 @@ def mix(matrix, field):
     return np.tensordot(matrix, field, axes=1)
 
 
-def convolve(weight, field, boundary, patch=1):
+def convolve(weight, field, boundary, patch=1, taps=3):
     """Sums shifted copies of the padded field, tap by tap; one output voxel for each patch."""
-    padded, counts = field, []
+    padded, counts, beside = field, [], patch * (taps // 2)
     for axis, name in enumerate(boundary, start=1):
         size = field.shape[axis]
         counts.append(-(-size // patch))
-        width = [(patch, patch * (counts[-1] + 1) - size) if a == axis else (0, 0) for a in range(field.ndim)]
+        width = [(beside, patch * counts[-1] + beside - size) if a == axis else (0, 0) for a in range(field.ndim)]
         padded = np.pad(padded, width, mode="wrap" if name == "periodic" else "symmetric")
     result = np.zeros((weight.shape[0], *counts))
     for tap in np.ndindex(*weight.shape[2:]):
@@ -107,7 +109,7 @@ def upsampled(weight, stream, boundary, settings):
         for axis in range(1, 1 + axes):
             stream = np.repeat(stream, patch, axis)
         return convolve(weight, stream, boundary)
-    many = convolve(weight, stream, boundary)
+    many = convolve(weight, stream, boundary, taps=settings.patch_taps)
     result = np.zeros((len(many) // patch**axes, *(patch * n for n in stream.shape[1:])))
     for channel in range(len(result)):
         for number, place in enumerate(np.ndindex(*[patch] * axes)):

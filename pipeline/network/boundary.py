@@ -24,6 +24,8 @@ def extended(
     """
     axes = len(boundary)
     for axis, (name, behind) in enumerate(zip(boundary, after, strict=True)):
+        if before == behind == 0:
+            continue
         if name != "periodic" and max(before, behind) > 1:
             dim, size = x.ndim - axes + axis, x.shape[x.ndim - axes + axis]
             front, back = x.narrow(dim, 0, before), x.narrow(dim, size - behind, behind)

@@ -30,6 +30,7 @@ class Decoder(Neighbours):
         boundary: Of each axis of the grid.
         patch: Voxels of a patch along each axis.
         upsampling: Which of the two.
+        taps: 1: each voxel of the stream gives its patch alone; not for `resize`, whose patches would be blocks.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class Decoder(Neighbours):
         boundary: tuple[str, ...],
         patch: int = 1,
         upsampling: Upsampling = "transposed",
+        taps: Literal[1, 3] = 3,
     ):
         beside = patch ** len(boundary) if upsampling == "transposed" else 1
-        super().__init__(inputs, outputs * beside, boundary)
+        super().__init__(inputs, outputs * beside, boundary, taps=taps)
         self.voxels, self.upsampling = patch, upsampling
 
     def to_frames(

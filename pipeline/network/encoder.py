@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,23 +14,24 @@ from pipeline.volume import InputError
 
 
 class Neighbours(nn.Module):
-    """A convolution that respects the boundary of each axis: of each patch with its nearest neighbours.
+    """A convolution that respects the boundary of each axis: of each patch, by default with its nearest neighbours.
 
     With patches of one voxel it has 3 taps an axis and keeps the resolution. With patches of p it has 3 p taps and a
-    stride of p: one output voxel for each patch of p voxels an axis, made of it and the patches beside it. A last patch
-    that is not whole is filled by mirroring.
+    stride of p: one output voxel for each patch of p voxels an axis, made of it and the patches beside it; or p taps,
+    and each patch is for itself. A last patch that is not whole is filled by mirroring.
 
     Args:
         inputs, outputs: Channels.
         boundary: Of each axis of the grid, see `boundary.extended`.
         patch: Voxels of a patch along each axis.
+        taps: Patches along each axis that one output is made of: 3, or 1.
     """
 
-    def __init__(self, inputs: int, outputs: int, boundary: tuple[str, ...], patch: int = 1):
+    def __init__(self, inputs: int, outputs: int, boundary: tuple[str, ...], patch: int = 1, taps: Literal[1, 3] = 3):
         super().__init__()
-        taps = (3 * patch) ** len(boundary)
-        self.boundary, self.patch, self.centre = boundary, patch, taps // 2
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, *[3 * patch] * len(boundary)) / (inputs * taps) ** 0.5)
+        self.boundary, self.patch, self.beside = boundary, patch, taps // 2
+        shape = [taps * patch] * len(boundary)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, *shape) / (inputs * math.prod(shape)) ** 0.5)
 
     def forward(self, x: Float[Tensor, "time channel *grid"]) -> Float[Tensor, "time out *patches"]:
         return self.convolved(x, self.weight)
@@ -37,8 +41,9 @@ class Neighbours(nn.Module):
     ) -> Float[Tensor, "time out *patches"]:
         """The same with other weights, as many taps of as many channels."""
         whole = patches_of(tuple(x.shape[2:]), self.boundary, self.patch)
-        after = tuple(self.patch * (count + 1) - size for count, size in zip(whole, x.shape[2:], strict=True))
-        x = extended(x, self.boundary, self.patch, after)
+        before = self.patch * self.beside
+        after = tuple(self.patch * count + before - size for count, size in zip(whole, x.shape[2:], strict=True))
+        x = extended(x, self.boundary, before, after)
         if self.patch > 1:
             x, weight = beside_each_other(x, self.patch), beside_each_other(weight, self.patch)
         convolve = nn.functional.conv2d if len(self.boundary) == 2 else nn.functional.conv3d

@@ -32,6 +32,8 @@ class ModelSettings(Settings):
         states: State channels of each ConvSSM layer.
         layers: ConvSSM layers.
         patch: Voxels along each axis of the patches that the encoder makes one voxel of the stream of.
+        patch_taps: 3: encoder and decoder look at the patches beside a patch too; 1: at none, with 3^axes times fewer
+            numbers; not with patches of one voxel, or `resize`.
         upsampling: How the decoder makes voxels of patches again, see `decoder.Decoder`.
         norm: Whether what enters the gates is normalised, see `block.RootMeanSquare`.
         gate_taps: 1: the gates mix the channels of each voxel; 3: and those of its neighbours.
@@ -58,6 +60,7 @@ class ModelSettings(Settings):
     states: int = 16
     layers: int = 2
     patch: int = 1
+    patch_taps: Literal[1, 3] = 3
     upsampling: Literal["transposed", "resize"] = "transposed"
     norm: bool = False
     gate_taps: Literal[1, 3] = 1
@@ -72,6 +75,11 @@ class ModelSettings(Settings):
         for name in ("channels", "states", "layers", "patch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
+        if self.patch_taps == 1 and (self.patch == 1 or self.upsampling == "resize"):
+            raise ValueError(
+                f"patch_taps is 1 with patch {self.patch} and upsampling {self.upsampling!r}; give larger patches and "
+                "'transposed', or leave patch_taps out"
+            )
         if not 0 < self.rate < 1:
             raise ValueError(f"rate is {self.rate}; give a number between 0 and 1")
         if self.bidirectional and self.task == "forecast":

@@ -21,6 +21,7 @@ SOLID = ((3, 5, 4), ("reflect", "reflect", "periodic"))
 MODELS = [
     ({"patch": 2, "reads": "levels"}, PERIODIC),
     ({"patch": 2, "upsampling": "resize", "norm": True}, ((1, 7, 8), ("reflect", "reflect", "periodic"))),
+    ({"patch": 2, "patch_taps": 1, "norm": True}, ((1, 7, 8), ("reflect", "reflect", "periodic"))),
     ({"patch": 2, "gate_taps": 3, "reads": "both"}, ((4, 5, 4), ("reflect", "reflect", "periodic"))),
     ({"task": "denoise", "norm": True}, SOLID),
     ({"task": "denoise", "bidirectional": True, "gate_taps": 3}, PERIODIC),
@@ -64,7 +65,7 @@ def after(steps):
 
 
 @pytest.mark.parametrize(
-    ("choice", "case", "cuts"), [*((*made, [4, 1, 7]) for made in MODELS), (*MODELS[4], [1] * 12)], ids=str
+    ("choice", "case", "cuts"), [*((*made, [4, 1, 7]) for made in MODELS), (*MODELS[5], [1] * 12)], ids=str
 )
 def test_time_may_be_cut_anywhere(choice, case, cuts):
     """Shards one after the other, of two chunks each; what comes from behind is known from a walk back."""
@@ -99,9 +100,10 @@ def test_what_an_infinite_step_forgets():
         torch.testing.assert_close(model(x, steps=STEPS.double())[0][5:], model(x[5:], steps=STEPS[5:].double())[0])
 
 
-def test_an_exponential_average_starts_in_patches_too():
+@pytest.mark.parametrize("taps", [1, 3])
+def test_an_exponential_average_starts_in_patches_too(taps):
     torch.manual_seed(0)
-    settings = ModelSettings(channels=12, states=12, layers=2, patch=2)
+    settings = ModelSettings(channels=12, states=12, layers=2, patch=2, patch_taps=taps)
     model = Forecaster(settings, volume_channels=3, boundary=PERIODIC[1], depth=1)
     x, average = torch.randn(10, 3, *PERIODIC[0]), 0.0
     with torch.no_grad():
@@ -145,6 +147,8 @@ def test_patches_that_do_not_fit_are_refused(patch, boundary, told):
         ({"task": "map", "targets": ("a", "a")}, "each channel once"),
         ({"uneven": True, "transition": "kernel"}, "one whole step"),
         ({"patch": 0}, "at least 1"),
+        ({"patch_taps": 1}, "patch_taps is 1 with patch 1"),
+        ({"patch_taps": 1, "patch": 2, "upsampling": "resize"}, "give larger patches and 'transposed'"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(choice, told):
