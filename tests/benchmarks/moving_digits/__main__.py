@@ -29,10 +29,20 @@ from tests.benchmarks.scan_speed import medians
 PAGE, PICTURE = Path("docs/moving_digits.md"), Path("docs/moving_digits.png")
 RESULTS = Path(__file__).parents[1] / "results" / "moving_digits.json"
 SEEDS = {"train": 1, "validation": 2, "test": 3}
-BATCH, PATCH = 8, 4
-OURS = ModelSettings(channels=32, states=32, layers=3, patch=PATCH, norm=True, gate_taps=3, reads="both")
-HIDDEN = (24, 24)
-RATES = {"ours": 2e-3, "ConvLSTM": 2e-3}
+BATCH = 8
+OURS = ModelSettings(
+    reads="levels",
+    transition="pointwise",
+    channels=64,
+    states=64,
+    layers=3,
+    patch=16,
+    patch_taps=1,
+    norm=True,
+    gate_taps=3,
+)
+HIDDEN, PATCH = (43, 43), 8
+RATES = {"ours": 3e-3, "ConvLSTM": 2e-3}
 
 
 class Task(NamedTuple):

@@ -76,7 +76,7 @@ class Contender:
         """Forecasts of all frames but the first, of the last `horizon` by feeding forecasts back."""
         if isinstance(self.model, Forecaster):
             return Together(self.model, tuple(windows.shape[3:])).forecasts(windows, horizon)
-        return self.model.forecasts(windows[:, :, :, 0], horizon).unsqueeze(3)
+        return self.model.forecasts(windows[:, :, :, 0].transpose(0, 1), horizon).transpose(0, 1).unsqueeze(3)
 
     def take_step(self, windows: Windows, horizon: int, seconds: float) -> None:
         """One step of AdamW towards forecasts of the last `horizon` frames; its rate is a cosine in the time spent."""
