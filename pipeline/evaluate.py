@@ -63,7 +63,7 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
     away also with what was read (`input`) and with Gaussian filters of it, `gaussian` with the widths that are best on
     the validation frames, `best_gaussian` with those that are in hindsight.
 
-    Labels have an `error_rate`, of which the intervals then are, an `accuracy`, and Dice label by label and its mean; see
+    Labels have an `error_rate`, which intervals and differences then are of, and Dice: see
     `pipeline.evaluation.labels`. They have no spectra.
 
     `scores_by_time.csv` has whole frames one by one. `spectra.csv` (see `Spectra`) has the mean power spectra of truth,
@@ -76,7 +76,7 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
         "score": settings.score,
         "masks": {name: folder / "raw.zarr" for name, folder in inputs.items() if name not in ROLES},
     }
-    described, validated = model["description"]["model"], "model.mse"
+    described = model["description"]["model"]
     if described["task"] == "forecast":
         scored = scored_forecasts(prepared, inputs["prediction"], splits, rates=settings.rates, **beside)
     elif settings.gaussian is not None and described["task"] != "denoise":
@@ -88,10 +88,7 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
             prepared, inputs["prediction"], splits, model, gaussian=settings.gaussian, **beside
         )
     else:
-        scored, validated = (
-            scored_labels(prepared, inputs["prediction"], splits, model, **beside),
-            "model.cross_entropy",
-        )
+        scored = scored_labels(prepared, inputs["prediction"], splits, model, **beside)
     result = yield from scored
-    result.validation[validated] = model["best_error"]
+    result.validation["model.mse" if described["classes"] is None else "model.cross_entropy"] = model["best_error"]
     yield Progress(3, 3, result.write(output, settings.confidence))

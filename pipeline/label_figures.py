@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib
@@ -50,23 +51,16 @@ def label_maps(prediction: Path, truth: Truth, number: int, classes: int) -> Fig
     return figure
 
 
-def label_rows(scores: dict, labels: dict[str, str]) -> list[dict]:
+def label_rows(scores: dict, forecasts: Iterable[str]) -> list[dict]:
     """A row a label that the truth or the model bears: its number, the voxels that bear it in the truth, the model's
     recall, and Dice of each forecast; none where there is none."""
-    rows = []
-    for label, (wanted, made) in enumerate(zip(*sizes_of(scores["confusion"]["model"]), strict=True)):
-        if wanted or made:
-            found = {name: scores.get(f"{name}.dice_{label}") for name in labels}
-            rows.append(
-                {"label": label, "voxels": wanted, "recall": scores.get(f"model.recall_{label}"), "dice": found}
-            )
+    counts, rows = np.array(scores["confusion"]["model"]), []
+    for label, voxels in enumerate(counts.sum(axis=1).tolist()):
+        if voxels or counts[:, label].any():
+            found = {name: scores.get(f"{name}.dice_{label}") for name in forecasts}
+            row = {"label": label, "voxels": voxels, "recall": scores.get(f"model.recall_{label}")}
+            rows.append(row | {"dice": found})
     return rows
-
-
-def sizes_of(confusion: list[list[int]]) -> tuple[list[int], list[int]]:
-    """The voxels of each label in the truth, and in what was made."""
-    counts = np.array(confusion)
-    return counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist()
 
 
 def confusion_rows(scores: dict) -> list[dict]:

@@ -105,6 +105,7 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
     anomalies = arrays.read_attributes(inputs["prepared"] / "statistics.zarr").get("anomalies")
     phase = anomalies or "month"
     labels = {name: label.format(phase=phase) for name, label in LABELS.items() if f"{name}.{main.key}" in scores}
+    short = {name: SHORT[name] for name in labels if name in SHORT}
     shown = forecast_of(inputs["prediction"], series), truths[series], middle
     page = {
         "title": settings.title,
@@ -119,9 +120,9 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
         "main_units": bracketed(units, main.power),
         "confidence": f"{scores['confidence']:.0%}",
         "parts": part_tables(scores, main),
-        "labels": label_rows(scores, labels) if classes else [],
+        "labels": label_rows(scores, short) if classes else [],
         "confusion": confusion_rows(scores) if classes else [],
-        "short": {name: SHORT[name] for name in labels if name in SHORT},
+        "short": short,
         "shown": SHOWN,
         "of_phase": f" of the same {anomalies}" if anomalies else "",
         "periods": {split: period_words(inputs["prepared"], spans) for split, spans in splits.items()},

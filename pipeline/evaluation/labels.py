@@ -1,11 +1,10 @@
-"""Labels made of frames, scored beside the label that is most frequent among the training frames."""
+"""Labels made of frames, scored beside those that are most frequent in the training frames."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +17,7 @@ from pipeline.evaluation.result import Result
 from pipeline.main_score import ERROR_RATE
 from pipeline.progress import Progress
 from pipeline.scores import Ratios, confusion, dice, recall, weighted_means, with_mean_dice
-from pipeline.scoring import Scores, ScoreSettings, mean_of_known, one_frame, places_of
+from pipeline.scoring import Place, Scores, ScoreSettings, mean_of_known, one_frame, places_of
 from pipeline.splits import Span, by_series
 from pipeline.storage import store
 from pipeline.volume import InputError
@@ -59,58 +58,76 @@ def scored_labels(
     if score.peak is not None:
         raise InputError(f"score.peak is {score.peak:g}, and the model makes labels, which have no PSNR; leave it out")
     (target,), classes = model["channels"]["makes"], model["description"]["model"]["classes"]
-    predictions = {series: forecast_of(prediction, series) for series in by_series(splits["test"])}
-    truths = {
-        name: Truth(prepared, name, [target]) for name in by_series(span for own in splits.values() for span in own)
-    }
-    for series, path in predictions.items():
-        refuse_misfit(truths[series].volume, store.open_volume(path), series)
+    names = by_series(span for own in splits.values() for span in own)
+    truths = {name: Truth(prepared, name, [target]) for name in names}
+    predictions = {name: forecast_of(prediction, name) for name in by_series(splits["test"])}
+    for name, path in predictions.items():
+        refuse_misfit(truths[name].volume, store.open_volume(path), name)
 
     yield Progress(0, 3, "labels of the training frames")
-    usual = most_frequent(truths, splits["train"], classes)
-
-    def frames(span: Span) -> Iterator[tuple[int, Labels, dict[str, Labels]]]:
-        """Of each frame of a span its number, its labels, and those that were made of it or stand for it."""
-        path = predictions.get(span.series)
-        made = one_by_one(partial(store.read_frames, path, None), span) if path else (None for _ in span.frames)
-        for number, frame, own in zip(span.frames, labels_of(truths[span.series], span, classes), made, strict=True):
-            found = {HERE: usual.here, OVERALL: usual.overall}
-            if own is not None:
-                refuse_gaps(path, number, own, frame)
-                found = {"model": own.astype(np.float64)} | found
-            yield number, frame, found
+    beside = Beside(truths, predictions, classes, splits["train"])
 
     yield Progress(1, 3, "the validation frames")
-    validation: dict[str, list[float]] = {}
-    for span in splits["validation"]:
-        for _, frame, found in frames(span):
-            for name, one in found.items():
-                validation.setdefault(f"{name}.{ERROR_RATE.key}", []).append(error_rate(one, frame))
-    if not {span.series for span in splits["validation"]} <= predictions.keys():
-        validation.pop(f"model.{ERROR_RATE.key}", None)
+    validation = {f"{name}.{ERROR_RATE.key}": value for name, value in beside.errors(splits["validation"]).items()}
 
     yield Progress(2, 3, "the test frames")
     compared, tested, taken = Compared(ERROR_RATE.key, with_mean_dice), [], {}
-    for series, own in by_series(splits["test"]).items():
-        places = places_of(truths[series].volume, score, masks)
-        for span in own:
-            for number, frame, found in frames(span):
-                compared.add(
-                    {
-                        name: Scores(
-                            {part: label_scores(at.of(one), at.of(frame), classes) for part, at in places.items()}
-                        )
-                        for name, one in found.items()
-                    }
-                )
-                for name, one in found.items():
-                    taken[name] = taken.get(name, 0) + confusion(one, frame, classes)
-                tested.append((series, number))
+    for name, own in by_series(splits["test"]).items():
+        places = places_of(truths[name].volume, score, masks)
+        for number, frame, found in beside.frames(own):
+            compared.add({forecast: scores_of(one, frame, places, classes) for forecast, one in found.items()})
+            for forecast, one in found.items():
+                taken[forecast] = taken.get(forecast, 0) + confusion(one, frame, classes)
+            tested.append((name, number))
     if not taken["model"].any():
         raise InputError("no frame of the test split has a label to be scored on; choose other periods")
-    errors = {name: mean_of_known(np.array(own)) for name, own in validation.items()}
-    more = {"confusion": {name: counts.tolist() for name, counts in taken.items()}}
-    return Result(compared, None, {series: truths[series] for series in predictions}, tested, errors, more, HERE)
+    more = {"confusion": {forecast: counts.tolist() for forecast, counts in taken.items()}}
+    return Result(compared, None, {name: truths[name] for name in predictions}, tested, validation, more, HERE)
+
+
+class Beside:
+    """The labels that a model made, and those that it is compared with.
+
+    Args:
+        truths: Of each series, the channel of the labels.
+        predictions: Of the series that are there the volume that was made.
+        classes: How many labels there are.
+        train: The spans whose most frequent labels are taken.
+    """
+
+    def __init__(self, truths: Mapping[str, Truth], predictions: Mapping[str, Path], classes: int, train: list[Span]):
+        self._truths, self._predictions, self._classes = truths, predictions, classes
+        self._usual = most_frequent((self._labels(span) for span in train), classes)
+
+    def frames(self, spans: Iterable[Span]) -> Iterator[tuple[int, Labels, dict[str, Labels]]]:
+        """Of each frame of some spans its number, its labels, and by name those to be compared with them; the model's
+        where there is a prediction."""
+        for span in spans:
+            path, frames = self._predictions.get(span.series), self._labels(span)
+            if path is None:
+                yield from ((number, frame, self._usual) for number, frame in zip(span.frames, frames, strict=True))
+                continue
+            made = one_by_one(partial(store.read_frames, path, None), span)
+            for number, frame, own in zip(span.frames, frames, made, strict=True):
+                refuse_gaps(path, number, own, frame)
+                yield number, frame, {"model": own.astype(np.float64), **self._usual}
+
+    def errors(self, spans: list[Span]) -> dict[str, float]:
+        """Of each that has made all frames of some spans its error rate, a mean over the frames."""
+        found: dict[str, list[float]] = {}
+        for _, frame, made in self.frames(spans):
+            for name, one in made.items():
+                found.setdefault(name, []).append(error_rate(one, frame))
+        count = sum(len(span.frames) for span in spans)
+        return {name: mean_of_known(np.array(own)) for name, own in found.items() if len(own) == count}
+
+    def _labels(self, span: Span) -> Iterator[Labels]:
+        return labels_of(self._truths[span.series], span, self._classes)
+
+
+def scores_of(made: Labels, truth: Labels, places: Mapping[str, Place], classes: int) -> Scores:
+    """The scores of one frame, part by part."""
+    return Scores({part: label_scores(at.of(made), at.of(truth), classes) for part, at in places.items()})
 
 
 def label_scores(made: Labels, truth: Labels, classes: int) -> Ratios:
@@ -130,27 +147,16 @@ def error_rate(made: Labels, truth: Labels) -> float:
     return weighted_means({"wrong": (made != truth).astype(np.float64)}, ~np.isnan(truth)).pooled()["wrong"]
 
 
-class Usual(NamedTuple):
-    """The most frequent labels of training frames; of equally frequent ones the least.
-
-    Attributes:
-        here: Of each voxel; where it has no label in training, that of all.
-        overall: Of all voxels together.
-    """
-
-    here: Labels
-    overall: Labels
-
-
-def most_frequent(truths: Mapping[str, Truth], spans: list[Span], classes: int) -> Usual:
-    """The most frequent labels of some spans; it holds one count of each voxel and class."""
+def most_frequent(spans: Iterable[Iterator[Labels]], classes: int) -> dict[str, Labels]:
+    """The most frequent labels of the frames of some spans, of equally frequent ones the least: of each voxel, and of
+    all together, which a voxel without any label has too. It holds one count of each voxel and label."""
     counts = 0
-    for span in spans:
-        for frame in labels_of(truths[span.series], span, classes):
+    for frames in spans:
+        for frame in frames:
             counts = counts + np.concatenate([frame == label for label in range(classes)])
     overall = counts.sum(axis=(1, 2, 3)).argmax()
     here = np.where(counts.any(axis=0), counts.argmax(axis=0), overall)[None].astype(np.float64)
-    return Usual(here, np.full_like(here, overall))
+    return {HERE: here, OVERALL: np.full_like(here, overall)}
 
 
 def labels_of(truth: Truth, span: Span, classes: int) -> Iterator[Labels]:
@@ -164,7 +170,7 @@ def labels_of(truth: Truth, span: Span, classes: int) -> Iterator[Labels]:
         if ((labels < 0) | (labels >= classes)).any():
             raise InputError(
                 f"frame {number} of series {truth.series!r} has labels from {np.nanmin(labels):g} to "
-                f"{np.nanmax(labels):g} and the model {classes} classes, 0 to {classes - 1}; train it with classes "
-                f"for all of them, or choose other periods"
+                f"{np.nanmax(labels):g} and the model {classes} classes, 0 to {classes - 1}; train with classes for "
+                "all of them, or choose other periods"
             )
         yield labels

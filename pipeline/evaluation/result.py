@@ -36,7 +36,8 @@ class Result:
     rival: str = "persistence"
 
     def write(self, output: Path, confidence: float) -> str:
-        """Writes `scores.json`, `scores_by_time.csv` and, if there are any, `spectra.csv`; returns the errors in words."""
+        """Writes `scores.json`, `scores_by_time.csv` and, where there are spectra, `spectra.csv`; returns the errors in
+        words."""
         compared = self.compared
         scores: dict[str, object] = dict(compared.whole()) | self.more
         scores |= {f"validation.{name}": value for name, value in self.validation.items()}

@@ -40,8 +40,8 @@ def recall(
     truth: Real[np.ndarray, "channel depth height width"],
     labels: Sequence[int],
 ) -> Ratios:
-    """Of the voxels whose truth bears a label, the share that bears it in the forecast too: `recall_1` for label 1 and so
-    on, from 0 to 1, to be added to those of other frames. The arguments are those of `dice`; a label that the truth
+    """Of the voxels whose truth bears a label, the share that bears it in the forecast too: `recall_1` for label 1 and
+    so on, from 0 to 1, to be added to those of other frames. The arguments are those of `dice`; a label that the truth
     does not bear has recall NaN."""
     found, wanted = {}, {}
     for label in labels:
