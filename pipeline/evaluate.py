@@ -31,7 +31,7 @@ class EvaluateSettings(Settings):
         gaussian: Widths tried for a Gaussian filter in space and time; of models that take noise away. By default there
             is no such filter.
         score: What is scored beside whole frames, see `pipeline.scoring.ScoreSettings`.
-        confidence: Of the intervals of mean squared errors and of their differences.
+        confidence: Of the intervals of mean squared errors, or of labels error rates, and of their differences.
     """
 
     rates: tuple[float, ...] = RATES

@@ -45,9 +45,13 @@ def label_maps(prediction: Path, truth: Truth, number: int, classes: int) -> Fig
     two = {"cmap": ListedColormap([RIGHT, WRONG]).with_extremes(bad=MISSING), "norm": BoundaryNorm([-0.5, 0.5, 1.5], 2)}
     panels = (("model", made, colours), ("truth", real, colours), ("where they differ", differs, two))
     *both, (axes, mesh) = drawn(figure, panels, truth, number)
-    figure.colorbar(mesh, ax=axes).set_ticks([0, 1], labels=["same", "other"])
-    for axes, mesh in both:
-        figure.colorbar(mesh, ax=axes, label="label").set_ticks(np.arange(0, classes, -(-classes // TICKS)))
+    bars = [figure.colorbar(mesh, ax=axes, label="label") for axes, mesh in both]
+    for bar in bars:
+        bar.set_ticks(np.arange(0, classes, -(-classes // TICKS)))
+    bars.append(figure.colorbar(mesh, ax=axes))
+    bars[-1].set_ticks([0, 1], labels=["same", "other"])
+    for bar in bars:
+        bar.minorticks_off()
     return figure
 
 

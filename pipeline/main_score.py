@@ -23,7 +23,7 @@ class MainScore:
 
 
 SQUARED_ERROR = MainScore("mse", "MSE", "mean squared error", 2)
-ERROR_RATE = MainScore("error_rate", "error rate", "share of voxels with a wrong label", 0)
+ERROR_RATE = MainScore("error_rate", "error rate", "share of wrong labels", 0)
 
 
 def main_score(model: dict) -> MainScore:
