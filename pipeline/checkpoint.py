@@ -35,7 +35,7 @@ class Checkpoint:
         optimiser: Per weight, the optimiser's moments.
         best: The weights with the smallest validation error so far; of averaged weights, where training averages.
         statistics: Those of the training frames, see `pipeline.normalisation`.
-        best_error: Its validation mean squared error, in the data's own units squared.
+        best_error: Its validation mean squared error, in the data's own units squared; of labels the cross-entropy.
         learned_from: What the statistics are of: the training periods by their series and dates.
         average: The average of the weights, see `training.average`; nothing where training takes none.
         norms: Norms of the last gradients, float64, the oldest first; nothing where training does not look at them.

@@ -16,13 +16,19 @@ OfForecasts = dict[str, dict[str, float]]
 """Numbers by forecast and by name."""
 
 Errors = dict[str, Float[np.ndarray, "time"]]
-"""Of each forecast the mean squared error of each frame; NaN where it has no value."""
+"""Of each forecast the main score of each frame; NaN where it has no value."""
 
 
 class Compared:
-    """The scores of several forecasts of the same frames. Of each frame it keeps a few numbers only."""
+    """The scores of several forecasts of the same frames. Of each frame it keeps a few numbers only.
 
-    def __init__(self):
+    Args:
+        main: The score that intervals are of: the mean over frames of an error, so that less is better.
+        derived: Gives scores, of a frame or of all together, with those that are computed of them.
+    """
+
+    def __init__(self, main: str = "mse", derived: Callable[[Mapping[str, float]], dict[str, float]] = dict):
+        self.main, self._derived = main, derived
         self._totals: dict[str, Scores] = {}
         self._whole: list[dict[str, float]] = []
         self._errors: dict[str, dict[str, list[float]]] = {}
@@ -33,8 +39,8 @@ class Compared:
         for name, own in scores.items():
             self._totals[name] = self._totals[name] + own if name in self._totals else own
             for part, ratios in own.parts.items():
-                values = ratios.pooled()
-                self._errors.setdefault(part, {}).setdefault(name, []).append(values["mse"])
+                values = self._derived(ratios.pooled())
+                self._errors.setdefault(part, {}).setdefault(name, []).append(values[self.main])
                 if part == WHOLE:
                     row |= {f"{name}.{key}": value for key, value in values.items()}
         self._whole.append(row)
@@ -56,7 +62,7 @@ class Compared:
         return {part: own for part, own in found.items() if all(own.values())}
 
     def intervals(self, confidence: float) -> dict[str, OfForecasts]:
-        """Of each part with two frames or more the interval of each forecast's mean squared error."""
+        """Of each part with two frames or more the interval of each forecast's main score."""
 
         def of(errors: Errors) -> dict[str, Interval]:
             return {name: mean_interval(own, confidence=confidence) for name, own in errors.items()}
@@ -64,7 +70,7 @@ class Compared:
         return self._of_parts(of)
 
     def differences(self, one: str, confidence: float) -> dict[str, OfForecasts]:
-        """Of each part with two frames or more the interval of the mean squared error of `one` less that of each other
+        """Of each part with two frames or more the interval of the main score of `one` less that of each other
         forecast: where it lies below zero, `one` is better."""
 
         def of(errors: Errors) -> dict[str, Interval]:
@@ -81,7 +87,7 @@ class Compared:
         """Of each forecast and part the scores that are finite."""
         return {
             name: {
-                part: {key: value for key, value in own.items() if np.isfinite(value)}
+                part: {key: value for key, value in self._derived(own).items() if np.isfinite(value)}
                 for part, own in total.means().items()
             }
             for name, total in self._totals.items()

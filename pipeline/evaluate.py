@@ -9,11 +9,12 @@ from pipeline.baselines import RATES
 from pipeline.dataset import splits_of, within_runs
 from pipeline.evaluation.forecasts import scored_forecasts
 from pipeline.evaluation.gaussian import GaussianWidths
+from pipeline.evaluation.labels import scored_labels
 from pipeline.evaluation.restorations import scored_restorations
 from pipeline.progress import Progress, Steps
 from pipeline.scoring import ScoreSettings
 from pipeline.storage import arrays
-from pipeline.volume import Settings
+from pipeline.volume import InputError, Settings
 
 VERSION = 3
 
@@ -30,7 +31,7 @@ class EvaluateSettings(Settings):
         gaussian: Widths tried for a Gaussian filter in space and time; of models that take noise away. By default there
             is no such filter.
         score: What is scored beside whole frames, see `pipeline.scoring.ScoreSettings`.
-        confidence: Of the intervals of mean squared errors and of their differences.
+        confidence: Of the intervals of mean squared errors, or of labels error rates, and of their differences.
     """
 
     rates: tuple[float, ...] = RATES
@@ -46,7 +47,7 @@ class EvaluateSettings(Settings):
 
 
 def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) -> Steps:
-    """Writes `scores.json`, `scores_by_time.csv` and `spectra.csv` into `output`.
+    """Writes `scores.json`, `scores_by_time.csv` and, but of labels, `spectra.csv` into `output`.
 
     `scores.json` has plain keys such as `model.mse` for whole frames, all channels together. Beside these are `parts`
     (of each channel, level and region the scores of each forecast) and, with their `confidence`, `intervals` of the
@@ -62,6 +63,9 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
     away also with what was read (`input`) and with Gaussian filters of it, `gaussian` with the widths that are best on
     the validation frames, `best_gaussian` with those that are in hindsight.
 
+    Labels have an `error_rate`, which intervals and differences then are of, and Dice: see
+    `pipeline.evaluation.labels`. They have no spectra.
+
     `scores_by_time.csv` has whole frames one by one. `spectra.csv` (see `Spectra`) has the mean power spectra of truth,
     model and another (persistence, the input or the mean), each less `Truth.expected`, the mean of the training frames,
     whose own spectrum would hide the rest. There are no rows where every test frame lacks a value.
@@ -72,12 +76,19 @@ def evaluate(settings: EvaluateSettings, inputs: dict[str, Path], output: Path) 
         "score": settings.score,
         "masks": {name: folder / "raw.zarr" for name, folder in inputs.items() if name not in ROLES},
     }
-    if model["description"]["model"]["task"] == "forecast":
+    described = model["description"]["model"]
+    if described["task"] == "forecast":
         scored = scored_forecasts(prepared, inputs["prediction"], splits, rates=settings.rates, **beside)
-    else:
+    elif settings.gaussian is not None and described["task"] != "denoise":
+        raise InputError(
+            "gaussian is for models of task 'denoise', and this one maps to other channels; leave gaussian out"
+        )
+    elif described["classes"] is None:
         scored = scored_restorations(
             prepared, inputs["prediction"], splits, model, gaussian=settings.gaussian, **beside
         )
+    else:
+        scored = scored_labels(prepared, inputs["prediction"], splits, model, **beside)
     result = yield from scored
-    result.validation["model"] = model["best_error"]
+    result.validation["model.mse" if described["classes"] is None else "model.cross_entropy"] = model["best_error"]
     yield Progress(3, 3, result.write(output, settings.confidence))

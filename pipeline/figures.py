@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from pipeline.dataset import Truth
+from pipeline.main_score import SQUARED_ERROR, MainScore
 from pipeline.storage import store
 from pipeline.times import in_words
 
@@ -21,9 +26,11 @@ COLOURS = {
     "climatology": "#2f855a",
     "input": "#7a7a7a",
     "gaussian": "#2b6cb0",
+    "training_mode": "#2f855a",
+    "commonest": "#7a7a7a",
 }
 
-RIVALS = ("persistence", "input", "training_mean")
+RIVALS = ("persistence", "input", "training_mean", "training_mode")
 """Against the first of them that there is, skill is told."""
 
 CHANNELS = 3
@@ -33,6 +40,9 @@ NYQUIST = 0.5
 """Cycles per voxel; waves that are shorter exist along diagonals alone."""
 
 
+Panel = tuple[str, Float[np.ndarray, "height width"], dict[str, object]]
+
+
 def bracketed(units: str, power: int) -> str:
     """The units or their square in brackets, as it goes behind a name; nothing for numbers without a unit."""
     if not units or not power:
@@ -40,18 +50,20 @@ def bracketed(units: str, power: int) -> str:
     return f" ({units})" if power == 1 else f" ({units}²)" if units.isalpha() else f" ({units})²"
 
 
-def training_curve(history: list[dict], truth: Truth) -> Figure:
-    """Loss of every step and validation error, both in the data's units squared."""
+def training_curve(history: list[dict], truth: Truth, main: MainScore) -> Figure:
+    """Loss of every step and validation error: both in the data's units squared, or of labels the cross-entropy."""
     figure = Figure(figsize=(12, 3.2), layout="constrained")
     axes = figure.subplots()
-    scale = float(np.mean(truth.normalisation.scale**2))
+    squared = main == SQUARED_ERROR
+    scale = float(np.mean(truth.normalisation.scale**2)) if squared else 1.0
     losses = [(record["step"], record["loss"] * scale) for record in history if "loss" in record]
     checks = [(record["step"], record["validation_mse"]) for record in history if "validation_mse" in record]
     axes.plot(*zip(*losses, strict=True), color="#b8b8b8", linewidth=1, label="training loss, one window a step")
     axes.plot(*zip(*checks, strict=True), color=COLOURS["model"], marker=".", label="validation")
     best = min(checks, key=lambda check: check[1])
     axes.plot(*best, marker="o", markersize=9, fillstyle="none", color=COLOURS["model"], linestyle="", label="chosen")
-    axes.set(xlabel="training step", ylabel=f"mean squared error{bracketed(truth.units, 2)}")
+    words = f"{main.words}{bracketed(truth.units, main.power)}" if squared else "mean cross-entropy"
+    axes.set(xlabel="training step", ylabel=words)
     axes.margins(y=0.15)
     axes.legend(frameon=False, loc="center right")
     return figure
@@ -72,36 +84,46 @@ def maps(prediction: Path, truth: Truth, number: int, lead: int) -> Figure:
         ("truth", real, {"cmap": "inferno", "vmin": low, "vmax": high}),
         (f"error: {name} - truth", made - real, {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}),
     )
+    for axes, mesh in drawn(figure, panels, truth, number):
+        figure.colorbar(mesh, ax=axes, label=truth.units)
+    return figure
+
+
+def drawn(figure: Figure, panels: Sequence[Panel], truth: Truth, number: int) -> Iterator[tuple[Axes, QuadMesh]]:
+    """Draws panels of one frame of a series side by side: each a name, a field (height, width), and how it is coloured;
+    on a map where there are latitudes and longitudes."""
     coordinates = truth.volume.coords
     mapped = "latitude" in coordinates and "longitude" in coordinates
-    for axes, (name, field, colours) in zip(figure.subplots(1, 3), panels, strict=True):
+    for axes, (name, field, colours) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         if mapped:
             mesh = axes.pcolormesh(coordinates["longitude"], coordinates["latitude"], field, **colours)
             axes.set(xlabel="longitude (°E)", ylabel="latitude (°N)")
         else:
             mesh = axes.pcolormesh(field, **colours)
         axes.set_title(f"{name}, {in_words(truth.volume['time'].values[number])}", fontsize=10)
-        figure.colorbar(mesh, ax=axes, label=truth.units)
-    return figure
+        yield axes, mesh
 
 
-def skill_curves(by_time: pd.DataFrame, units: str, times: list[str], labels: dict[str, str]) -> Figure:
-    """Mean squared error of every test frame, and its running mean over ten frames."""
+def skill_curves(
+    by_time: pd.DataFrame, units: str, times: list[str], labels: dict[str, str], main: MainScore
+) -> Figure:
+    """The main score of every test frame, and its running mean over ten frames."""
     figure = Figure(figsize=(12, 5), layout="constrained")
     errors, skill = figure.subplots(2, 1, sharex=True)
     frames = np.arange(len(by_time))
     for name, colour in COLOURS.items():
         if name not in labels:
             continue
-        values = by_time[f"{name}.mse"]
+        values = by_time[f"{name}.{main.key}"]
         errors.plot(frames, values, color=colour, alpha=0.25, linewidth=1)
         errors.plot(frames, values.rolling(10, center=True, min_periods=5).mean(), color=colour, label=labels[name])
     errors.set(
-        ylabel=f"mean squared error{bracketed(units, 2)}", title="thin: each frame; thick: running mean over ten"
+        ylabel=f"{main.words}{bracketed(units, main.power)}", title="thin: each frame; thick: running mean over ten"
     )
     errors.legend(frameon=False, ncols=3)
-    rival = next(name for name in RIVALS if f"{name}.mse" in by_time)
-    gain = 1 - by_time["model.mse"] / by_time[f"{rival}.mse"]
+    rival = next(name for name in RIVALS if f"{name}.{main.key}" in by_time)
+    theirs = by_time[f"{rival}.{main.key}"]
+    gain = 1 - by_time[f"model.{main.key}"] / theirs.where(theirs > 0)
     short = rival.replace("_", " ")
     skill.bar(frames, gain, color=np.where(gain > 0, COLOURS["model"], COLOURS["input"]), width=0.8)
     skill.axhline(0, color="black", linewidth=0.8)

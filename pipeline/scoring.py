@@ -81,7 +81,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Part of the space of a frame: one level or all, and all voxels or those inside."""
 
     level: int | None = None
@@ -94,14 +94,27 @@ class _Place:
         return frame if self.inside is None else np.where(self.inside, frame, np.nan)
 
 
+def places_of(volume: xr.Dataset, settings: ScoreSettings, masks: Mapping[str, Path]) -> dict[str, Place]:
+    """Of each part of the space of a frame where it is: the whole, the levels, the regions, and those of the masks.
+
+    Raises:
+        InputError: A region or a mask does not fit the volume.
+    """
+    found = {WHOLE: Place()}
+    if settings.levels:
+        found |= {f"level {name}": Place(level=k) for k, name in enumerate(level_names(volume))}
+    regions = regions_of(volume, settings.regions, masks)
+    return found | {f"region {name}": Place(inside=inside) for name, inside in regions.items()}
+
+
 class Scorer:
     """Scores forecasts of one series, frame by frame.
 
     Scores of a frame: `mse`, `mae` and `bias` over all its values; `vrmse`, `acc` (against `Truth.expected`: the mean
     of the training frames, of the same phase of the year where the data are anomalies from it), `psnr` and `ssim`,
     each the mean over the channels that have one. Where rows have a latitude, there are errors weighted by it too
-    (`mse_latitude_weighted`, ..), and `acc` is weighted so. See `pipeline.scores` for the definitions. Data whose
-    numbers mean something else, as labels, want other scores of each part: what `_measured` gives.
+    (`mse_latitude_weighted`, ..), and `acc` is weighted so. See `pipeline.scores` for the definitions, and
+    `pipeline.evaluation.labels` for labels, whose numbers mean something else.
 
     Args:
         truth: The series.
@@ -122,11 +135,7 @@ class Scorer:
         self._ssim = settings.peak is not None and min(volume.sizes["height"], volume.sizes["width"]) >= WINDOW
         if self._ssim:
             scikit_image()  # refused before hours of scoring
-        self._places = {WHOLE: _Place()}
-        if settings.levels:
-            self._places |= {f"level {name}": _Place(level=k) for k, name in enumerate(level_names(volume))}
-        regions = regions_of(volume, settings.regions, masks or {})
-        self._places |= {f"region {name}": _Place(inside=inside) for name, inside in regions.items()}
+        self._places = places_of(volume, settings, masks or {})
 
     def score(self, number: int, forecast: Frame, frame: Frame) -> Scores:
         """Scores of one forecast.

@@ -81,7 +81,7 @@ def scored_forecasts(
             departures = {"truth": frame, "model": forecasts["model"], "persistence": forecasts["persistence"]}
             spectra.add({name: one - truth.expected(number) for name, one in departures.items()})
     names = [name for name in compared.forecasts if name not in ("model", HINDSIGHT)]
-    validation = {name: chosen[average_name(rate) if name == CHOSEN else name] for name in names}
+    validation = {f"{name}.mse": chosen[average_name(rate) if name == CHOSEN else name] for name in names}
     rates_of = {f"{CHOSEN}.rate": rate, f"{HINDSIGHT}.rate": hindsight}
     return Result(compared, spectra, truths, tested, validation, rates_of)
 

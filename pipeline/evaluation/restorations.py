@@ -53,21 +53,14 @@ def scored_restorations(
         prepared, prediction: The folders of the stages.
         splits: Periods, each within one run.
         model: The attributes of the model's checkpoint.
-        gaussian: The widths that are tried; by default no such filter.
+        gaussian: The widths that are tried, where noise was taken away; by default no such filter.
         score, masks: See `Scorer`.
 
     Raises:
-        InputError: The prediction is of other series; it is one of labels; a filter is asked for where channels have
-            no counterpart, or cannot be had.
+        InputError: The prediction is of other series; or a filter is asked for and cannot be had.
     """
     reads, makes = model["channels"]["reads"], model["channels"]["makes"]
     denoises = model["description"]["model"]["task"] == "denoise"
-    if gaussian is not None and not denoises:
-        raise InputError(
-            "gaussian is for models of task 'denoise', and this one maps to other channels; leave gaussian out"
-        )
-    if model["description"]["model"]["classes"] is not None:
-        raise InputError("the model makes labels, and evaluate scores numbers; score labels with pipeline.scores.dice")
     predictions = {series: forecast_of(prediction, series) for series in by_series(splits["test"])}
     truths = {series: Truth(prepared, series, makes) for series in predictions}
     for series, path in predictions.items():
@@ -75,10 +68,10 @@ def scored_restorations(
     beside = Beside(prepared, reads if denoises else None, makes)
 
     yield Progress(0, 3, "filters on the validation frames")
-    validation = {name: beside.error(splits["validation"], name) for name in beside.plain}
+    validation = {f"{name}.mse": beside.error(splits["validation"], name) for name in beside.plain}
     filters: dict[str, list[Width]] = {}
     if gaussian is not None:
-        filters[CHOSEN], validation[CHOSEN] = beside.best(splits["validation"], gaussian)
+        filters[CHOSEN], validation[f"{CHOSEN}.mse"] = beside.best(splits["validation"], gaussian)
         yield Progress(1, 3, "filters on the test frames")
         filters[HINDSIGHT], _ = beside.best(splits["test"], gaussian)
 

@@ -19,27 +19,28 @@ class Result:
 
     Attributes:
         compared: Frame by frame.
-        spectra: Of truth, model and another.
+        spectra: Of truth, model and another; `None` of what has none.
         truths: The series that were tested.
         tested: The frames, as series and number.
-        validation: The mean squared error of the validation frames, by name.
-        chosen: Numbers that baselines were given, by plain keys.
+        validation: Errors of the validation frames, by plain keys as `model.mse`.
+        more: What else is told, by plain keys, as what baselines were given.
         rival: The baseline that is told of beside the model when all is done.
     """
 
     compared: Compared
-    spectra: Spectra
+    spectra: Spectra | None
     truths: dict[str, Truth]
     tested: list[tuple[str, int]]
     validation: dict[str, float]
-    chosen: dict[str, object] = field(default_factory=dict)
+    more: dict[str, object] = field(default_factory=dict)
     rival: str = "persistence"
 
     def write(self, output: Path, confidence: float) -> str:
-        """Writes `scores.json`, `scores_by_time.csv` and `spectra.csv`; returns the errors in words."""
+        """Writes `scores.json`, `scores_by_time.csv` and, where there are spectra, `spectra.csv`; returns the errors in
+        words."""
         compared = self.compared
-        scores: dict[str, object] = dict(compared.whole()) | self.chosen
-        scores |= {f"validation.{name}.mse": value for name, value in self.validation.items()}
+        scores: dict[str, object] = dict(compared.whole()) | self.more
+        scores |= {f"validation.{name}": value for name, value in self.validation.items()}
         scores["units"] = next(iter(self.truths.values())).units
         scores["confidence"] = confidence
         scores["intervals"] = compared.intervals(confidence)
@@ -52,6 +53,8 @@ class Result:
         if len(self.truths) > 1:
             table.insert(0, "series", [series for series, _ in self.tested])
         table.to_csv(output / "scores_by_time.csv")
-        self.spectra.table().to_csv(output / "spectra.csv", index=False)
+        if self.spectra is not None:
+            self.spectra.table().to_csv(output / "spectra.csv", index=False)
         (output / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
-        return f"model {scores['model.mse']:.4f}, {self.rival.replace('_', ' ')} {scores[f'{self.rival}.mse']:.4f}"
+        model, rival = (scores[f"{name}.{compared.main}"] for name in ("model", self.rival))
+        return f"model {model:.4f}, {self.rival.replace('_', ' ')} {rival:.4f}"

@@ -10,7 +10,7 @@ from pipeline.scores.bootstrap import Interval, default_block, difference_interv
 from pipeline.scores.ensemble import crps_of_voxels, ensemble_scores, spread_and_skill
 from pipeline.scores.errors import errors, latitude_weights, with_roots
 from pipeline.scores.image import psnr, ssim
-from pipeline.scores.labels import dice
+from pipeline.scores.labels import confusion, dice, recall, with_mean_dice
 from pipeline.scores.ratios import Ratios, weighted_means
 from pipeline.scores.relative import anomaly_correlation, vrmse
 from pipeline.scores.spectrum import radial_spectrum
@@ -21,6 +21,7 @@ __all__ = [
     "MeanInterval",
     "Ratios",
     "anomaly_correlation",
+    "confusion",
     "crps_of_voxels",
     "default_block",
     "dice",
@@ -31,10 +32,12 @@ __all__ = [
     "mean_interval",
     "psnr",
     "radial_spectrum",
+    "recall",
     "spread_and_skill",
     "ssim",
     "student_interval",
     "vrmse",
     "weighted_means",
+    "with_mean_dice",
     "with_roots",
 ]

@@ -26,6 +26,7 @@ from pipeline.preprocess import Normalise, PreprocessSettings, preprocess
 from pipeline.report import ReportSettings, report
 from pipeline.reshape import Reshape
 from pipeline.roles import Roles
+from pipeline.scoring import ScoreSettings
 from pipeline.splits import Period, Span, Splits
 from pipeline.storage import store
 from pipeline.train import train
@@ -218,7 +219,7 @@ def test_what_was_restored_is_scored_beside_the_input_and_gaussian_filters(prepa
 def test_scores_that_do_not_fit_are_refused(prepared, tmp_path):
     for name, settings, told in (
         ("map", EvaluateSettings(gaussian=GaussianWidths()), "leave gaussian out"),
-        ("labels", EvaluateSettings(), "the model makes labels"),
+        ("labels", EvaluateSettings(score=ScoreSettings(peak=2.0)), "labels, which have no PSNR"),
     ):
         model, made = tmp_path / name, tmp_path / f"{name}-made"
         list(train(dataclasses.replace(SMALL, model=TASKS[name], steps=1), {"prepared": prepared}, model))

@@ -1,0 +1,31 @@
+"""The score by which forecasts are compared: of numbers the mean squared error, of labels the share that is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MainScore:
+    """An error that every frame has, so that its mean over frames has an interval; less is better.
+
+    Attributes:
+        key: In `scores.json`, as `model.mse`.
+        heading: Of a table's column.
+        words: Along an axis.
+        power: Of the data's units that it bears.
+    """
+
+    key: str
+    heading: str
+    words: str
+    power: int
+
+
+SQUARED_ERROR = MainScore("mse", "MSE", "mean squared error", 2)
+ERROR_RATE = MainScore("error_rate", "error rate", "share of wrong labels", 0)
+
+
+def main_score(model: dict) -> MainScore:
+    """That of a model, given what its checkpoint says of it (`description`)."""
+    return SQUARED_ERROR if model["model"]["classes"] is None else ERROR_RATE
