@@ -70,7 +70,7 @@ class Forecaster(nn.Module):
         self.outputs = volume_channels if outputs is None else outputs
         self.unit, self.labels = unit, labels
         self.boundary = tuple(boundary) if depth > 1 else tuple(boundary[1:])
-        read = volume_channels * (2 if settings.reading == "both" else 1) + masks
+        read = volume_channels * (2 if settings.reading == "both" else 1) + masks + settings.gaps
         made = self.outputs if settings.classes is None else settings.classes
         self.encoder = Neighbours(read, settings.channels, self.boundary, settings.patch, settings.patch_taps)
         self.blocks = nn.ModuleList(Block(settings, self.boundary) for _ in range(settings.layers))
@@ -214,9 +214,10 @@ class Forecaster(nn.Module):
         steps: Float[Tensor, "time"] | None = None,
     ) -> Float[Tensor, "time input *grid"]:
         """What the encoder reads of frames, given the frame before them: differences, or levels, or both; and the
-        masks as they are. A difference from or to a missing value is zero, and so is one from what is forgotten."""
+        masks as they are. A difference from or to a missing value is zero, and so is one from what is forgotten. Where
+        there may be gaps, see `gap`, they are zero, and a further channel is 1 in all other frames."""
         if self.settings.reading == "levels":
-            return frames
+            return _told(frames) if self.settings.gaps else frames
         earlier = torch.cat([before[None], frames[:-1]])
         data = slice(self.volume_channels)
         differences = frames[:, data] - earlier[:, data]
@@ -230,7 +231,8 @@ class Forecaster(nn.Module):
 
     def _read(self, chunks: Chunks, steps: Steps | None) -> Program[Chunks]:
         """`read` of consecutive chunks. The frame before the shard is a carry with transition 0."""
-        previous = yield Affine(0.0, chunks[-1][-1], sum(len(chunk) for chunk in chunks))
+        last = torch.nan_to_num(chunks[-1][-1]) if self.settings.gaps else chunks[-1][-1]  # 0 times NaN is not 0
+        previous = yield Affine(0.0, last, sum(len(chunk) for chunk in chunks))
         previous = chunks[0][0] if previous is None else previous
         result = []
         for number, chunk in enumerate(chunks):
@@ -349,6 +351,17 @@ class Meeting(nn.Module):
     ) -> Float[Tensor, "time channel *grid"]:
         both = torch.cat([earlier, later], dim=1)
         return earlier + later + mix(self.output, gated(*each_applied(self.value, self.gate, both)))
+
+
+def gap(like: Float[Tensor, "*frames"]) -> Float[Tensor, "*frames"]:
+    """Frames that were not seen: all NaN."""
+    return torch.full_like(like, math.nan)
+
+
+def _told(frames: Float[Tensor, "time read *grid"]) -> Float[Tensor, "time told *grid"]:
+    """Frames, gaps as zeros, with a further channel that is 1 where a frame was seen."""
+    seen = _column(~torch.isnan(frames.flatten(1)[:, 0]), frames)
+    return torch.cat([torch.where(seen, frames, 0), seen.expand_as(frames[:, :1]).to(frames.dtype)], dim=1)
 
 
 def _column(frames: Bool[Tensor, "time"], like: Float[Tensor, "time channel *grid"]) -> Bool[Tensor, "time *one"]:

@@ -1,4 +1,5 @@
-"""Forecasts of any horizon: each forecast is read as the next frame, in memory that does not grow with the horizon."""
+"""Forecasts of any horizon: each forecast is read as the next frame, or a gap is, in memory that does not grow with the
+horizon."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.model import Forecaster
+from pipeline.model import Forecaster, gap
 from ssm_ops.carry import Carry
 
 
@@ -18,7 +19,7 @@ class Standing(NamedTuple):
     """Where a forecast stands: all that it takes to go on.
 
     Attributes:
-        frame: The frame that is read next, normalised, with its masks.
+        frame: The frame that is read next, normalised, with its masks; or a gap.
         carries: What the frames before it left; `None` where there are none.
         step: The time from the frame before to it, see `pipeline.elapsed`; `None` is 1.
     """
@@ -28,18 +29,27 @@ class Standing(NamedTuple):
     step: Float[Tensor, "1"] | None = None
 
 
-def fed_back(
-    forecast: Float[Tensor, "channel depth height width"], seen: Float[Tensor, "read depth height width"]
+def read_next(
+    model: Forecaster,
+    forecast: Float[Tensor, "channel depth height width"],
+    seen: Float[Tensor, "read depth height width"],
 ) -> Float[Tensor, "read depth height width"]:
-    """A forecast as the frame that is read next: masks are not forecast, so they are those of the last frame seen."""
-    return torch.cat([forecast, seen[len(forecast) :]])
+    """What is read in place of the frame that was forecast: the forecast, with the masks of the last frame seen, which
+    are not forecast; or a gap, as the model's settings say."""
+    return gap(seen) if model.settings.gaps else torch.cat([forecast, seen[len(forecast) :]])
+
+
+def with_gaps(
+    frames: Float[Tensor, "time read depth height width"], horizon: int
+) -> Float[Tensor, "time read depth height width"]:
+    """The frames of a window of which the last `horizon` were not seen; of a horizon of 1 all that are read were."""
+    return frames if horizon == 1 else torch.cat([frames[:-horizon], gap(frames[-horizon:])])
 
 
 def roll(
     model: Forecaster, standing: Standing, steps: Iterable[Float[Tensor, "1"] | None] = itertools.repeat(None)
-) -> Iterator[Standing]:
-    """Forecasts, one a step and without end unless `steps` have one: the first `model.volume_channels` channels of the
-    frames that come out.
+) -> Iterator[tuple[Float[Tensor, "channel depth height width"], Standing]]:
+    """Forecasts and where each leaves the model, one a step and without end unless `steps` have one.
 
     The k-th is the forecast k frames beyond the frame of `standing`, which is read first. From each the same goes on:
     `roll(model, standing)` after n steps, begun again with what came out, gives the same bits. Frames go through the
@@ -53,5 +63,5 @@ def roll(
     """
     for step in steps:
         (forecast,), carries = model(standing.frame[None], standing.carries, standing.step)
-        standing = Standing(fed_back(forecast, standing.frame), carries, step)
-        yield standing
+        standing = Standing(read_next(model, forecast, standing.frame), carries, step)
+        yield forecast, standing

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from pipeline.climatology import climatology
 from pipeline.dataset import splits_of, within_runs
@@ -34,6 +36,9 @@ from pipeline.storage import store
 from pipeline.volume import InputError
 
 VERSION = 1
+
+Frame = Float[Tensor, "channel depth height width"]
+"""Of a forecast, normalised."""
 
 
 def rollout(settings: RolloutSettings, inputs: dict[str, Path], output: Path) -> Steps:
@@ -89,14 +94,13 @@ def _roll_out(job: Job, start: Start, underway: Underway, referee: Referee | Non
     """Forecasts from one start, chunk after chunk; yields how many more there are."""
     settings, phases, reach = job.settings, job.phases(start), job.reach(start)
     normalisation = job.truths[start.series].normalisation
-    channels = job.members.models[0].volume_channels
     members, standings = job.members.models, underway.standings
     rolls = [roll(model, standing) for model, standing in zip(members, standings, strict=True)]
     first = underway.lead // settings.chunk * settings.chunk
     chunk = _written(job, start, first, underway.lead)
     for lead in range(underway.lead + 1, reach + 1):
-        standings = _step(rolls)
-        normal = np.stack([standing.frame[:channels].cpu().numpy() for standing in standings])
+        forecasts, standings = _step(rolls)
+        normal = np.stack([forecast.cpu().numpy() for forecast in forecasts])
         if not np.isfinite(normal).all():
             raise InputError(
                 f"the forecast from {start.time} of series {start.series!r} is no number any more {lead} frames ahead: "
@@ -120,9 +124,10 @@ def _roll_out(job: Job, start: Start, underway: Underway, referee: Referee | Non
 
 
 @torch.no_grad()
-def _step(rolls: list[Iterator[Standing]]) -> list[Standing]:
+def _step(rolls: list[Iterator[tuple[Frame, Standing]]]) -> tuple[list[Frame], list[Standing]]:
     """Every member one frame further."""
-    return [next(one) for one in rolls]
+    forecasts, standings = zip(*(next(one) for one in rolls), strict=True)
+    return list(forecasts), list(standings)
 
 
 def _written(job: Job, start: Start, first: int, stop: int) -> list[np.ndarray]:

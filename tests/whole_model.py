@@ -45,6 +45,9 @@ def through(weights, stack, settings, frames, boundary, steps):
     for frame, dt in zip(frames, steps, strict=True):
         difference = np.zeros_like(frame) if np.isinf(dt) else frame - previous
         read = {"differences": [difference], "levels": [frame], "both": [difference, frame]}[settings.reading]
+        if settings.ahead == "gaps":
+            seen = not np.isnan(frame).any()
+            read = [frame if seen else np.zeros_like(frame), np.full_like(frame[:1], seen)]
         stream = convolve(
             weights["encoder.weight"], np.concatenate(read), boundary, settings.patch, settings.patch_taps
         )

@@ -28,6 +28,10 @@ class ModelSettings(Settings):
             `both`. A forecast is the present frame plus an increment, but of levels nothing is added: a model of
             differences that learned nothing is persistence, one of levels is the mean of the training frames. By
             default differences for forecasts, levels otherwise.
+        ahead: What a forecast reads of frames that are not there yet, beyond the last one seen: `forecasts`, each as
+            the next frame; or `gaps`, nothing, and of every frame a further channel that says whether it was seen.
+            Frames ahead then go through the model in parallel, as those that were seen do, in training as well. Only
+            of `levels`: there is no difference from a gap.
         channels: Channels of the stream that the blocks read and write.
         states: State channels of each ConvSSM layer.
         layers: ConvSSM layers.
@@ -56,6 +60,7 @@ class ModelSettings(Settings):
     inputs: tuple[str, ...] = ()
     classes: int | None = None
     reads: Literal["differences", "levels", "both"] | None = None
+    ahead: Literal["forecasts", "gaps"] = "forecasts"
     channels: int = 8
     states: int = 16
     layers: int = 2
@@ -75,6 +80,11 @@ class ModelSettings(Settings):
         for name in ("channels", "states", "layers", "patch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
+        if self.gaps and (self.task, self.reading) != ("forecast", "levels"):
+            raise ValueError(
+                f"ahead is 'gaps' with task {self.task!r} that reads {self.reading!r}; only a forecast from levels can "
+                "read gaps. Set reads to levels, or leave ahead out"
+            )
         if self.patch_taps == 1 and (self.patch == 1 or self.upsampling == "resize"):
             raise ValueError(
                 f"patch_taps is 1 with patch {self.patch} and upsampling {self.upsampling!r}; give larger patches and "
@@ -113,6 +123,11 @@ class ModelSettings(Settings):
     def adds(self) -> bool:
         """Whether what the decoder makes is added to the frame that was read."""
         return self.task == "denoise" or (self.task == "forecast" and self.reading != "levels")
+
+    @property
+    def gaps(self) -> bool:
+        """Whether frames may be gaps, and are told to be seen or not."""
+        return self.ahead == "gaps"
 
     @property
     def lead(self) -> int:

@@ -13,7 +13,7 @@ from pipeline.dataset import Sample
 from pipeline.mesh import Member, share_of
 from pipeline.model import Behind, Forecaster
 from pipeline.roles import Roles
-from pipeline.rolling import Standing, fed_back, roll
+from pipeline.rolling import Standing, read_next, roll, with_gaps
 from pipeline.through_time import Run, loss, loss_across
 from pipeline.together import Together
 from pipeline.training.curriculum import Cut
@@ -128,7 +128,10 @@ def made_of(
     horizon: int,
 ) -> Float[Tensor, "made channel depth height width"]:
     """What a model makes of the frames of a window, which it reads: forecasts of all but the first, one step ahead, and
-    of the last `horizon` by rolling out; of another task something of each. Differentiable through all of it."""
+    of the last `horizon` by rolling out, or where these are gaps all in one go; of another task something of each.
+    Differentiable through all of it."""
+    if model.settings.gaps:
+        frames, horizon = with_gaps(frames, horizon), 1
     if horizon == 1:  # of forecasts the last frame goes along: a shorter run of time may round otherwise
         behind = Behind(steps=None if steps is None else [torch.cat([steps[1:], steps.new_ones(1)])])
         made = model(frames, steps=steps, behind=behind)[0]
@@ -136,6 +139,5 @@ def made_of(
     read = frames[:-horizon]
     forecasts, carries = model(read, steps=None if steps is None else steps[:-horizon])
     further = [None] * horizon if steps is None else steps[-horizon:].split(1)
-    rolled = roll(model, Standing(fed_back(forecasts[-1], read[-1]), carries, further[0]), further[1:])
-    fed = [standing.frame[None, : model.volume_channels] for standing in rolled]
-    return torch.cat([forecasts, *fed])
+    rolled = roll(model, Standing(read_next(model, forecasts[-1], read[-1]), carries, further[0]), further[1:])
+    return torch.cat([forecasts, *(forecast[None] for forecast, _ in rolled)])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.model import Behind, Forecaster
+from pipeline.model import Behind, Forecaster, gap
 from pipeline.network.decoder import Decoder
 from pipeline.network.encoder import Neighbours
 from pipeline.network.settings import ModelSettings
@@ -20,6 +20,7 @@ SOLID = ((3, 5, 4), ("reflect", "reflect", "periodic"))
 
 MODELS = [
     ({"patch": 2, "reads": "levels"}, PERIODIC),
+    ({"reads": "levels", "ahead": "gaps"}, PERIODIC),
     ({"patch": 2, "upsampling": "resize", "norm": True}, ((1, 7, 8), ("reflect", "reflect", "periodic"))),
     ({"patch": 2, "patch_taps": 1, "norm": True}, ((1, 7, 8), ("reflect", "reflect", "periodic"))),
     ({"patch": 2, "gate_taps": 3, "reads": "both"}, ((4, 5, 4), ("reflect", "reflect", "periodic"))),
@@ -42,7 +43,10 @@ def stirred(choice, grid, boundary, masks=0):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
-    return model, torch.randn(len(STEPS), 2 + masks, *grid, dtype=torch.float64)
+    x = torch.randn(len(STEPS), 2 + masks, *grid, dtype=torch.float64)
+    if settings.gaps:
+        x[4:6], x[9:] = gap(x[4:6]), gap(x[9:])
+    return model, x
 
 
 @pytest.mark.parametrize("steps", [None, STEPS.double()], ids=["even", "uneven"])
@@ -65,7 +69,7 @@ def after(steps):
 
 
 @pytest.mark.parametrize(
-    ("choice", "case", "cuts"), [*((*made, [4, 1, 7]) for made in MODELS), (*MODELS[5], [1] * 12)], ids=str
+    ("choice", "case", "cuts"), [*((*made, [4, 1, 7]) for made in MODELS), (*MODELS[6], [1] * 12)], ids=str
 )
 def test_time_may_be_cut_anywhere(choice, case, cuts):
     """Shards one after the other, of two chunks each; what comes from behind is known from a walk back."""
@@ -148,6 +152,7 @@ def test_patches_that_do_not_fit_are_refused(patch, boundary, told):
         ({"uneven": True, "transition": "kernel"}, "one whole step"),
         ({"patch": 0}, "at least 1"),
         ({"patch_taps": 1}, "patch_taps is 1 with patch 1"),
+        ({"ahead": "gaps"}, "that reads 'differences'.*Set reads to levels"),
         ({"patch_taps": 1, "patch": 2, "upsampling": "resize"}, "give larger patches and 'transposed'"),
     ],
 )

@@ -7,7 +7,7 @@ import torch
 
 from pipeline.dataset import Sample
 from pipeline.mesh import Alone
-from pipeline.model import Forecaster
+from pipeline.model import Forecaster, gap
 from pipeline.network.settings import ModelSettings
 from pipeline.roles import Roles
 from pipeline.training.curriculum import Cut
@@ -51,10 +51,16 @@ def found(model, settings, *windows):
 
 
 def looped(model, frames, cut):
-    """The mean squared error frame by frame: true frames are read, then forecasts with the masks of the last one."""
+    """The mean squared error frame by frame: true frames are read, then forecasts with the masks of the last one, or
+    gaps."""
     carries, squares, read = None, [], len(frames) - cut.horizon
     for time in range(len(frames) - 1):
-        frame = frames[time] if time < read else torch.cat([forecast, frames[read - 1, 2:]])
+        if time < read:
+            frame = frames[time]
+        elif model.settings.gaps:
+            frame = gap(frames[0])
+        else:
+            frame = torch.cat([forecast, frames[read - 1, 2:]])
         (forecast,), carries = model(frame[None], carries)
         if time >= cut.burn_in:
             errors = forecast - frames[time + 1, :2]
@@ -63,7 +69,8 @@ def looped(model, frames, cut):
     return torch.cat(squares).mean()
 
 
-CASES = [({}, 0, 3), ({"transition": "pointwise", "selective": True}, 0, 5), ({}, 1, 3)]
+GAPS = {"reads": "levels", "ahead": "gaps"}
+CASES = [({}, 0, 3), (GAPS, 1, 4), ({"transition": "pointwise", "selective": True}, 0, 5), ({}, 1, 3)]
 
 
 @pytest.mark.parametrize(("choice", "masks", "horizon"), CASES)
@@ -101,7 +108,12 @@ def test_a_horizon_of_one_is_the_forecast_of_the_whole_window_to_the_bit():
 
 @pytest.mark.parametrize(
     ("choice", "masks", "horizon"),
-    [({"layers": 2}, 0, 3), ({"transition": "kernel", "gate_taps": 3}, 1, 1), ({"transition": "pointwise"}, 0, 5)],
+    [
+        ({"layers": 2}, 0, 3),
+        ({"transition": "kernel", "gate_taps": 3}, 1, 1),
+        ({"transition": "pointwise"}, 0, 5),
+        (GAPS, 0, 4),
+    ],
 )
 def test_windows_that_go_together_are_those_that_go_one_after_another(choice, masks, horizon):
     model, windows = forecaster(masks, **choice), [window(masks, seed=seed) for seed in (1, 2, 3, 4, 5)]

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from pipeline.checkpoint import to_arrays
-from pipeline.model import Forecaster
+from pipeline.model import Forecaster, gap
 from pipeline.network.settings import ModelSettings
-from pipeline.rolling import Standing, fed_back, roll
+from pipeline.rolling import Standing, roll
 from tests.whole_model import made
 
 STEPS = 7
@@ -42,7 +42,7 @@ def after(model, frames):
 
 
 def rolled(model, standing, steps=STEPS):
-    return [found.frame for found in islice(roll(model, standing), steps)]
+    return [found for found, _ in islice(roll(model, standing), steps)]
 
 
 def test_it_is_the_plain_loop():
@@ -60,22 +60,35 @@ def test_masks_of_the_last_frame_seen_stay():
     frames[:, 2] = (frames[:, 2] > -0.5).double()
     frames[:, :2] *= frames[:, 2:]
     with torch.no_grad():
-        found = rolled(model, after(model, frames), 3)
         seen = frames  # the same, all frames at once
-        for frame in found:
-            assert torch.equal(frame[2:], frames[-1, 2:])
-            expected = model(seen)[0][-1]
-            torch.testing.assert_close(frame, fed_back(expected, frames[-1]), rtol=1e-12, atol=1e-12)
-            seen = torch.cat([seen, frame[None]])
+        for forecast, standing in islice(roll(model, after(model, frames)), 3):
+            assert torch.equal(standing.frame, torch.cat([forecast, frames[-1, 2:]]))
+            torch.testing.assert_close(forecast, model(seen)[0][-1], rtol=1e-12, atol=1e-12)
+            seen = torch.cat([seen, standing.frame[None]])
 
 
-@pytest.mark.parametrize("settings", [{}, {"transition": "pointwise", "selective": True}])
+@pytest.mark.parametrize("masks", [0, 1])
+def test_gaps_are_read_ahead_of_the_last_frame_seen(masks):
+    """One after the other they are all at once; and what is not seen tells nothing."""
+    model, frames = trained_like(masks, reads="levels", ahead="gaps"), frames_of(9, 2 + masks)
+    with torch.no_grad():
+        found = torch.stack(rolled(model, after(model, frames[:5]), 4))
+        whole = model(torch.cat([frames[:5], gap(frames[5:])]))[0][4:8]
+        torch.testing.assert_close(found, whole, rtol=1e-12, atol=1e-12)
+        told = model(torch.cat([frames[:5], torch.zeros_like(frames[5:])]))[0][4:8]
+    assert torch.equal(told[0], whole[0])
+    assert (told[1:] - whole[1:]).abs().amax((1, 2, 3, 4)).min() > 1e-3  # a frame of zeros is no gap
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"transition": "pointwise", "selective": True}, {"reads": "levels", "ahead": "gaps"}]
+)
 def test_it_goes_on_from_anywhere_to_the_bit(settings):
     model, frames = trained_like(**settings).float(), frames_of(6, 2).float()
     with torch.no_grad():
         standing = after(model, frames)
         whole = rolled(model, standing)
-        for step, one in enumerate(islice(roll(model, standing), 3), start=1):
+        for step, (_, one) in enumerate(islice(roll(model, standing), 3), start=1):
             again = rolled(model, Standing(one.frame.clone(), one.carries), STEPS - step)
             assert all(torch.equal(a, b) for a, b in zip(again, whole[step:], strict=True))
 

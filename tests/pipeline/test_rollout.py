@@ -64,7 +64,7 @@ def direct(inputs, series, start, steps, model="model"):
     truth = Truth(inputs["prepared"], series)
     frames = torch.from_numpy(truth.normal(0, start + 1))
     carries = model(frames[:-1])[1]
-    normal = torch.stack([found.frame[:2] for found in islice(roll(model, Standing(frames[-1], carries)), steps)])
+    normal = torch.stack([found for found, _ in islice(roll(model, Standing(frames[-1], carries)), steps)])
     phases = np.arange(start + 1, start + 1 + steps) % 12
     return truth.normalisation.to_units(normal.numpy(), phases)
 
