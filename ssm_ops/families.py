@@ -14,6 +14,9 @@ from ssm_ops.learned import LearnedKernel, LearnedPointwise, LearnedPropagator
 from ssm_ops.spectrum import MIRRORS
 
 FAMILIES = ("propagator", "kernel", "pointwise")
+
+TURNS = 8
+"""Memories that the states of a new `pointwise` family take turns with."""
 KERNEL_TAPS = 3
 """The size of a kernel along each axis where none is asked for."""
 
@@ -49,8 +52,10 @@ def learned_family(
 
     - `propagator`: `initial_scales`; velocities and corrections start from zero.
     - `kernel`: Gaussians of the same memories and diffusivities, cut to the size of the kernel; all taps positive.
-    - `pointwise`: S4D-Lin (`initial.s4d_lin`), whose memory is two units of time: a unit is longest / 2 steps, or
-      longer where the fastest state would otherwise turn by more than half a circle in a step.
+    - `pointwise`: the frequencies of S4D-Lin (`initial.s4d_lin`) on a unit of time of longest / 2 steps, or longer
+      where the fastest state would otherwise turn by more than half a circle in a step; and memories that take turns,
+      `longest` first. S4D-Lin itself has one memory, two units of time, which with many states is far more than
+      `longest`.
 
     Args:
         name: One of `FAMILIES`.
@@ -79,7 +84,9 @@ def learned_family(
 
     if name == "pointwise":
         unit = max(longest / 2, states - 1)
-        return LearnedPointwise((s4d_lin(states) / unit).to(torch.complex64))
+        frequency = s4d_lin(states).imag / unit
+        memory = torch.logspace(math.log10(longest), 0, min(TURNS, states))[torch.arange(states) % TURNS]
+        return LearnedPointwise(torch.complex(-1 / memory, frequency.float()))
     memory, diffusivity = initial_scales(states, longest)
     if name == "propagator":
         correction = None if taps is None else tuple(sizes)

@@ -48,6 +48,7 @@ def test_sequences_follow_from_seed_and_number_alone():
     drawn = np.random.default_rng(0).random((10, 28, 28)).astype(np.float32)
     found = sequences(drawn, 4, 12, seed=1)
     np.testing.assert_array_equal(sequences(drawn, 2, 7, seed=1), found[:2, :7])
+    np.testing.assert_array_equal(sequences(drawn, 2, 12, seed=1, first=2), found[2:])
     assert (sequences(drawn, 4, 12, seed=2) != found).any()
 
 

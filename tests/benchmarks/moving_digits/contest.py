@@ -18,7 +18,7 @@ from pipeline.together import Together
 from pipeline.training.optimiser import make_optimiser
 from tests.benchmarks.moving_digits.conv_lstm import ConvLSTM
 
-Windows = Float[Tensor, "window time 1 1 height width"]
+Frames = Float[Tensor, "window time 1 1 height width"]
 WEIGHT_DECAY, CLIP, WARM_UP = 0.01, 1.0, 20
 
 
@@ -34,7 +34,7 @@ class Scale(NamedTuple):
         square = np.square(frames / np.float32(255)).mean(dtype=np.float64)
         return Scale(torch.from_numpy(mean).float(), math.sqrt(square - np.square(mean).mean()))
 
-    def normal(self, frames: UInt8[np.ndarray, "sequence time height width"]) -> Windows:
+    def normal(self, frames: UInt8[np.ndarray, "sequence time height width"]) -> Frames:
         return ((torch.from_numpy(frames).float() / 255 - self.mean) / self.deviation)[:, :, None, None]
 
 
@@ -72,13 +72,13 @@ class Contender:
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
-    def forecasts(self, windows: Windows, horizon: int) -> Float[Tensor, "window made 1 1 height width"]:
+    def forecasts(self, windows: Frames, horizon: int) -> Float[Tensor, "window made 1 1 height width"]:
         """Forecasts of all frames but the first, of the last `horizon` by feeding forecasts back."""
         if isinstance(self.model, Forecaster):
             return Together(self.model, tuple(windows.shape[3:])).forecasts(windows, horizon)
         return self.model.forecasts(windows[:, :, :, 0].transpose(0, 1), horizon).transpose(0, 1).unsqueeze(3)
 
-    def take_step(self, windows: Windows, horizon: int, seconds: float) -> None:
+    def take_step(self, windows: Frames, horizon: int, seconds: float) -> None:
         """One step of AdamW towards forecasts of the last `horizon` frames; its rate is a cosine in the time spent."""
         start = time.perf_counter()
         rate = self.learning_rate * min(1.0, (self.steps + 1) / WARM_UP)
@@ -91,22 +91,23 @@ class Contender:
         self.steps, self.spent = self.steps + 1, self.spent + time.perf_counter() - start
 
 
-def loss(made: Tensor, windows: Windows, horizon: int) -> Float[Tensor, ""]:
+def loss(made: Tensor, windows: Frames, horizon: int) -> Float[Tensor, ""]:
     """The mean squared error of the last `horizon` frames."""
     return (made[:, -horizon:] - windows[:, -horizon:]).square().mean()
 
 
-def train(contenders: list[Contender], windows: Callable[[int], Windows], horizon: int, seconds: float) -> None:
+def train(contenders: list[Contender], windows: Callable[[int], tuple[Frames, int]], seconds: float) -> None:
     """Trains each for as many seconds of wall time. Who has spent least takes the next step, so a slow minute of the
-    machine slows all; the n-th step of each has the same windows."""
+    machine slows all; the n-th step of each has the same `windows`, of which it says how many last frames are forecast.
+    """
     while min(one.spent for one in contenders) < seconds:
         one = min(contenders, key=lambda contender: contender.spent)
-        one.take_step(windows(one.steps), horizon, seconds)
+        one.take_step(*windows(one.steps), seconds)
 
 
 @torch.no_grad()
 def errors(
-    contender: Contender, windows: Windows, horizon: int, deviation: float, at_once: int = 16
+    contender: Contender, windows: Frames, horizon: int, deviation: float, at_once: int = 16
 ) -> Float[np.ndarray, "sequence lead"]:
     """The mean squared error of each sequence at each lead, in units of brightness squared (from 0 to 1)."""
     found = []

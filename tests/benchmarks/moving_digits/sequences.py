@@ -16,7 +16,7 @@ SPEED = 0.1
 
 
 def sequences(
-    digits: Float[np.ndarray, "digit side side"], count: int, frames: int, seed: int, each: int = 2
+    digits: Float[np.ndarray, "digit side side"], count: int, frames: int, seed: int, *, first: int = 0, each: int = 2
 ) -> UInt8[np.ndarray, "sequence time 64 64"]:
     """So many sequences, 0 to 255. Sequence i depends on the digits, the seed and i alone, its frame t not on `frames`.
 
@@ -25,11 +25,12 @@ def sequences(
         count: Sequences.
         frames: Of each.
         seed: Of all that is random.
+        first: The number of the first sequence.
         each: Digits of a sequence.
     """
     side = digits.shape[-1]
     found = np.zeros((count, frames, SIDE, SIDE), np.uint8)
-    for number, sequence in enumerate(found):
+    for number, sequence in enumerate(found, start=first):
         random = np.random.default_rng([seed, number])
         for _ in range(each):
             image = np.round(255 * digits[random.integers(len(digits))]).astype(np.uint8)
