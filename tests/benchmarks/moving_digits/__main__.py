@@ -35,9 +35,9 @@ OURS = ModelSettings(
     reads="levels",
     ahead="gaps",
     transition="pointwise",
-    channels=96,
-    states=96,
-    layers=3,
+    channels=75,
+    states=75,
+    layers=5,
     patch=16,
     patch_taps=1,
     norm=True,
@@ -83,12 +83,12 @@ class Task(NamedTuple):
 
 
 TASKS = (
-    Task(10, 10, (Windows(8, 20, 10),), 240.0, 200, tuple(range(1, 11))),
+    Task(10, 10, (Windows(8, 20, 10),), 150.0, 200, tuple(range(1, 11))),
     Task(
         seen=100,
         ahead=400,
         windows=(*[Windows(4, 120, 20)] * 3, Windows(1, 400, 300)),
-        seconds=210.0,
+        seconds=180.0,
         sequences=32,
         leads=(1, 2, 5, 10, 20, 50, 100, 200, 300, 400),
     ),
