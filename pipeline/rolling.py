@@ -40,10 +40,13 @@ def read_next(
 
 
 def with_gaps(
-    frames: Float[Tensor, "time read depth height width"], horizon: int
-) -> Float[Tensor, "time read depth height width"]:
-    """The frames of a window of which the last `horizon` were not seen; of a horizon of 1 all that are read were."""
-    return frames if horizon == 1 else torch.cat([frames[:-horizon], gap(frames[-horizon:])])
+    frames: Float[Tensor, "*windows time read depth height width"], horizon: int
+) -> Float[Tensor, "*windows time read depth height width"]:
+    """The frames of windows of which the last `horizon` were not seen; of a horizon of 1 all that are read were."""
+    if horizon == 1:
+        return frames
+    seen, ahead = frames.split([frames.shape[-5] - horizon, horizon], dim=-5)
+    return torch.cat([seen, gap(ahead)], dim=-5)
 
 
 def roll(

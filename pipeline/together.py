@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from pipeline.model import Forecaster, gap
+from pipeline.model import Forecaster
+from pipeline.rolling import with_gaps
 from ssm_ops.unrolled import Unrolled
 
 Standings = tuple[Float[Tensor, "window read *grid"], list[Shaped[Tensor, "window state *spectrum"] | None]]
@@ -35,9 +36,9 @@ class Together:
     ) -> Float[Tensor, "window made channel depth height width"]:
         """As `training.objective.made_of`, of each window: forecasts of all frames but the first, of the last `horizon`
         by rolling out, or where these are gaps all in one go."""
+        if self.model.settings.gaps:
+            frames, horizon = with_gaps(frames, horizon), 1
         images = frames.squeeze(3) if self.model.depth == 1 else frames
-        if self.model.settings.gaps and horizon > 1:
-            images, horizon = torch.cat([images[:, :-horizon], gap(images[:, -horizon:])], 1), 1
         made, standings = self(images[:, :-horizon], None)
         found = [made]
         for _ in range(horizon - 1):
