@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,20 +17,19 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from cluster import authentication
 from cluster.actor import Done, Owner, Tally, Waiting, Worker
 from cluster.cost import Hop
 from cluster.dask_on_ray import dask_on_ray
 from cluster.layout import Layout
 from cluster.mail import CONTINUE, Key, WorkerLost
+from cluster.own import own_cluster
 from cluster.ray_team import team_on_ray
 from cluster.resources import ResourceError, Slots, own_cores, plan_slots
 from ssm_ops.carry import Place
 
 START_SECONDS = 120.0
 """How long workers may wait for their places."""
-
-REACH_SECONDS = 10.0
-"""How long a cluster may take to accept a connection."""
 
 END_SECONDS = 10.0
 """How long we wait to see that workers are gone."""
@@ -65,7 +62,7 @@ class RayExecutor:
         memory: float | None = None,
     ):
         self._address, self._workers, self._silence, self.memory = address, workers, silence, memory
-        self._room, self._guest = 0, False
+        self._room, self._guest, self._ending = 0, False, ExitStack()
 
     def _start(self, room: int) -> None:
         """Joins the cluster, or starts one of at least `room` CPU slots; one that proves too small is started anew."""
@@ -78,13 +75,14 @@ class RayExecutor:
         if self._guest:
             pass  # the caller's own connection: used, and left as it is
         elif self._address is None:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-            ray.init("local", num_cpus=room, include_dashboard=False, logging_level="error", log_to_driver=False)
+            self._ending.enter_context(own_cluster(room, include_dashboard=False))
         else:
-            refuse_unreachable(self._address)
+            refuse_client(self._address)
+            self._ending.enter_context(authentication.showing_token())
+            address = authentication.knock(self._address)
+            self._ending.callback(ray.shutdown)
             try:
-                ray.init(address=self._address, logging_level="error", log_to_driver=False)
+                ray.init(address=address, logging_level="error", log_to_driver=False)
             except (ConnectionError, TimeoutError, ValueError) as error:
                 raise ResourceError(f"no Ray cluster answers at {self._address}: {error}") from error
         if callable(terminate) and threading.current_thread() is threading.main_thread():
@@ -190,27 +188,17 @@ class RayExecutor:
         return f"Ray at {self._address}" if self._address else "Ray on this machine"
 
     def close(self) -> None:
-        if self._room and not self._guest:
-            ray.shutdown()
+        self._ending.close()
         self._room = 0
 
 
-def refuse_unreachable(address: str) -> None:
-    """Ray would try for minutes to reach an address where nothing listens."""
+def refuse_client(address: str) -> None:
+    """The address of a Ray Client will not do."""
     if address.startswith("ray://"):
         raise ResourceError(
             f"{address} is the address of a Ray Client, through which a stage cannot report its progress; "
             f"run on a machine of the cluster with --address auto, or give HOST:PORT of its head"
         )
-    host, _, port = address.rpartition(":")
-    if not port.isdigit():
-        return  # `auto`, or a name that Ray resolves by itself
-    try:
-        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
-    except OSError as error:
-        raise ResourceError(
-            f"no Ray cluster answers at {address} ({error}); check `ray status` there, or leave --address out"
-        ) from error
 
 
 class RayWorker:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from workflows import clusters
 from workflows.archives import export, ingest
 from workflows.models import export_model, import_model
 from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
@@ -200,6 +201,7 @@ def verify_scan(
 
 for command in (ingest, export, export_model, import_model, rechunk, verify, repair):
     app.command()(command)
+app.add_typer(clusters.app, name="cluster")
 
 
 @app.command()
