@@ -46,7 +46,7 @@ def wanting_token() -> Iterator[Path | None]:
             fresh = Path(stack.enter_context(TemporaryDirectory(prefix="chronovox-"))) / "token"
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_hex(32))
-        stack.enter_context(_environment({MODE: "token"} | ({PATH: str(fresh)} if fresh else {})))
+        stack.enter_context(environment({MODE: "token"} | ({PATH: str(fresh)} if fresh else {})))
         yield fresh
 
 
@@ -62,7 +62,7 @@ def showing_token() -> Iterator[None]:
     found = said != "disabled" and has_token()
     if said == "token" and not found:
         raise ResourceError(f"{MODE} is token, and there is no token; {REMEDY}")
-    with _environment({MODE: "token"} if found else {}):
+    with environment({MODE: "token"} if found else {}):
         yield
 
 
@@ -121,9 +121,9 @@ def refusal(address: str) -> ResourceError:
 
 
 @contextmanager
-def _environment(given: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables that Ray reads for a while; Ray, which remembers what it read, is told."""
-    before = {name: os.environ.get(name) for name in (MODE, PATH)}
+def environment(given: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables that Ray reads for a while; Ray, which remembers what it read, looks again."""
+    before = {name: os.environ.get(name) for name in (MODE, PATH, *given)}
     os.environ.update(given)
     _read_again()
     try:

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import json
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from graphlib import CycleError
 from pathlib import Path
 from typing import Any
@@ -30,21 +30,34 @@ class RecipeError(ValueError):
     """A recipe that cannot be run as written."""
 
 
-def load(path: Path, changes: Sequence[str] = ()) -> Workflow:
+Find = Callable[[str, Path], Path | str]
+
+
+def load(path: Path, changes: Sequence[str] = (), *, folder: Path | None = None, find: Find = locate) -> Workflow:
     """Reads a recipe.
 
     Args:
         path: The YAML file.
         changes: `STAGE.KEY=VALUE` settings that replace those of the file, values written as in YAML; also
             `matrix.KEY=[VALUE, ..]`. A stage that is repeated is changed as it is written, in all repetitions.
+        folder: Where relative paths in it start; by default its own.
+        find: Looks for a file that is named, from `folder`.
 
     Raises:
         RecipeError: The file or a change is wrong; the message says where and what to write instead.
     """
-    recipe = _Recipe(path, _parse(path))
+    recipe = _Recipe(path, _parse(path), folder or path.parent, find)
     for change in changes:
         recipe.change(change)
     return recipe.workflow()
+
+
+A_NAME = "give a word of letters, digits, _ and -"
+
+
+def is_name(name: object) -> bool:
+    """Whether runs and stages may be called so."""
+    return isinstance(name, str) and name.replace("_", "").replace("-", "").isalnum()
 
 
 def _parse(path: Path) -> CommentedMap:
@@ -70,8 +83,8 @@ def _parse(path: Path) -> CommentedMap:
 class _Recipe:
     """A parsed recipe, and where each key of it stands."""
 
-    def __init__(self, path: Path, tree: CommentedMap):
-        self.path, self.tree, self.kinds = path, tree, Kinds()
+    def __init__(self, path: Path, tree: CommentedMap, folder: Path, find: Find):
+        self.path, self.tree, self.folder, self.find, self.kinds = path, tree, folder, find, Kinds()
         self.written: list[str] = []  # names of stages, before any is repeated
 
     def change(self, text: str) -> None:
@@ -96,8 +109,8 @@ class _Recipe:
     def workflow(self) -> Workflow:
         self._keys((), ("name", "matrix", "stages"), required=("name", "stages"))
         name, stages = self.tree["name"], self.tree["stages"]
-        if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
-            self._fail(("name",), f"is {name!r}; give a word of letters, digits, _ and -")
+        if not is_name(name):
+            self._fail(("name",), f"is {name!r}; {A_NAME}")
         if not isinstance(stages, CommentedMap) or not stages:
             self._fail(("stages",), "must map names of stages to their settings")
         self.written, self.tree["stages"] = list(map(str, stages)), self._written_out()
@@ -121,7 +134,7 @@ class _Recipe:
 
     def _stage(self, name: Key) -> Stage:
         place, body = ("stages", name), self.tree["stages"][name]
-        if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
+        if not is_name(name):
             self._fail(place, "is no name for a stage; use letters, digits, _ and -")
         if not isinstance(body, CommentedMap) or not isinstance(body.get("stage"), str):
             self._fail(place, f"must be a mapping with a key stage: one of {', '.join(self.kinds)}")
@@ -143,7 +156,7 @@ class _Recipe:
         for key in kind.files:
             try:
                 given = getattr(settings, key)
-                paths = [str(locate(one, self.path.parent)) for one in ((given,) if isinstance(given, str) else given)]
+                paths = [str(self.find(one, self.folder)) for one in ((given,) if isinstance(given, str) else given)]
                 found[key] = paths[0] if isinstance(given, str) else tuple(paths)
             except InputError as error:
                 self._fail((*place, key), str(error))
