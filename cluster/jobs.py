@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import platform
 import secrets
 import shlex
@@ -37,6 +38,15 @@ STOP_SECONDS = 20
 RUN = "run"
 """The kind of jobs that are runs; others help them."""
 
+CANCELLED = (130, 143)
+"""The exit codes of a driver that was told to end, see `workflows.showing`."""
+
+TALKATIVE = tuple(
+    f"ray.{module}"
+    for module in ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")
+)
+"""Loggers of Ray's client."""
+
 LIVE = ("pending", "running")
 
 
@@ -49,7 +59,7 @@ class Job:
         run: The name of the run.
         kind: `RUN`, or what else it does for the run.
         runs: The folder that holds the run, on the cluster.
-        state: `pending`, `running`, `succeeded`, `failed`, or `stopped` by Ray.
+        state: `pending`, `running`, `succeeded`, `failed`, `cancelled` by a request or signal, or `stopped` by Ray.
         began, ended: When, UTC; `ended` is `None` while it lives.
         code: The exit code of its driver, if that has ended by itself.
         message: What Ray has to say.
@@ -216,7 +226,10 @@ class Jobs:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """What goes wrong with a dashboard, in words."""
+        """What goes wrong with a dashboard, in words. Ray's client tells what it does; it is not asked to."""
+        levels = {name: logging.getLogger(name).level for name in TALKATIVE}
+        for name in levels:
+            logging.getLogger(name).setLevel(logging.ERROR)
         try:
             yield
         except AuthenticationError as error:
@@ -229,6 +242,9 @@ class Jobs:
                 f"no dashboard answers at {self.url}; is the cluster up, and the port forwarded (ssh -L, kubectl "
                 f"port-forward)? ({type(error).__name__})"
             ) from error
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
 
 
 class _Client(JobSubmissionClient):
@@ -245,7 +261,7 @@ def _job(told: JobDetails) -> Job:
         run=metadata.get("run", ""),
         kind=metadata.get("chronovox", ""),
         runs=metadata.get("runs", ""),
-        state=told.status.value.lower(),
+        state="cancelled" if told.driver_exit_code in CANCELLED else told.status.value.lower(),
         began=datetime.fromtimestamp(told.start_time / 1e3, UTC),
         ended=datetime.fromtimestamp(ended / 1e3, UTC) if ended else None,
         code=told.driver_exit_code,

@@ -7,17 +7,27 @@ from typing import Annotated
 
 import typer
 
+from workflows.jobs import Address, cancel_job
+
 
 def cancel(
     run: Annotated[str, typer.Argument(metavar="NAME", help="The run: its name.", show_default=False)],
-    runs: Annotated[Path, typer.Option(help="The folder that holds the runs.")] = Path("runs"),
+    runs: Annotated[
+        Path | None, typer.Option(help="The folder that holds the runs; by default runs.", show_default=False)
+    ] = None,
+    address: Address = None,
     now: Annotated[bool, typer.Option("--now", help="At once; by default when something was committed next.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end, at most.")] = 3600.0,
 ) -> None:
-    """End a run, at its next safe point or at once. Comes back when its workers are gone; `run` continues it."""
+    """End a run, at its next safe point or at once. Comes back when its workers are gone; `run` continues it. With
+    --address, or where the variable is set and no --runs is given, a run that was submitted."""
+    if runs is None and address is not None:
+        cancel_job(run, address, now=now, wait=wait)
+        return
     from workflows.run import RunRefused
     from workflows.stopping import await_end, is_running, request_stop
 
+    runs = runs or Path("runs")
     folder = runs / run
     if not folder.is_dir():
         known = ", ".join(sorted(path.name for path in runs.glob("*") if path.is_dir())) or "none"

@@ -12,8 +12,24 @@ import typer
 from workflows import clusters
 from workflows.archives import export, ingest
 from workflows.cancelling import cancel
+from workflows.jobs import list_runs, logs, status, submit
 from workflows.models import export_model, import_model
-from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
+from workflows.options import (
+    Changes,
+    Cut,
+    Memory,
+    Precision,
+    Recipe,
+    RunName,
+    Way,
+    Where,
+    Workers,
+    counts,
+    listed,
+    numbers,
+    size,
+    words,
+)
 from workflows.showing import closing_on_signals
 from workflows.stores import rechunk, repair, verify
 
@@ -35,16 +51,12 @@ def run(
     recipe: Recipe,
     runs: Annotated[Path, typer.Option(help="The folder that holds the runs.")] = Path("runs"),
     executor: Annotated[Where, typer.Option(help="Where stages run: on Ray, or in this process.")] = Where.ray,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Workers that time is cut over; by default one a GPU, or one a CPU slot.", show_default=False
-        ),
-    ] = None,
+    workers: Workers = None,
     address: Annotated[
         str | None,
         typer.Option(help="The Ray cluster to join; by default one is started on this machine.", show_default=False),
     ] = None,
+    name: RunName = None,
     first: Annotated[
         str | None,
         typer.Option(
@@ -62,16 +74,24 @@ def run(
     memory: Memory = None,
     changes: Changes = None,
     json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON, an event a line.")] = False,
+    relative_to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where relative paths in the recipe start; by default in its own folder.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a recipe. Finished stages are skipped; after a kill the same command continues."""
     if (first is None) != (last is None):
         raise typer.BadParameter("--from and --to go together: give both years or dates, both are included")
     from workflows.display import display
-    from workflows.load import load
+    from workflows.load import load, named
     from workflows.run import run as run_workflow
     from workflows.run import run_span
 
-    workflow = load(recipe, changes or ())
+    workflow = named(load(recipe, changes or (), folder=relative_to), name)
     screen, place = display(json=json), make_executor(executor, workers, address, memory)
     with closing_on_signals(screen, place):
         if first is not None:
@@ -202,8 +222,9 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (cancel, ingest, export, export_model, import_model, rechunk, verify, repair):
+for command in (submit, status, logs, cancel, ingest, export, export_model, import_model, rechunk, verify, repair):
     app.command()(command)
+app.command("list")(list_runs)
 app.add_typer(clusters.app, name="cluster")
 
 

@@ -52,6 +52,17 @@ def load(path: Path, changes: Sequence[str] = (), *, folder: Path | None = None,
     return recipe.workflow()
 
 
+def named(workflow: Workflow, name: str | None) -> Workflow:
+    """The workflow under another name, if one is given.
+
+    Raises:
+        RecipeError: It is no name for a run.
+    """
+    if name is not None and not is_name(name):
+        raise RecipeError(f"--name {name}: {A_NAME}")
+    return workflow if name is None else dataclasses.replace(workflow, name=name)
+
+
 A_NAME = "give a word of letters, digits, _ and -"
 
 

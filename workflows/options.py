@@ -15,6 +15,16 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Replace a setting of the recipe.", show_default=False),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Workers that time is cut over; by default one a GPU, or one a CPU slot.", show_default=False
+    ),
+]
+RunName = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Of the run; by default the name of the recipe.", show_default=False),
+]
 
 
 def listed(parser: Callable[[str], tuple], metavar: str, text: str) -> OptionInfo:
