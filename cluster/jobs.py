@@ -23,7 +23,7 @@ from ray.job_submission import JobDetails, JobSubmissionClient
 from cluster.authentication import environment, refusal, showing_token
 from cluster.resources import ResourceError
 
-REACH_SECONDS, ANSWER_SECONDS = 10.0, 60.0
+REACH_SECONDS, ANSWER_SECONDS = 10.0, 30.0
 """How long a dashboard may take to accept a connection, and to answer."""
 
 LOOK_SECONDS = 0.5

@@ -11,10 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
 import ray
 from ray._private.utils import write_ray_address
 
 from cluster.authentication import wanting_token, where_from
+
+END_SECONDS = 10.0
+"""How long the processes of a cluster may take to end after they were told to."""
 
 HOST = "127.0.0.1"
 """Where the dashboard of a cluster for trying things out listens, and nowhere else."""
@@ -43,13 +47,16 @@ def own_cluster(cpus: int, **options: Any) -> Iterator[OwnCluster]:
     this process, whatever ends that."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    before = psutil.Process().children()
     with wanting_token() as fresh:
         try:
             told = ray.init("local", num_cpus=cpus, logging_level="error", log_to_driver=False, **options).address_info
             dashboard = f"http://{told['webui_url']}" if told["webui_url"] else None
             yield OwnCluster(told["gcs_address"], dashboard, where_from(), fresh is not None)
         finally:
+            below = [one for one in psutil.Process().children(recursive=True) if one not in before]
             ray.shutdown()
+            psutil.wait_procs(below, timeout=END_SECONDS)  # some follow the others into their end
 
 
 @contextmanager

@@ -87,11 +87,18 @@ def run(
     if (first is None) != (last is None):
         raise typer.BadParameter("--from and --to go together: give both years or dates, both are included")
     from workflows.display import display
-    from workflows.load import load, named
+    from workflows.load import RecipeError, load, named
     from workflows.run import run as run_workflow
     from workflows.run import run_span
 
-    workflow = named(load(recipe, changes or (), folder=relative_to), name)
+    try:
+        workflow = named(load(recipe, changes or (), folder=relative_to), name)
+    except RecipeError as error:
+        if relative_to is not None:
+            error.add_note(
+                f"(archives do not come along with a job: this machine must see them, here from {relative_to})"
+            )
+        raise
     screen, place = display(json=json), make_executor(executor, workers, address, memory)
     with closing_on_signals(screen, place):
         if first is not None:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from cluster.jobs import Job, Jobs
 
 BEGIN_SECONDS = 60.0
-"""How long `submit` waits for the first word of a run, which says that its recipe and its files are in order."""
+"""How long `submit` waits for the first stage of a run, which says that its recipe and its files are in order."""
+
+BEGUN = (": started", ", skipped")
+"""How lines end that tell of a stage, see `workflows.display.PlainDisplay`."""
 
 NOW_SECONDS = 60.0
 """How long a run may take that is to end at once, before Ray is asked to end it."""
@@ -160,7 +163,7 @@ def cancel_job(name: str, address: str, *, now: bool, wait: float) -> None:
     jobs = _jobs(address)
     job = _of_run(jobs, name)
     if not job.live:
-        raise RunRefused(f"{name} has {job.state} at {_when(job.ended)}; there is nothing to cancel")
+        raise RunRefused(f"{name} is over, {job.state} since {_when(job.ended)}; there is nothing to cancel")
     typer.echo(f"{name}: to end {'at once' if now else 'at its next safe point'}")
     limit = min(wait, NOW_SECONDS) if now else wait
     command = [*_chronovox(CANCEL), name, "--runs", job.runs, "--wait", str(limit), *(["--now"] if now else [])]
@@ -203,12 +206,12 @@ def _of_run(jobs: Jobs, name: str) -> Job:
 
 
 def _begun(jobs: Jobs, job: Job) -> tuple[Job, str]:
-    """The job when it has said something or has ended, or as it is after a while; and what it said."""
+    """The job when its first stage has begun or it has ended, or as it is after a while; and what it said."""
     deadline = time.monotonic() + BEGIN_SECONDS
     while True:
         job = jobs.look(job.id)
         said = _own_lines(jobs.log(job).splitlines()) if job.state != "pending" else []
-        if said or not job.live or time.monotonic() >= deadline:
+        if not job.live or any(line.endswith(BEGUN) for line in said) or time.monotonic() >= deadline:
             return job, "\n".join(said)
         time.sleep(0.5)
 
