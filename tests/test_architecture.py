@@ -31,7 +31,16 @@ def test_the_top_level_is_what_was_agreed():
     ).stdout
     top = {line.split("/")[0] for line in tracked.splitlines() if not line.startswith(".")}
     packages = {"pipeline", "ssm_ops", "workflows", "cluster", "tests"}
-    papers = {"README.md", "pyproject.toml", "Makefile", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "docs"}
+    papers = {
+        "README.md",
+        "pyproject.toml",
+        "Makefile",
+        "LICENSE",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Dockerfile",
+        "docs",
+    }
     assert packages <= top <= packages | papers
 
 

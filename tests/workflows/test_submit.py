@@ -1,0 +1,233 @@
+"""Runs as jobs of a cluster that `chronovox cluster up` started: the same bits, found by name, ended, continued."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.authentication import MODE, PATH, VALUE
+from tests.end_to_end.test_kill import results
+from tests.synthetic import write_recipe
+from workflows import jobs as commands
+from workflows.load import RecipeError, load, named
+from workflows.packing import PACKAGES, pack
+
+COMMAND = Path(sys.executable).with_name("chronovox")
+PATIENCE = 300.0
+
+
+def test_what_travels_with_a_run(tmp_path):
+    recipe, folder = write_recipe(tmp_path, frames=8), tmp_path / "packed"
+    folder.mkdir()
+    inside = pack(recipe, folder)
+    assert (folder / inside).read_bytes() == recipe.read_bytes()
+    top = {path.name for path in folder.iterdir()}
+    assert top == {*PACKAGES, "recipe"}
+    assert not [path for path in folder.rglob("*") if path.suffix == ".pyc" or path.suffix == ".nc"]
+    code = "import workflows.cli, pipeline.report; print(workflows.__path__[0], pipeline.__path__[0])"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    seen = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert seen.stdout.split() == [str(folder / "workflows"), str(folder / "pipeline")]
+    assert (folder / "workflows/recipes/climate_forecast.yaml").exists()
+    assert (folder / "pipeline/templates/report.html.j2").exists()
+
+    workflow = load(folder / inside, folder=tmp_path)
+    assert workflow.stages["raw_a"].settings.source == str(tmp_path / "a.nc")
+    with pytest.raises(RecipeError, match="raw_a.source: a.nc: no file or folder"):
+        load(folder / inside)
+    assert (
+        load(folder / inside, find=lambda source, _: source).name == "blobs"
+    )  # as `submit` does, which may not see it
+    assert named(workflow, "again") == replace(workflow, name="again")
+    with pytest.raises(RecipeError, match="--name a b: give a word of letters"):
+        named(workflow, "a b")
+
+
+def test_what_a_run_said_is_told_from_what_ray_says():
+    log = ["2026 INFO setting up", "Running entrypoint for job x: exec python -m workflows.cli", "", "raw: started"]
+    assert commands._own_lines(log) == ["raw: started"]
+    assert commands._own_lines(log[:1]) == []
+
+
+class Cluster:
+    """`chronovox cluster up` in a process of its own, for a user without a token of his own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.environment = {name: value for name, value in os.environ.items() if name not in (MODE, VALUE, PATH)}
+        self.environment |= {"HOME": str(self.home), "OMP_NUM_THREADS": "1"}
+        self.said = folder / "up.txt"
+        with self.said.open("w") as file:
+            self.process = subprocess.Popen(
+                [COMMAND, "cluster", "up", "--cpus", "3"], stdout=file, stderr=file, env=self.environment
+            )
+        deadline = time.monotonic() + PATIENCE
+        while "run RECIPE" not in self.said.read_text():
+            assert self.process.poll() is None, self.said.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        words = self.said.read_text().split()
+        (self.token,) = (Path(word.split("=")[1]) for word in words if word.startswith(PATH))
+        self.url, self.address = (words[at + 1] for at, word in enumerate(words) if word == "--address")
+        self.environment |= {MODE: "token", PATH: str(self.token)}
+
+    def __call__(self, *arguments, code=0, **variables):
+        done = subprocess.run(
+            [COMMAND, *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment | variables,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        assert self.token.read_text() not in done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    def jobs(self, command, *arguments, **more):
+        return self(command, *arguments, "--address", self.url, **more)
+
+    def end(self):
+        """Returns the processes that lived before."""
+        below = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(PATIENCE) == 0, self.said.read_text()
+        return below
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory):
+    cluster = Cluster(tmp_path_factory.mktemp("up"))
+    yield cluster
+    if cluster.process.poll() is None:
+        cluster.end()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_here_on_a_cluster_and_as_a_job_are_the_same_bits(up):
+    recipe = write_recipe(up.folder)
+    up("run", recipe, "--executor", "local", "--runs", "local")
+    up("run", recipe, "--address", up.address, "--runs", "joined", "--workers", "2")
+    said = up.jobs("submit", recipe.name, "--runs", "submitted", "--workers", "2")
+    assert f"blobs: running, in {up.folder}/submitted/blobs on the cluster" in said
+    log = up.jobs("logs", "blobs", "--follow")
+    assert "exec python -m workflows.cli run recipe/blobs.yaml" in log
+    assert "report: done in" in log
+    (job,) = (one for one in json.loads(up.jobs("list", "--json")) if one["run"] == "blobs")
+    assert (job["state"], job["exit_code"], job["folder"]) == ("succeeded", 0, f"{up.folder}/submitted/blobs")
+    here, joined, submitted = (results(up.folder / runs / "blobs") for runs in ("local", "joined", "submitted"))
+    assert here == joined == submitted
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("how", [[], ["--now"]])
+def test_a_job_is_ended_by_name_and_goes_on(up, how):
+    name = "now" if how else "safe"
+    recipe = write_recipe(up.folder)
+    long = ["--name", name, "--set", "model.steps=100000", "--workers", "2"]
+    up.jobs("submit", recipe, *long)
+    refused = up.jobs("submit", recipe, *long, code=2)
+    assert f"a run {name} is running at {up.url} since" in refused
+    assert refused.strip().endswith("or give this one another --name")
+    run, deadline = up.folder / "runs" / name, time.monotonic() + PATIENCE
+    while not list(run.glob("model-*/step-*.zarr")):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert f"{name}: running since" in up.jobs("status", name)
+    begun = time.monotonic()
+    said = up.jobs("cancel", name, *how)
+    assert time.monotonic() - begun < 60
+    assert f"{name}: cancelled after" in said
+    assert said.strip().endswith("its actors are gone and their devices are free")
+    assert free(up) == 3
+    assert json.loads(up.jobs("status", name, "--json"))["said"] == "cancelled; run the same command again to continue"
+    assert "there is nothing to cancel" in up.jobs("cancel", name, code=2)
+
+    up.jobs("submit", recipe, "--name", name, "--set", "model.steps=100000")
+    up.jobs("cancel", name, "--now")
+    log = up.jobs("logs", name)
+    assert "prepared: finished before, skipped" in log  # of the latest job of that name
+    states = [one["state"] for one in json.loads(up.jobs("list", "--json")) if one["run"] == name]
+    assert states == ["cancelled", "cancelled"]
+
+
+def free(up):
+    """CPU slots that the cluster could give away now."""
+    code = (
+        f"import ray; ray.init({up.address!r}, logging_level='error'); print(ray.available_resources().get('CPU', 0))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=up.environment, capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    return float(done.stdout.split()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_mistakes_are_one_message(up):
+    recipe = write_recipe(up.folder)
+    gone = recipe.with_name("gone.yaml")
+    gone.write_text(recipe.read_text().replace("a.nc", "gone.nc"))
+    said = up.jobs("submit", gone, "--name", "gone", code=2)
+    assert f"stages.raw_a.source: gone.nc: no file or folder {up.folder}/gone.nc" in said
+    assert "archives do not come along with a job" in said
+    assert "unknown key 'windw'" in up.jobs("submit", recipe, "--set", "model.windw=3", code=2)
+    assert "no run 'gon' was submitted" in up.jobs("status", "gon", code=2)
+    assert "did you mean 'gone'?" in up.jobs("logs", "gon", code=2)
+    other = up.folder / "other"
+    other.write_text("0" * 64)
+    assert f"refuses the token of {other}" in up.jobs("list", code=2, **{PATH: str(other)})
+    run = ("run", recipe, "--address", up.address, "--runs", "refused")
+    assert f"refuses the token of {other}" in up(*run, code=2, **{PATH: str(other)})
+    assert "wants a token, and there is none here" in up(*run, code=2, **{PATH: "", MODE: ""})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_nothing_is_left_of_a_cluster_and_the_token_is_nowhere(tmp_path):
+    others = {one.pid for one in psutil.process_iter() if "raylet" in one.name()}
+    up = Cluster(tmp_path)
+    token = up.token.read_text()
+    below = psutil.Process(up.process.pid).children(recursive=True)
+    assert len(below) > 5
+    assert not [one for one in below if token in " ".join(one.cmdline())]
+    assert not {
+        (one.laddr.ip, one.laddr.port)
+        for process in below
+        for one in process.net_connections()
+        if one.status == "LISTEN"
+    } & {("0.0.0.0", 8265), ("::", 8265)}
+    recipe = write_recipe(tmp_path)
+    up.jobs("submit", recipe, "--set", "model.steps=100000")
+    (logs,) = {Path(word.split("=", 1)[1]) for one in below for word in one.cmdline() if word.startswith("--log-dir=")}
+    seen = [file for place in (logs, tmp_path / "runs") for file in place.rglob("*") if file.is_file()]
+    assert len(seen) > 20
+    assert not [file for file in seen if token.encode() in file.read_bytes()]
+    assert token not in json.dumps(json.loads(up.jobs("list", "--json")))
+    below = up.end()
+    assert not [one for one in below if one.is_running()]
+    assert not up.token.parent.exists()
+    assert not logs.exists()
+    assert not (up.home / ".ray").exists()
+    assert others <= {one.pid for one in psutil.process_iter() if "raylet" in one.name()}
