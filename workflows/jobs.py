@@ -109,17 +109,20 @@ def submit(
 
 
 def status(name: Name, address: Address = None, json: Json = False) -> None:
-    """Show how a run stands that was submitted: its state, since when, and what it said last."""
+    """Show how a run stands that was submitted: its state, since when, how far it came (where its folder is to be seen
+    from here), and what it said last."""
     jobs = _jobs(address)
     job = _of_run(jobs, name)
-    said = _own_lines(jobs.log(job).splitlines())
+    said, reached = _own_lines(jobs.log(job).splitlines()), _reached(Path(job.runs) / name)
     if json:
-        typer.echo(as_json.dumps(_as_dict(job) | {"said": next(iter(said[-1:]), None)}))
+        typer.echo(as_json.dumps(_as_dict(job) | reached | {"said": next(iter(said[-1:]), None)}))
         return
     end = f", ended {_when(job.ended)} after {_long(job)}" if job.ended else f" since {_when(job.began)}, {_long(job)}"
     typer.echo(f"{name}: {job.state}{end}")
     typer.echo(f"  job   {job.id} at {jobs.url}")
     typer.echo(f"  runs  {job.runs}/{name}")
+    if reached:
+        typer.echo(f"  at    {reached['stage']}, {reached['done']} of {reached['total']}")
     for line in said[-5:] if job.state == "failed" else said[-1:]:
         typer.echo(f"  said  {line}")
 
@@ -214,6 +217,15 @@ def _begun(jobs: Jobs, job: Job) -> tuple[Job, str]:
         if not job.live or any(line.endswith(BEGUN) for line in said) or time.monotonic() >= deadline:
             return job, "\n".join(said)
         time.sleep(0.5)
+
+
+def _reached(folder: Path) -> dict[str, str | int]:
+    """How far the event log of a run tells that it came, where its folder is to be seen from here."""
+    from workflows.journal import NAME, last_run
+
+    events = last_run(folder / NAME) if (folder / NAME).exists() else []
+    last = next((event for event in reversed(events) if event["event"] == "progress"), {})
+    return {key: last[key] for key in ("stage", "done", "total") if key in last}
 
 
 def _own_lines(lines: Iterable[str]) -> list[str]:
