@@ -26,6 +26,9 @@ from cluster.resources import ResourceError
 REACH_SECONDS, ANSWER_SECONDS = 10.0, 30.0
 """How long a dashboard may take to accept a connection, and to answer."""
 
+READY_SECONDS, NOT_READY = 60.0, "No available agent"
+"""How long a cluster may take from its first answer until it takes jobs, and what it says meanwhile."""
+
 LOOK_SECONDS = 0.5
 """How often we look whether something has happened."""
 
@@ -138,13 +141,21 @@ class Jobs:
     def _submit(self, run: str, command: Sequence[str], environment: Mapping, runs: str, kind: str) -> Job:
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         name = f"{run}-{now}-{secrets.token_hex(2)}" + ("" if kind == RUN else f"-{kind}")
+        deadline = time.monotonic() + READY_SECONDS
         with self._answering():
-            self._client.submit_job(
-                entrypoint=f"exec {shlex.join(command)}",  # signals meet the program, not a shell
-                submission_id=name,
-                runtime_env=dict(environment),
-                metadata={"chronovox": kind, "run": run, "runs": runs},
-            )
+            while True:
+                try:
+                    self._client.submit_job(
+                        entrypoint=f"exec {shlex.join(command)}",  # signals meet the program, not a shell
+                        submission_id=name,
+                        runtime_env=dict(environment),
+                        metadata={"chronovox": kind, "run": run, "runs": runs},
+                    )
+                    break
+                except RuntimeError as error:
+                    if NOT_READY not in str(error) or time.monotonic() >= deadline:
+                        raise
+                    time.sleep(LOOK_SECONDS)
         return self.look(name)
 
     def look(self, name: str) -> Job:
@@ -235,8 +246,10 @@ class Jobs:
         except AuthenticationError as error:
             with showing_token():
                 raise refusal(self.url) from error
-        except (requests.exceptions.JSONDecodeError, RuntimeError, KeyError) as error:
-            raise ResourceError(f"{self.url} does not answer as the dashboard of Ray does: {error}") from error
+        except (requests.exceptions.JSONDecodeError, KeyError) as error:
+            raise ResourceError(f"{self.url} does not answer as the dashboard of Ray does; give its URL") from error
+        except RuntimeError as error:
+            raise ResourceError(f"the dashboard at {self.url} refuses: {error}; look there what is wrong") from error
         except OSError as error:  # of requests, too
             raise ResourceError(
                 f"no dashboard answers at {self.url}; is the cluster up, and the port forwarded (ssh -L, kubectl "

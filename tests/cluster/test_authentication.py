@@ -123,9 +123,10 @@ def test_dashboards_that_do_not_let_us_in(home, monkeypatch):
         pytest.raises(ResourceError, match="does not answer as the dashboard of Ray"),
     ):
         Jobs(url)
-    monkeypatch.setenv("RAY_ADDRESS", url)  # Ray would take it before what it is given
-    with pytest.raises(ResourceError, match="no dashboard answers at http://127.0.0.1:1; is the cluster up"):
-        Jobs("http://127.0.0.1:1")
+    with dashboard(200, b'{"ray_version": "2.60.0"}') as url:
+        monkeypatch.setenv("RAY_ADDRESS", url)  # Ray would take it before what it is given
+        with pytest.raises(ResourceError, match="no dashboard answers at http://127.0.0.1:1; is the cluster up"):
+            Jobs("http://127.0.0.1:1")
     with pytest.raises(ResourceError, match="10.0.0.1:6379 is no URL of a dashboard; give it as http://HOST:8265"):
         Jobs("10.0.0.1:6379")
 

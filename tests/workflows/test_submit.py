@@ -16,22 +16,34 @@ from cluster.authentication import MODE, PATH, VALUE
 from tests.end_to_end.test_kill import results
 from tests.synthetic import write_recipe
 from workflows import jobs as commands
+from workflows import packing
 from workflows.load import RecipeError, load, named
-from workflows.packing import PACKAGES, pack
 
 COMMAND = Path(sys.executable).with_name("chronovox")
 PATIENCE = 300.0
 
 
-def test_what_travels_with_a_run(tmp_path):
+def test_what_travels_with_a_run(tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    for name in ("__init__.py", "kept.txt", "__pycache__/left.pyc", ".left/left.py"):
+        (other / name).parent.mkdir(parents=True, exist_ok=True)
+        (other / name).touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(packing, "PACKAGES", (*packing.PACKAGES, "other"))
     recipe, folder = write_recipe(tmp_path, frames=8), tmp_path / "packed"
     folder.mkdir()
-    inside = pack(recipe, folder)
+    inside = packing.pack(recipe, folder)
     assert (folder / inside).read_bytes() == recipe.read_bytes()
-    top = {path.name for path in folder.iterdir()}
-    assert top == {*PACKAGES, "recipe"}
-    assert not [path for path in folder.rglob("*") if path.suffix == ".pyc" or path.suffix == ".nc"]
-    code = "import workflows.cli, pipeline.report; print(workflows.__path__[0], pipeline.__path__[0])"
+    assert {path.name for path in folder.iterdir()} == {
+        "ssm_ops",
+        "pipeline",
+        "cluster",
+        "workflows",
+        "other",
+        "recipe",
+    }
+    assert {path.name for path in (folder / "other").rglob("*")} == {"__init__.py", "kept.txt"}
+    code = "import workflows.cli, pipeline; print(workflows.__path__[0], pipeline.__path__[0])"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     seen = subprocess.run(
         [sys.executable, "-c", code],
