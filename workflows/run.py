@@ -133,6 +133,7 @@ def _run_stage(planned: PlannedStage, executor: Executor, display: Display) -> N
     manifest = {
         "stage": name,
         "kind": kind.name,
+        "package": kind.distribution,
         "version": kind.version,
         "fingerprint": planned.fingerprint,
         "settings": asdict(planned.stage.settings),
@@ -141,7 +142,7 @@ def _run_stage(planned: PlannedStage, executor: Executor, display: Display) -> N
         "continued_from": first,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
-        "versions": {package: importlib.metadata.version(package) for package in VERSIONS},
+        "versions": {package: importlib.metadata.version(package) for package in (*VERSIONS, kind.distribution)},
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
     }

@@ -12,6 +12,9 @@ from typing import Any
 from cluster import Executor
 from pipeline.progress import Progress
 
+OWN = "chronovox"
+"""The distribution of the kinds that are not another package's."""
+
 Run = Callable[[Any, dict[str, Path], Path, Executor], Iterator[Progress]]
 
 
@@ -34,6 +37,8 @@ class StageKind:
         again: Computes again what a finished or unfinished folder holds of a span of time: settings, input folders,
             output folder, executor, the first and the last year or date. What it refuses is raised at the call.
         distributed: Whether it runs in the executor's workers, and not in the process that runs the workflow.
+        makes: Another kind whose place its output can take: the same files, with the same meaning.
+        distribution: The installed package that offers it; the catalogue says.
     """
 
     name: str
@@ -49,6 +54,8 @@ class StageKind:
     resumes: bool = False
     again: Callable[[Any, dict[str, Path], Path, Executor, str, str], Iterator[Progress]] | None = None
     distributed: bool = False
+    makes: str | None = None
+    distribution: str = OWN
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,8 @@ class Stage:
     inputs: Mapping[str, str]
 
     def fingerprint(self, upstream: Mapping[str, str]) -> str:
-        """The hash of name, kind, version, settings and the fingerprints of the inputs.
+        """The hash of name, kind, version, settings and the fingerprints of the inputs; of another package's kind that
+        package's name too, but not its version.
 
         Files count by content, not by path: the same archive in another place is the same archive. URLs count as such.
         """
@@ -80,6 +88,8 @@ class Stage:
             "settings": settings,
             "inputs": {role: upstream[name] for role, name in self.inputs.items()},
         }
+        if self.kind.distribution != OWN:
+            identity["distribution"] = self.kind.distribution
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
