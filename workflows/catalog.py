@@ -26,7 +26,7 @@ MODULES = {
 need."""
 
 GROUP = "chronovox.stages"
-"""The group of entry points in which a package offers kinds: the name of each is the kind's, its object a `StageKind`."""
+"""The entry points by which a package offers kinds: the name of each is the kind's, its object a `StageKind`."""
 
 
 class Kinds(Mapping[str, StageKind]):
@@ -92,11 +92,12 @@ def _taken(offer: EntryPoint) -> StageKind:
     if not isinstance(kind, StageKind) or kind.name != offer.name:
         what = f"the kind {kind.name!r}" if isinstance(kind, StageKind) else f"a {type(kind).__name__}"
         raise RecipeError(
-            f"the package {package} offers {what} as {offer.name!r} ({offer.value}); it must be the StageKind of that name"
+            f"the package {package} offers {what} as {offer.name!r} ({offer.value}); it must be the StageKind of that "
+            "name"
         )
     if not (dataclasses.is_dataclass(kind.settings) and issubclass(kind.settings, Settings)):
         raise RecipeError(
-            f"the settings of the stage kind {offer.name!r} of the package {package} are {kind.settings!r}; they must be "
-            "a dataclass that derives from pipeline.volume.Settings"
+            f"the settings of the stage kind {offer.name!r} of the package {package} are {kind.settings!r}; they must "
+            "be a dataclass that derives from pipeline.volume.Settings"
         )
     return dataclasses.replace(kind, distribution=offer.dist.name)

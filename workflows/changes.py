@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -39,7 +40,7 @@ def change(tree: CommentedMap, text: str, line: int) -> None:
     except (YAMLError, ValueError) as error:
         raise RecipeError(f"the value is not YAML: {reason_of(error)}") from error
     node: Any = tree if top else stages
-    for name, below in zip(names, names[1:], strict=False):
+    for name, below in itertools.pairwise(names):
         key = _key(node, name)
         if isinstance(node, dict):
             node.setdefault(key, CommentedMap())

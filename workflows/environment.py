@@ -101,10 +101,8 @@ class _Variables:
             raise RecipeError(f"${{{NAME}}} is no mention; write ${{{NAME}.VARIABLE}}", place)
         if name not in self.declared:
             near = nearest(name, self.declared) if self.declared else ""
-            raise RecipeError(
-                f"the recipe declares no variable {name!r}{near}{'' if near.endswith('?') else f'; declare it at the top, environment: {{{name}: }}, with or without a default'}",
-                place,
-            )
+            mend = f"; declare it at the top, environment: {{{name}: }}, with a default behind the colon or without"
+            raise RecipeError(f"the recipe declares no variable {name!r}{near or mend}", place)
         given, default = self.environ.get(name), self.declared[name]
         if not given and default is None:
             raise RecipeError(

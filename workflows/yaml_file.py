@@ -15,7 +15,7 @@ from workflows.environment import filled_in
 from workflows.lines import line_of
 from workflows.matrix import written_out
 from workflows.mentions import OPENING
-from workflows.mistakes import Place, RecipeError, nearest
+from workflows.mistakes import RecipeError, nearest
 from workflows.recipe import Recipe, kind_at
 from workflows.settings import RESERVED
 from workflows.workflow import Workflow
