@@ -19,8 +19,8 @@ def change(tree: CommentedMap, text: str, line: int) -> None:
 
     Args:
         tree: The recipe, which becomes another; what other places of it share with the changed one stays there.
-        text: `STAGE.KEY=VALUE`, where KEY may go on, by names and, in lists, by numbers from 0; or `matrix.KEY=[..]`.
-            The value is YAML.
+        text: `STAGE.KEY=VALUE`, where KEY may go on, by names and, in lists, by numbers from 0; `matrix.KEY=[..]`; or
+            `name=NAME`. The value is YAML.
         line: What is told as the line of the changed key.
 
     Raises:
@@ -28,9 +28,10 @@ def change(tree: CommentedMap, text: str, line: int) -> None:
     """
     target, equals, value = text.partition("=")
     names = target.strip().split(".")
-    if not equals or len(names) < 2:
+    if not equals or (len(names) < 2 and names != ["name"]):
         raise RecipeError("write STAGE.KEY=VALUE, as in --set forecast.chunk=7")
-    stages, top = tree.get("stages"), names[0] == "matrix" and isinstance(tree.get("matrix"), dict)
+    stages = tree.get("stages")
+    top = names == ["name"] or (names[0] == "matrix" and isinstance(tree.get("matrix"), dict))
     if not top and (not isinstance(stages, dict) or names[0] not in stages):
         if names[0] == "environment":
             raise RecipeError(f"set the variable itself, as in `{names[1]}={value} chronovox ..`")

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workflows.dump import as_tree
-from workflows.mistakes import RecipeError
+from workflows.mistakes import RecipeError, nearest
 from workflows.python_file import run_file
 from workflows.workflow import Workflow
 from workflows.yaml_file import parsed, workflow_of
 
 __all__ = ["RecipeError", "load"]
+
+SHIPPED = Path(__file__).with_name("recipes")
 
 
 def load(path: str | Path, changes: Sequence[str] = ()) -> Workflow:
@@ -29,10 +31,20 @@ def load(path: str | Path, changes: Sequence[str] = ()) -> Workflow:
     try:
         text = path.read_text()
     except OSError as error:
-        raise RecipeError(f"{error.strerror or error}; give the path of a recipe", where=str(path)) from error
+        raise RecipeError(f"{error.strerror or error}{_meant(path)}", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not a text file; give the path of a recipe, in YAML or Python") from error
     if path.suffix != ".py":
         return workflow_of(parsed(text, path), path, changes)
     workflow = run_file(text, path)
     return workflow_of(as_tree(workflow), path, changes) if changes else workflow
+
+
+def _meant(path: Path) -> str:
+    """What to give instead of a path that cannot be read."""
+    ours = {one.stem: one for one in SHIPPED.glob("*.yaml")}
+    if path.stem in ours:
+        return f"; the recipe of this name that comes with Chronovox is {ours[path.stem]}"
+    beside = [one.name for one in path.parent.glob("*") if one.suffix in (".yaml", ".yml", ".py")]
+    near = nearest(path.name, beside)
+    return near if near.endswith("?") else "; give the path of a recipe"

@@ -146,7 +146,10 @@ class Matrix:
         key = path.split(".")[0]
         if key not in self.values:
             what = "the matrix has no key" if self.values else "the recipe has no matrix, and so no"
-            raise RecipeError(f"{what} {key!r}{nearest(key, self.values)}", place)
+            hint = (
+                f"; a variable of the environment is ${{{NAME}.{key}}}" if key.isupper() else nearest(key, self.values)
+            )
+            raise RecipeError(f"{what} {key!r}{hint}", place)
         return key
 
     def _value(self, choice: Choice, path: str, place: Place) -> Any:

@@ -16,8 +16,8 @@ Changes = Annotated[
     typer.Option(
         "--set",
         metavar="STAGE.KEY=VALUE",
-        help="Replace a setting of the recipe: forecast.chunk=7, model.model.layers=3, prepared.splits.test.0.last=1990, "
-        "matrix.seed=[0,1]. The value is YAML. May be given several times.",
+        help="Replace a setting of the recipe: forecast.chunk=7, model.model.layers=3, prepared.splits.test.0.last=1990"
+        ", matrix.seed=[0,1]. The value is YAML. May be given several times.",
         show_default=False,
     ),
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import numbers
-import typing
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -16,14 +16,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.archive import locate
 from pipeline.volume import InputError
-from workflows.mistakes import Place, RecipeError, nearest
-from workflows.stage import StageKind
+from workflows.explained import explained
+from workflows.mistakes import Place, RecipeError
+from workflows.stage import StageKind, names_in
 
-RESERVED = ("stage", "inputs")
-"""Keys of a stage in a recipe that are no settings."""
-
-UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
-MISSING = ("missing", "missing_argument")
+SHELL = re.compile(r"^\$(\w+)")
+"""How a shell mentions a variable."""
 
 
 def settings_of(kind: StageKind, given: Mapping[Any, Any], place: Place, folder: Path) -> Any:
@@ -42,15 +40,12 @@ def settings_of(kind: StageKind, given: Mapping[Any, Any], place: Place, folder:
     try:
         settings = adapter(kind.settings).validate_json(json.dumps(body), strict=True)
     except ValidationError as error:
-        raise _explained(kind, body, place, error) from error
+        raise explained(error, kind.settings, body, place) from error
     found = {}
     for key in kind.files:
-        named = getattr(settings, key)
-        try:
-            paths = tuple(str(locate(one, folder)) for one in ((named,) if isinstance(named, str) else named))
-        except InputError as error:
-            raise RecipeError(str(error), (*place, key)) from error
-        found[key] = paths[0] if isinstance(named, str) else paths
+        value = getattr(settings, key)
+        paths = tuple(_located(name, folder, (*place, key)) for name in names_in(value))
+        found[key] = paths if isinstance(value, tuple) else next(iter(paths), None)
     return dataclasses.replace(settings, **found)
 
 
@@ -79,47 +74,14 @@ def plain(value: Any, place: Place) -> Any:
     if isinstance(value, numbers.Real):  # NumPy's
         return int(value) if isinstance(value, numbers.Integral) else float(value)
     raise RecipeError(
-        f"is of type {type(value).__name__}, which no recipe can hold; give texts, numbers or lists", place
+        f"is of type {type(value).__name__}, which no recipe can hold; give texts, numbers, lists or mappings", place
     )
 
 
-def _explained(kind: StageKind, body: dict, place: Place, error: ValidationError) -> RecipeError:
-    first = min(  # a misspelt key is also a missing one; of a union, what went furthest was meant
-        error.errors(), key=lambda one: (one["type"] not in UNKNOWN, -len(_inside(body, one["loc"])))
-    )
-    inner = _inside(body, first["loc"])
-    where = (*place, *inner)
-    if first["type"] in UNKNOWN:
-        known = (*_fields(kind.settings, inner[:-1]), *(RESERVED if len(inner) == 1 else ()))
-        return RecipeError(f"unknown key {inner[-1]!r}{nearest(inner[-1], known)}", where)
-    if first["type"] in MISSING:
-        return RecipeError(f"the key {first['loc'][-1]!r} is missing", where)
-    reason = first["msg"].removeprefix("Value error, ")
-    given = "" if first["type"] == "value_error" else f" (it is {first['input']!r})"
-    return RecipeError(f"{reason[0].lower()}{reason[1:]}{given}", where)
-
-
-def _inside(body: Any, place: Sequence[str | int]) -> Place:
-    """The part of a validator's location that exists in the recipe (it also names members of unions)."""
-    inner: list[str | int] = []
-    for key in place:
-        if (isinstance(body, dict) and key in body) or (isinstance(body, list) and isinstance(key, int)):
-            inner.append(key)
-            body = body[key]
-    return tuple(inner)
-
-
-def _fields(settings: type, place: Sequence[str | int]) -> list[str]:
-    """The keys known at `place` inside a settings dataclass."""
-    for key in place:
-        hints = typing.get_type_hints(settings)
-        if key in hints:  # not the place in a list nor the name in a mapping, whose members are of one kind
-            settings = _dataclass_in(hints[key])
-    return [field.name for field in dataclasses.fields(settings)]
-
-
-def _dataclass_in(hint: Any) -> Any:
-    """The dataclass that a type is, or is a union or list of."""
-    if dataclasses.is_dataclass(hint):
-        return hint
-    return next(filter(None, map(_dataclass_in, typing.get_args(hint))), None)
+def _located(name: str, folder: Path, place: Place) -> str:
+    try:
+        return str(locate(name, folder))
+    except InputError as error:
+        shell = SHELL.match(name)
+        hint = f"; a variable is mentioned as ${{env.{shell[1]}}}, and declared at the top" if shell else ""
+        raise RecipeError(f"{error}{hint}", place) from error

@@ -32,7 +32,7 @@ class StageKind:
         others: The kind of stage its freely named inputs must come from, if it takes such inputs.
         gathers: Whether an input that a matrix repeats is all its repetitions, and not the one of the same values.
         names_series: Where its settings name series of a `preprocess` stage, and which.
-        files: Names of the settings that name files or folders outside the run, each one or several.
+        files: Names of the settings that name files or folders outside the run, each one, several or none.
         resumes: Whether an interrupted run of it left something to continue from.
         again: Computes again what a finished or unfinished folder holds of a span of time: settings, input folders,
             output folder, executor, the first and the last year or date. What it refuses is raised at the call.
@@ -76,11 +76,8 @@ class Stage:
         settings = asdict(self.settings)
         for key in self.kind.files:
             given = settings[key]
-            digests = [
-                path if "://" in path else content_digest(Path(path))
-                for path in ((given,) if isinstance(given, str) else given)
-            ]
-            settings[key] = digests[0] if isinstance(given, str) else digests
+            digests = [path if "://" in path else content_digest(Path(path)) for path in names_in(given)]
+            settings[key] = digests if isinstance(given, tuple) else next(iter(digests), None)
         identity = {
             "name": self.name,
             "kind": self.kind.name,
@@ -91,6 +88,11 @@ class Stage:
         if self.kind.distribution != OWN:
             identity["distribution"] = self.kind.distribution
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def names_in(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The files that a setting names: one, several, or none."""
+    return (value,) if isinstance(value, str) else value or ()
 
 
 def content_digest(path: Path) -> str:

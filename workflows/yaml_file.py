@@ -12,16 +12,25 @@ from ruamel.yaml.error import YAMLError
 
 from workflows.changes import change, reason_of
 from workflows.environment import filled_in
+from workflows.explained import RESERVED
 from workflows.lines import line_of
 from workflows.matrix import written_out
 from workflows.mentions import OPENING
 from workflows.mistakes import RecipeError, nearest
 from workflows.recipe import Recipe, kind_at
-from workflows.settings import RESERVED
 from workflows.workflow import Workflow
 
 KEYS = ("name", "environment", "matrix", "stages")
 REQUIRED = ("name", "stages")
+
+HINTS = (
+    ("'\\t'", "; indent with spaces, not tabs"),
+    ("cannot start any token", "; put the text in quotes"),
+    ("could not find expected ':'", "; is a space missing behind a colon?"),
+    ("<block end>", "; indent the keys of one mapping alike"),
+    ("but got ':'", "; put a text with a colon in quotes"),
+)
+"""Of what the parser says, what to do about it."""
 
 
 def parsed(text: str, path: Path) -> CommentedMap:
@@ -33,14 +42,22 @@ def parsed(text: str, path: Path) -> CommentedMap:
     try:
         tree = YAML(typ="rt").load(text)
     except (YAMLError, ValueError) as error:  # ValueError: a date such as 2000-02-31
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        reason, mark = reason_of(error), getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        if reason.startswith("could not find expected ':'"):  # it was looked for up to the next line
+            mark = error.context_mark
         there = "".join(text.splitlines()[mark.line : mark.line + 1]) if mark else ""
-        hint = "; within braces put ${...} in quotes" if OPENING in there else ""
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise RecipeError(f"not YAML: {reason_of(error)}{hint}", where=where) from error
+        raise RecipeError(f"not YAML: {reason}{_hint(reason, there)}", where=where) from error
     if not isinstance(tree, CommentedMap):
         raise RecipeError("a recipe is a mapping with the keys name and stages", where=str(path))
     return tree
+
+
+def _hint(reason: str, line: str) -> str:
+    """What to do about a line that is not YAML."""
+    if OPENING in line:
+        return "; within braces put ${...} in quotes"
+    return next((hint for word, hint in HINTS if word in reason), "")
 
 
 def workflow_of(tree: CommentedMap, path: Path, changes: Sequence[str] = ()) -> Workflow:
@@ -82,14 +99,16 @@ class _Document:
         self._refuse_keys()
         recipe = Recipe(self.tree["name"], folder)
         if not isinstance(self.tree["stages"], CommentedMap) or not self.tree["stages"]:
-            raise RecipeError("must map names of stages to their settings", ("stages",))
+            raise RecipeError(
+                "must map names of stages to their settings, as in raw: {stage: ingest, source: a.nc}", ("stages",)
+            )
         self.tree, taken = filled_in(self.tree, os.environ)
         written = list(self.tree["stages"])
         self.tree["stages"] = written_out(self.tree, self._gathering(recipe))
         for name, body in self.tree["stages"].items():
             if not isinstance(body, dict) or not isinstance(body.get("stage"), str):
-                known = ", ".join(recipe.kinds)
-                raise RecipeError(f"must be a mapping with a key stage: one of {known}", ("stages", name))
+                what = "must be a mapping with" if not isinstance(body, dict) or "stage" in body else "lacks"
+                raise RecipeError(f"{what} a key stage: one of {', '.join(recipe.kinds)}", ("stages", name))
             settings = {key: value for key, value in body.items() if key not in RESERVED}
             recipe.add(name, body["stage"], body.get("inputs", {}), settings)
         return recipe.workflow(written, taken)
