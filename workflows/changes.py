@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
-from workflows.lines import put_at
+from workflows.lines import commented, put_at
 from workflows.mistakes import RecipeError, nearest
 
 
@@ -37,14 +37,14 @@ def change(tree: CommentedMap, text: str, line: int) -> None:
             raise RecipeError(f"set the variable itself, as in `{names[1]}={value} chronovox ..`")
         raise RecipeError(f"no stage {names[0]!r}{nearest(names[0], stages if isinstance(stages, dict) else ())}")
     try:
-        found = YAML(typ="safe").load(value)
+        found = commented(YAML(typ="safe").load(value))
     except (YAMLError, ValueError) as error:
         raise RecipeError(f"the value is not YAML: {reason_of(error)}") from error
     node: Any = tree if top else stages
     for name, below in itertools.pairwise(names):
         key = _key(node, name)
-        if isinstance(node, dict):
-            node.setdefault(key, CommentedMap())
+        if isinstance(node, dict) and key not in node:
+            put_at(node, key, CommentedMap(), line)
         inner = copy.deepcopy(node[key])
         if not isinstance(inner, CommentedMap | CommentedSeq):
             raise RecipeError(f"{name!r} has no keys of its own")

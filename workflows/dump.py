@@ -9,6 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from workflows.lines import commented
 from workflows.mentions import texts
 from workflows.mistakes import RecipeError
 from workflows.workflow import Workflow
@@ -48,7 +49,7 @@ def written(settings: Any) -> CommentedMap:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if repr(value) != repr(default_of(field)):  # 0 and 0.0 are equal, and fingerprints tell them apart
-            found[field.name] = _as_yaml(value)
+            found[field.name] = commented(_plain(value))
     return found
 
 
@@ -57,11 +58,10 @@ def default_of(field: dataclasses.Field) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
-def _as_yaml(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return written(value)
-    if isinstance(value, dict):
-        return CommentedMap((key, _as_yaml(one)) for key, one in value.items())
+def _plain(value: Any) -> Any:
+    """A value without dataclasses."""
     if isinstance(value, list | tuple):
-        return [_as_yaml(one) for one in value]
-    return value
+        return list(map(_plain, value))
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return written(value) if dataclasses.is_dataclass(value) else value

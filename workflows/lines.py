@@ -41,6 +41,13 @@ def put_at(node: CommentedMap | CommentedSeq, key: Any, value: Any, line: int) -
         node.lc.add_idx_line_col(key, [line - 1, 0])
 
 
+def commented(value: Any) -> Any:
+    """The same mappings and lists, as a parsed recipe has them, of no known line."""
+    if isinstance(value, dict):
+        return CommentedMap((key, commented(one)) for key, one in value.items())
+    return CommentedSeq(map(commented, value)) if isinstance(value, list | tuple) else value
+
+
 def with_lines(items: CommentedSeq, source: Sequence) -> CommentedSeq:
     """The items, each of the line that it has in `source`."""
     if isinstance(source, CommentedSeq):

@@ -79,7 +79,7 @@ class Recipe:
             RecipeError: There are no stages, or they do not fit together.
         """
         if not self._stages:
-            raise RecipeError("has no stages; add one")
+            raise RecipeError("it has no stages; add one")
         refuse_misfits(self._stages, written)
         return Workflow(self.name, dict(self._stages), environment or {})
 

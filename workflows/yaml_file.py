@@ -123,12 +123,12 @@ class _Document:
             if key not in self.tree:
                 raise RecipeError(f"the key {key!r} is missing")
 
-    def _gathering(self, recipe: Recipe) -> set[str]:
+    def _gathering(self, recipe: Recipe) -> list[str]:
         """The kinds of its stages that gather."""
-        found = set()
+        found = []
         for name, body in self.tree["stages"].items():
             kind = body.get("stage") if isinstance(body, dict) else None
             known = isinstance(kind, str) and kind in recipe.kinds
             if known and kind_at(recipe.kinds, kind, ("stages", name, "stage")).gathers:
-                found.add(kind)
+                found.append(kind)
         return found
