@@ -13,7 +13,7 @@ def check(recipe: Recipe, changes: Changes = None) -> None:
 
     workflow = load(recipe, changes or ())
     for name, taken in workflow.environment.items():
-        typer.echo(f"environment: {name} is {taken.value}{', the default' if taken.is_default else ''}")
+        typer.echo(f"environment: {name}={taken.value}{' (default)' if taken.is_default else ''}")
     for stage in workflow.ordered():
         inputs = f" from {', '.join(stage.inputs.values())}" if stage.inputs else ""
         typer.echo(f"{stage.name}: {stage.kind.name}{inputs}")

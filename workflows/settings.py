@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml.scalarbool import ScalarBoolean
 
 from pipeline.archive import locate
 from pipeline.volume import InputError
@@ -61,6 +62,8 @@ def plain(value: Any, place: Place) -> Any:
     Raises:
         RecipeError: It holds something that a recipe cannot.
     """
+    if isinstance(value, ScalarBoolean):  # one with an anchor, and an int to JSON
+        return bool(value)
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -140,8 +140,8 @@ def test_check_tells_what_was_taken(recipe, monkeypatch):
     monkeypatch.setenv("STEPS", "7")
     done = CliRunner().invoke(app, ["check", str(recipe)])
     assert done.stdout.splitlines()[:4] == [
-        "environment: DATA is , the default",
-        "environment: LAST is 2000-03-30, the default",
-        "environment: STEPS is 7",
+        "environment: DATA= (default)",
+        "environment: LAST=2000-03-30 (default)",
+        "environment: STEPS=7",
         "raw_a: ingest",
     ]

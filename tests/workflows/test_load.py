@@ -217,6 +217,12 @@ def test_changes_within_lists_and_what_they_made(recipe):
     assert (start.ridge, start.level) == (1.0, 0.5)
 
 
+def test_a_boolean_with_an_anchor(recipe):
+    recipe.write_text(recipe.read_text().replace("layers: 2", "layers: 2, drift: &yes true, norm: *yes"))
+    model = load(recipe).stages["model"].settings.model
+    assert (model.drift, model.norm) == (True, True)
+
+
 def test_a_change_leaves_alone_what_shares_its_anchor(recipe):
     text = recipe.read_text().replace("train: {series", "train: &t {series")
     recipe.write_text(text.replace("validation: {series: a, first: 2000-04-01, last: 2000-04-20}", "validation: *t"))
