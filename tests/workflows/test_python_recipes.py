@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,11 @@ import pytest
 
 from pipeline.network.settings import ModelSettings
 from pipeline.splits import Period, Splits
+from pipeline.volume import Settings
 from tests.synthetic import write_recipe
 from tests.workflows.test_load import OWN_FILES, RECIPES
 from workflows import Recipe, RecipeError, dump, load
+from workflows.dump import written
 from workflows.plan import plan
 
 IN_YAML = """\
@@ -86,6 +88,7 @@ PERIODS = """\
 from datetime import date
 
 from pipeline.splits import Period, Splits
+from pipeline.volume import Settings
 
 SPLITS = {
     "train": [Period("a", last="2000-03-30")],
@@ -147,6 +150,17 @@ def test_what_is_written_is_short_and_comes_back_to_the_type(twins, tmp_path):
     recipe.stage("raw", "ingest", source="a.nc", variable="${seed}")
     with pytest.raises(RecipeError, match=r"stages\.raw\.variable: '\$\{seed\}' cannot be written in YAML"):
         dump(recipe.workflow())
+
+
+def test_zero_is_not_zero_point_zero():
+    """Fingerprints tell them apart."""
+
+    @dataclass(frozen=True)
+    class Own(Settings):
+        least: int | float = 0
+
+    assert written(Own(0)) == {}
+    assert repr(dict(written(Own(0.0)))) == "{'least': 0.0}"
 
 
 def test_values_may_be_of_numpy(tmp_path):
