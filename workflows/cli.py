@@ -13,6 +13,7 @@ from workflows.archives import export, ingest
 from workflows.cancelling import cancel
 from workflows.models import export_model, import_model
 from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
+from workflows.recipe_commands import check, schema
 from workflows.showing import closing_on_signals
 from workflows.stores import rechunk, repair, verify
 
@@ -62,7 +63,8 @@ def run(
     changes: Changes = None,
     json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON, an event a line.")] = False,
 ) -> None:
-    """Run a recipe. Finished stages are skipped; after a kill the same command continues."""
+    """Run a recipe. Finished stages are skipped; after a kill the same command continues. A recipe in Python is run
+    as a program: run only what you trust."""
     if (first is None) != (last is None):
         raise typer.BadParameter("--from and --to go together: give both years or dates, both are included")
     from workflows.display import display
@@ -81,16 +83,6 @@ def run(
         for result in ("report.html", "scores.json"):
             if (folder / result).exists():
                 typer.echo(f"{name}: {folder / result}")
-
-
-@app.command()
-def check(recipe: Recipe, changes: Changes = None) -> None:
-    """Check a recipe and list its stages, without running anything."""
-    from workflows.load import load
-
-    for stage in load(recipe, changes or ()).ordered():
-        inputs = f" from {', '.join(stage.inputs.values())}" if stage.inputs else ""
-        typer.echo(f"{stage.name}: {stage.kind.name}{inputs}")
 
 
 @app.command("verify-scan")
@@ -201,7 +193,7 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (cancel, ingest, export, export_model, import_model, rechunk, verify, repair):
+for command in (check, schema, cancel, ingest, export, export_model, import_model, rechunk, verify, repair):
     app.command()(command)
 
 

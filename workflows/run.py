@@ -197,6 +197,7 @@ def _run_stage(planned: PlannedStage, executor: Executor, telling: _Telling, sto
     manifest = {
         "stage": name,
         "kind": kind.name,
+        "package": kind.distribution,
         "version": kind.version,
         "fingerprint": planned.fingerprint,
         "settings": asdict(planned.stage.settings),
@@ -205,7 +206,7 @@ def _run_stage(planned: PlannedStage, executor: Executor, telling: _Telling, sto
         "continued_from": first,
         "started": started.isoformat(timespec="seconds"),
         **asdict(finished),
-        "versions": {package: importlib.metadata.version(package) for package in VERSIONS},
+        "versions": {package: importlib.metadata.version(package) for package in (*VERSIONS, kind.distribution)},
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
     }
