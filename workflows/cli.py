@@ -20,7 +20,6 @@ from workflows.options import (
     Memory,
     Precision,
     Recipe,
-    RunName,
     Way,
     Where,
     Workers,
@@ -30,6 +29,7 @@ from workflows.options import (
     size,
     words,
 )
+from workflows.recipe_commands import check, schema
 from workflows.showing import closing_on_signals
 from workflows.stores import rechunk, repair, verify
 
@@ -56,7 +56,6 @@ def run(
         str | None,
         typer.Option(help="The Ray cluster to join; by default one is started on this machine.", show_default=False),
     ] = None,
-    name: RunName = None,
     first: Annotated[
         str | None,
         typer.Option(
@@ -74,31 +73,17 @@ def run(
     memory: Memory = None,
     changes: Changes = None,
     json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON, an event a line.")] = False,
-    relative_to: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where relative paths in the recipe start; by default in its own folder.",
-            show_default=False,
-        ),
-    ] = None,
 ) -> None:
-    """Run a recipe. Finished stages are skipped; after a kill the same command continues."""
+    """Run a recipe. Finished stages are skipped; after a kill the same command continues. A recipe in Python is run
+    as a program: run only what you trust."""
     if (first is None) != (last is None):
         raise typer.BadParameter("--from and --to go together: give both years or dates, both are included")
     from workflows.display import display
-    from workflows.load import RecipeError, load, named
+    from workflows.load import load
     from workflows.run import run as run_workflow
     from workflows.run import run_span
 
-    try:
-        workflow = named(load(recipe, changes or (), folder=relative_to), name)
-    except RecipeError as error:
-        if relative_to is not None:
-            error.add_note(
-                f"(archives do not come along with a job: this machine must see them, here from {relative_to})"
-            )
-        raise
+    workflow = load(recipe, changes or ())
     screen, place = display(json=json), make_executor(executor, workers, address, memory)
     with closing_on_signals(screen, place):
         if first is not None:
@@ -109,16 +94,6 @@ def run(
         for result in ("report.html", "scores.json"):
             if (folder / result).exists():
                 typer.echo(f"{name}: {folder / result}")
-
-
-@app.command()
-def check(recipe: Recipe, changes: Changes = None) -> None:
-    """Check a recipe and list its stages, without running anything."""
-    from workflows.load import load
-
-    for stage in load(recipe, changes or ()).ordered():
-        inputs = f" from {', '.join(stage.inputs.values())}" if stage.inputs else ""
-        typer.echo(f"{stage.name}: {stage.kind.name}{inputs}")
 
 
 @app.command("verify-scan")
@@ -229,10 +204,12 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (submit, status, logs, cancel, ingest, export, export_model, import_model, rechunk, verify, repair):
+for command in (check, schema, submit, status, logs, cancel):
     app.command()(command)
 app.command("list")(list_runs)
 app.add_typer(clusters.app, name="cluster")
+for command in (ingest, export, export_model, import_model, rechunk, verify, repair):
+    app.command()(command)
 
 
 @app.command()

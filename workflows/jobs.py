@@ -7,6 +7,7 @@ import json as as_json
 import os
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workflows.options import Changes, Memory, Recipe, RunName, Workers
+from workflows.options import Changes, Memory, Recipe, Workers
 
 if TYPE_CHECKING:
     from cluster.jobs import Job, Jobs
@@ -32,6 +33,9 @@ END_SECONDS = 40.0
 """How long a driver may take to end after its run has, or after Ray was asked to end it, and its actors after that."""
 
 CANCEL = "cancel"
+
+MISSING = "no file or folder"
+"""What is said of a file that a recipe names, see `pipeline.archive.locate`."""
 
 ENTRY = "Running entrypoint for job"
 """What Ray writes into the log of a job before the job does."""
@@ -52,7 +56,10 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 def submit(
     recipe: Recipe,
     address: Address = None,
-    name: RunName = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of the run; by default the name of the recipe.", show_default=False),
+    ] = None,
     runs: Annotated[
         Path,
         typer.Option(
@@ -71,41 +78,39 @@ def submit(
 ) -> None:
     """Run a recipe as a job of a Ray cluster. Recipe and code come along; archives that the recipe names must lie where
     the cluster sees them under the same path, or at a URL. Comes back when the run has begun."""
-    from workflows.load import load, named
+    from workflows.load import load
+    from workflows.mistakes import RecipeError, is_word
     from workflows.packing import pack
     from workflows.run import RunRefused
+    from workflows.settings import elsewhere
 
-    name = named(load(recipe, changes or (), find=lambda source, _: source), name).name
+    if name is not None and not is_word(name):
+        raise RecipeError(f"is {name!r}; give a word of letters, digits, _ and -", where="--name")
+    with elsewhere():
+        workflow = load(recipe, changes or ())
+    workflow = replace(workflow, name=name or workflow.name)
     jobs, runs = _jobs(address), Path(os.path.abspath(runs))
     jobs.refuse_other_versions()
-    latest = jobs.latest(name)
+    latest = jobs.latest(workflow.name)
     if latest and latest.live:
         raise RunRefused(
-            f"a run {name} is {latest.state} at {jobs.url} since {_when(latest.began)}; wait for it, end it with "
-            f"`chronovox cancel {name}`, or give this one another --name"
+            f"a run {latest.run} is {latest.state} at {jobs.url} since {_when(latest.began)}; wait for it, end it with "
+            f"`chronovox cancel {latest.run}`, or give this one another --name"
         )
-    options = [
-        "--relative-to",
-        os.path.abspath(recipe.parent),
-        "--runs",
-        str(runs),
-        "--address",
-        "auto",
-        "--name",
-        name,
-    ]
+    options = ["--runs", str(runs), "--address", "auto"]
     options += ["--workers", str(workers)] if workers else []
     options += ["--memory", f"{memory / 1e6!r}MB"] if memory else []
-    options += [part for change in changes or () for part in ("--set", change)]
     with TemporaryDirectory(prefix="chronovox-") as folder:
-        inside = pack(recipe, Path(folder), code=not installed)
-        job = jobs.submit(name, [*_chronovox("run"), inside, *options], Path(folder), runs=str(runs))
+        inside = pack(workflow, Path(folder), code=not installed)
+        job = jobs.submit(workflow.name, [*_chronovox("run"), inside, *options], Path(folder), runs=str(runs))
     job, said = _begun(jobs, job)
     if job.state in ("failed", "stopped"):
         typer.echo(said or job.message, err=True)
+        if MISSING in said:
+            typer.echo("(archives do not come along: the cluster must see them where the recipe says)", err=True)
         raise typer.Exit(job.code or 1)
-    typer.echo(f"{name}: {job.state}, in {runs / name} on the cluster")
-    typer.echo(f"chronovox status {name}, logs {name} -f, cancel {name}: each with --address {jobs.url}")
+    typer.echo(f"{job.run}: {job.state}, in {runs / job.run} on the cluster")
+    typer.echo(f"chronovox status {job.run}, logs {job.run} -f, cancel {job.run}: each with --address {jobs.url}")
 
 
 def status(name: Name, address: Address = None, json: Json = False) -> None:

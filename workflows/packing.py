@@ -1,4 +1,4 @@
-"""What travels with a run to a cluster: the recipe as it is, and the code of the four packages as it is here."""
+"""What travels with a run to a cluster: its workflow as a recipe, and the code of the four packages as it is here."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import importlib.util
 import shutil
 from pathlib import Path
 
+from workflows.dump import dump
+from workflows.workflow import Workflow
+
 PACKAGES = ("ssm_ops", "pipeline", "cluster", "workflows")
 
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 
-def pack(recipe: Path, folder: Path, *, code: bool = True) -> str:
-    """Copies the recipe into an empty folder, and beside it the packages if `code`. The same files make the same
-    folder, so that a cluster that has them is not sent them again.
-
-    Archives and all else that a recipe names stay where they are: `workflows.load.load` finds them from the recipe's
-    own folder when it is told that one.
+def pack(workflow: Workflow, folder: Path, *, code: bool = True) -> str:
+    """Writes the workflow as a recipe into an empty folder, and copies the packages beside it if `code`. The same
+    workflow and code make the same folder, so that a cluster that has it is not sent it again.
 
     Returns:
         The path of the recipe in the folder.
+
+    Raises:
+        RecipeError: The workflow cannot be written as a recipe, see `workflows.dump`.
     """
     for name in PACKAGES if code else ():
         (source,) = importlib.util.find_spec(name).submodule_search_locations
         shutil.copytree(source, folder / name, ignore=IGNORED)
-    copied = folder / "recipe" / recipe.name
-    copied.parent.mkdir()
-    copied.write_bytes(recipe.read_bytes())
-    return str(copied.relative_to(folder))
+    recipe = folder / f"{workflow.name}.yaml"
+    recipe.write_text(dump(workflow))
+    return recipe.name

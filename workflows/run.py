@@ -19,12 +19,12 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from cluster import Executor, forget_peak
+from cluster import Executor
 from pipeline.progress import Progress
 from pipeline.storage.atomic import write_text
 from workflows.events import Began, Ended, Event, Finished, Skipped, Started
 from workflows.journal import Journal
-from workflows.measured import Measured
+from workflows.measured import Measured, begin_anew
 from workflows.plan import SUCCESS, PlannedStage, plan
 from workflows.stopping import LOCK, Cancelled, Stop, stoppable
 from workflows.workflow import Workflow
@@ -179,7 +179,7 @@ def _run_stage(planned: PlannedStage, executor: Executor, telling: _Telling, sto
     folder.mkdir(exist_ok=True)
     tell = partial(telling.tell, name)
     tell(Started(kind.name))
-    forget_peak()
+    begin_anew()
     started, measured, first = datetime.now(UTC), Measured(executor, tell), None
     try:
         with closing(kind.run(planned.stage.settings, planned.inputs, folder, executor)) as steps:
@@ -197,6 +197,7 @@ def _run_stage(planned: PlannedStage, executor: Executor, telling: _Telling, sto
     manifest = {
         "stage": name,
         "kind": kind.name,
+        "package": kind.distribution,
         "version": kind.version,
         "fingerprint": planned.fingerprint,
         "settings": asdict(planned.stage.settings),
@@ -205,7 +206,7 @@ def _run_stage(planned: PlannedStage, executor: Executor, telling: _Telling, sto
         "continued_from": first,
         "started": started.isoformat(timespec="seconds"),
         **asdict(finished),
-        "versions": {package: importlib.metadata.version(package) for package in VERSIONS},
+        "versions": {package: importlib.metadata.version(package) for package in (*VERSIONS, kind.distribution)},
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
     }

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,7 +16,9 @@ from tests.end_to_end.test_kill import results
 from tests.synthetic import write_recipe
 from workflows import jobs as commands
 from workflows import packing
-from workflows.load import RecipeError, load, named
+from workflows.dump import dump
+from workflows.load import RecipeError, load
+from workflows.settings import elsewhere
 
 COMMAND = Path(sys.executable).with_name("chronovox")
 PATIENCE = 300.0
@@ -32,16 +33,10 @@ def test_what_travels_with_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(packing, "PACKAGES", (*packing.PACKAGES, "other"))
     recipe, folder = write_recipe(tmp_path, frames=8), tmp_path / "packed"
     folder.mkdir()
-    inside = packing.pack(recipe, folder)
-    assert (folder / inside).read_bytes() == recipe.read_bytes()
-    assert {path.name for path in folder.iterdir()} == {
-        "ssm_ops",
-        "pipeline",
-        "cluster",
-        "workflows",
-        "other",
-        "recipe",
-    }
+    inside = packing.pack(load(recipe), folder)
+    assert load(folder / inside) == load(recipe)
+    top = {"ssm_ops", "pipeline", "cluster", "workflows", "other", "blobs.yaml"}
+    assert {path.name for path in folder.iterdir()} == top
     assert {path.name for path in (folder / "other").rglob("*")} == {"__init__.py", "kept.txt"}
     code = "import workflows.cli, pipeline; print(workflows.__path__[0], pipeline.__path__[0])"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -58,16 +53,21 @@ def test_what_travels_with_a_run(tmp_path, monkeypatch):
     assert (folder / "workflows/recipes/climate_forecast.yaml").exists()
     assert (folder / "pipeline/templates/report.html.j2").exists()
 
-    workflow = load(folder / inside, folder=tmp_path)
-    assert workflow.stages["raw_a"].settings.source == str(tmp_path / "a.nc")
-    with pytest.raises(RecipeError, match="raw_a.source: a.nc: no file or folder"):
-        load(folder / inside)
-    assert (
-        load(folder / inside, find=lambda source, _: source).name == "blobs"
-    )  # as `submit` does, which may not see it
-    assert named(workflow, "again") == replace(workflow, name="again")
-    with pytest.raises(RecipeError, match="--name a b: give a word of letters"):
-        named(workflow, "a b")
+
+def test_files_of_a_recipe_that_are_elsewhere(tmp_path):
+    recipe = write_recipe(tmp_path, frames=8)
+    (tmp_path / "a.nc").unlink()
+    recipe.write_text(recipe.read_text().replace("b.nc", "package://somewhere/b.nc"))
+    with elsewhere():
+        workflow = load(recipe, ["model.steps=7"])
+    sources = [workflow.stages[name].settings.source for name in ("raw_a", "raw_b")]
+    assert sources == [str(tmp_path / "a.nc"), "package://somewhere/b.nc"]
+    again = tmp_path / "again.yaml"
+    again.write_text(dump(workflow))
+    with elsewhere():
+        assert load(again) == workflow
+    with pytest.raises(RecipeError, match="raw_a.source: .*no file or folder"):
+        load(again)
 
 
 def test_what_a_run_said_is_told_from_what_ray_says():
@@ -143,7 +143,7 @@ def test_here_on_a_cluster_and_as_a_job_are_the_same_bits(up):
     said = up.jobs("submit", recipe.name, "--runs", "submitted", "--workers", "2")
     assert f"blobs: running, in {up.folder}/submitted/blobs on the cluster" in said
     log = up.jobs("logs", "blobs", "--follow")
-    assert "exec python -m workflows.cli run recipe/blobs.yaml" in log
+    assert "exec python -m workflows.cli run blobs.yaml" in log
     assert "report: done in" in log
     (job,) = (one for one in json.loads(up.jobs("list", "--json")) if one["run"] == "blobs")
     assert (job["state"], job["exit_code"], job["folder"]) == ("succeeded", 0, f"{up.folder}/submitted/blobs")
@@ -202,8 +202,8 @@ def test_mistakes_are_one_message(up):
     gone = recipe.with_name("gone.yaml")
     gone.write_text(recipe.read_text().replace("a.nc", "gone.nc"))
     said = up.jobs("submit", gone, "--name", "gone", code=2)
-    assert f"stages.raw_a.source: gone.nc: no file or folder {up.folder}/gone.nc" in said
-    assert "archives do not come along with a job" in said
+    assert f"stages.raw_a.source: {up.folder}/gone.nc: no file or folder {up.folder}/gone.nc" in said
+    assert "archives do not come along" in said
     assert "unknown key 'windw'" in up.jobs("submit", recipe, "--set", "model.windw=3", code=2)
     assert "no run 'gon' was submitted" in up.jobs("status", "gon", code=2)
     assert "did you mean 'gone'?" in up.jobs("logs", "gon", code=2)
