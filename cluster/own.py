@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import psutil
 import ray
+from ray._private.node import Node
+from ray._private.parameter import RayParams
 from ray._private.utils import write_ray_address
 
 from cluster.authentication import wanting_token, where_from
@@ -30,44 +31,66 @@ class OwnCluster:
 
     Attributes:
         address: Of its head, for those who join it.
-        dashboard: The URL for those who submit jobs, if it has a dashboard.
+        dashboard: The URL for those who submit jobs.
         token: Where its token lies, in words: a path or the name of a variable.
         fresh: Whether the token was made for it, and ends with it.
     """
 
     address: str
-    dashboard: str | None
+    dashboard: str
     token: str
     fresh: bool
 
 
 @contextmanager
-def own_cluster(cpus: int, **options: Any) -> Iterator[OwnCluster]:
-    """A cluster of one node that wants a token; `options` are those of `ray.init`. It ends with the block, and with
-    this process, whatever ends that."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    before = psutil.Process().children()
-    with wanting_token() as fresh:
+def own_cluster(cpus: int) -> Iterator[None]:
+    """A cluster of one node that this process is connected to. It wants a token, and ends with the block, and with this
+    process, whatever ends that."""
+    with _ours():
         try:
-            told = ray.init("local", num_cpus=cpus, logging_level="error", log_to_driver=False, **options).address_info
-            dashboard = f"http://{told['webui_url']}" if told["webui_url"] else None
-            yield OwnCluster(told["gcs_address"], dashboard, where_from(), fresh is not None)
+            ray.init("local", num_cpus=cpus, include_dashboard=False, logging_level="error", log_to_driver=False)
+            yield
         finally:
-            below = [one for one in psutil.Process().children(recursive=True) if one not in before]
-            ray.shutdown()
-            psutil.wait_procs(below, timeout=END_SECONDS)  # some follow the others into their end
+            with _all_gone():
+                ray.shutdown()
 
 
 @contextmanager
 def cluster_for_jobs(cpus: int) -> Iterator[OwnCluster]:
-    """One with a dashboard, to which jobs can be submitted; they find the Python of this process as `python`. Its logs
-    are gone with it."""
+    """A cluster of one node with a dashboard, to which jobs can be submitted; they find the Python of this process as
+    `python`. It ends as the other does, and its logs are gone with it."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    with (
-        TemporaryDirectory(prefix="cv-") as folder,  # short: the names of sockets are below it
-        own_cluster(cpus, include_dashboard=True, dashboard_host=HOST, _temp_dir=folder) as cluster,
-    ):
-        # What starts a job looks for its cluster here, and else takes any that this machine runs.
-        write_ray_address(cluster.address, folder)
-        yield cluster
+    with TemporaryDirectory(prefix="cv-") as folder, _ours() as fresh:  # short: the names of sockets are below it
+        settings = RayParams(
+            num_cpus=cpus,
+            include_dashboard=True,
+            dashboard_host=HOST,
+            dashboard_port=None,  # 8265, or the next that is free
+            dashboard_agent_listen_port=0,  # `ray.init` takes 52365, and where it is taken no job can be submitted
+            temp_dir=folder,
+        )
+        node = Node(settings, head=True, shutdown_at_exit=False, spawn_reaper=True)
+        try:
+            # What starts a job looks for its cluster here, and else takes any that this machine runs.
+            write_ray_address(node.gcs_address, folder)
+            yield OwnCluster(node.gcs_address, f"http://{node.webui_url}", where_from(), fresh is not None)
+        finally:
+            with _all_gone():
+                node.kill_all_processes(check_alive=False, allow_graceful=True)
+
+
+@contextmanager
+def _ours() -> Iterator[Path | None]:
+    """What each Ray of our own is started with; yields the file of a fresh token, if one was made."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    with wanting_token() as fresh:
+        yield fresh
+
+
+@contextmanager
+def _all_gone() -> Iterator[None]:
+    """Waits for all processes of ours that Ray may have started; some follow the others into their end."""
+    below = psutil.Process().children(recursive=True)
+    yield
+    psutil.wait_procs(below, timeout=END_SECONDS)

@@ -77,7 +77,7 @@ class RayExecutor:
         if self._guest:
             pass  # the caller's own connection: used, and left as it is
         elif self._address is None:
-            self._ending.enter_context(own_cluster(room, include_dashboard=False))
+            self._ending.enter_context(own_cluster(room))
         else:
             refuse_client(self._address)
             self._ending.enter_context(authentication.showing_token())

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -93,7 +94,9 @@ class Cluster:
         deadline = time.monotonic() + PATIENCE
         while "run RECIPE" not in self.said.read_text():
             assert self.process.poll() is None, self.said.read_text()
-            assert time.monotonic() < deadline
+            if time.monotonic() > deadline:
+                self.end()
+                raise TimeoutError
             time.sleep(0.1)
         words = self.said.read_text().split()
         (self.token,) = (Path(word.split("=")[1]) for word in words if word.startswith(PATH))
@@ -126,12 +129,21 @@ class Cluster:
         return below
 
 
+@contextmanager
+def started(folder):
+    """A cluster, which is ended in any case."""
+    cluster = Cluster(folder)
+    try:
+        yield cluster
+    finally:
+        if cluster.process.poll() is None:
+            cluster.end()
+
+
 @pytest.fixture(scope="module")
 def up(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("up"))
-    yield cluster
-    if cluster.process.poll() is None:
-        cluster.end()
+    with started(tmp_path_factory.mktemp("up")) as cluster:
+        yield cluster
 
 
 @pytest.mark.slow
@@ -217,29 +229,32 @@ def test_mistakes_are_one_message(up):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_nothing_is_left_of_a_cluster_and_the_token_is_nowhere(tmp_path):
-    others = {one.pid for one in psutil.process_iter() if "raylet" in one.name()}
-    up = Cluster(tmp_path)
-    token = up.token.read_text()
-    below = psutil.Process(up.process.pid).children(recursive=True)
-    assert len(below) > 5
-    assert not [one for one in below if token in " ".join(one.cmdline())]
-    assert not {
-        (one.laddr.ip, one.laddr.port)
-        for process in below
-        for one in process.net_connections()
-        if one.status == "LISTEN"
-    } & {("0.0.0.0", 8265), ("::", 8265)}
-    recipe = write_recipe(tmp_path)
-    up.jobs("submit", recipe, "--set", "model.steps=100000")
-    (logs,) = {Path(word.split("=", 1)[1]) for one in below for word in one.cmdline() if word.startswith("--log-dir=")}
-    seen = [file for place in (logs, tmp_path / "runs") for file in place.rglob("*") if file.is_file()]
-    assert len(seen) > 20
-    assert not [file for file in seen if token.encode() in file.read_bytes()]
-    assert token not in json.dumps(json.loads(up.jobs("list", "--json")))
-    below = up.end()
-    assert not [one for one in below if one.is_running()]
-    assert not up.token.parent.exists()
+def test_nothing_is_left_of_a_cluster_and_the_token_is_nowhere(up, tmp_path):
+    """Of a second one on the machine, with a run in it."""
+    with started(tmp_path) as second:
+        assert (second.url, second.address) != (up.url, up.address)
+        token = second.token.read_text()
+        below = psutil.Process(second.process.pid).children(recursive=True)
+        assert len(below) > 5
+        assert not [one for one in below if token in " ".join(one.cmdline())]
+        second.jobs("submit", write_recipe(tmp_path), "--set", "model.steps=100000")
+        started_by_job = [one for one in psutil.process_iter() if str(tmp_path / "runs") in _command(one)]
+        assert started_by_job
+        (logs,) = {Path(word.split("=", 1)[1]) for one in below for word in one.cmdline() if "--log-dir=" in word}
+        seen = [file for place in (logs, tmp_path / "runs") for file in place.rglob("*") if file.is_file()]
+        assert len(seen) > 20
+        assert not [file for file in seen if token.encode() in file.read_bytes()]
+        assert {one["run"] for one in json.loads(second.jobs("list", "--json"))} == {"blobs"}
+        below = [*second.end(), *started_by_job]
+    assert not psutil.wait_procs(below, timeout=10)[1]
+    assert not second.token.parent.exists()
     assert not logs.exists()
-    assert not (up.home / ".ray").exists()
-    assert others <= {one.pid for one in psutil.process_iter() if "raylet" in one.name()}
+    assert not (second.home / ".ray").exists()
+    up.jobs("list")  # it lives
+
+
+def _command(process):
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
