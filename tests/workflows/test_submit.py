@@ -240,7 +240,9 @@ def test_nothing_is_left_of_a_cluster_and_the_token_is_nowhere(up, tmp_path):
         second.jobs("submit", write_recipe(tmp_path), "--set", "model.steps=100000")
         started_by_job = [one for one in psutil.process_iter() if str(tmp_path / "runs") in _command(one)]
         assert started_by_job
-        (logs,) = {Path(word.split("=", 1)[1]) for one in below for word in one.cmdline() if "--log-dir=" in word}
+        (logs,) = {
+            Path(word.split("=", 1)[1]) for one in below for word in one.cmdline() if word.startswith("--log-dir=")
+        }
         seen = [file for place in (logs, tmp_path / "runs") for file in place.rglob("*") if file.is_file()]
         assert len(seen) > 20
         assert not [file for file in seen if token.encode() in file.read_bytes()]
