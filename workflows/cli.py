@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from workflows.archives import export, ingest
+from workflows.cancelling import cancel
 from workflows.looking import view
 from workflows.models import export_model, import_model
 from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
@@ -59,6 +61,7 @@ def run(
     ] = None,
     memory: Memory = None,
     changes: Changes = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON, an event a line.")] = False,
 ) -> None:
     """Run a recipe. Finished stages are skipped; after a kill the same command continues."""
     if (first is None) != (last is None):
@@ -69,13 +72,13 @@ def run(
     from workflows.run import run_span
 
     workflow = load(recipe, changes or ())
-    screen, place = display(), make_executor(executor, workers, address, memory)
+    screen, place = display(json=json), make_executor(executor, workers, address, memory)
     with closing_on_signals(screen, place):
         if first is not None:
             run_span(workflow, runs, place, screen, first, last)
             return
-        folders = run_workflow(workflow, runs, place, screen)
-    for name, folder in folders.items():
+        folders = run_workflow(workflow, runs, place, screen, command=shlex.join(["chronovox", *sys.argv[1:]]))
+    for name, folder in folders.items() if not json else ():
         for result in ("report.html", "scores.json"):
             if (folder / result).exists():
                 typer.echo(f"{name}: {folder / result}")
@@ -199,7 +202,7 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (ingest, export, export_model, import_model, rechunk, verify, repair, view):
+for command in (cancel, ingest, export, export_model, import_model, rechunk, verify, repair, view):
     app.command()(command)
 
 
@@ -335,4 +338,4 @@ def exit_code(error: Exception) -> int | None:
 
 
 if __name__ == "__main__":
-    app()
+    main()

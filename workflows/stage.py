@@ -11,8 +11,12 @@ from typing import Any
 
 from cluster import Executor
 from pipeline.progress import Progress
+from workflows.events import Lost, Pulse, Sent, Shard, Spread
 
-Run = Callable[[Any, dict[str, Path], Path, Executor], Iterator[Progress]]
+Said = Progress | Spread | Shard | Pulse | Sent | Lost
+"""What a stage tells while it runs: how far it is; if it has workers, what they do."""
+
+Run = Callable[[Any, dict[str, Path], Path, Executor], Iterator[Said]]
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class StageKind:
     Attributes:
         name: As written behind `stage:` in a recipe.
         settings: The dataclass of its settings.
-        run: Runs it: settings, input folders by role, output folder, executor; yields progress.
+        run: Runs it: settings, input folders by role, output folder, executor; yields progress, and what its
+            workers do. What is told as done is committed: closed there, it can be continued.
         version: Raised whenever the same settings and inputs give another output.
         roles: The inputs it needs, each with the kind of stage it must come from.
         optional: Inputs it can do without, each with the kind of stage it must come from.
@@ -47,7 +52,7 @@ class StageKind:
     names_series: Callable[[Any], Mapping[tuple[str | int, ...], str]] = lambda _: {}
     files: tuple[str, ...] = ()
     resumes: bool = False
-    again: Callable[[Any, dict[str, Path], Path, Executor, str, str], Iterator[Progress]] | None = None
+    again: Callable[[Any, dict[str, Path], Path, Executor, str, str], Iterator[Said]] | None = None
     distributed: bool = False
 
 
