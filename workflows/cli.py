@@ -12,6 +12,7 @@ import typer
 from workflows.archives import export, ingest
 from workflows.cancelling import cancel
 from workflows.executors import make_executor
+from workflows.looking import view
 from workflows.models import export_model, import_model
 from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
 from workflows.planning import plan
@@ -198,7 +199,7 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (check, schema, plan, cancel, ingest, export, export_model, import_model, rechunk, verify, repair):
+for command in (check, schema, plan, cancel, ingest, export, export_model, import_model, rechunk, verify, repair, view):
     app.command()(command)
 
 
