@@ -11,6 +11,7 @@ import typer
 
 from workflows.archives import export, ingest
 from workflows.cancelling import cancel
+from workflows.looking import view
 from workflows.models import export_model, import_model
 from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
 from workflows.showing import closing_on_signals
@@ -201,7 +202,7 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (cancel, ingest, export, export_model, import_model, rechunk, verify, repair):
+for command in (cancel, ingest, export, export_model, import_model, rechunk, verify, repair, view):
     app.command()(command)
 
 

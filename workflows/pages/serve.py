@@ -1,0 +1,164 @@
+"""A page for the person who started it: a Bokeh application on 127.0.0.1 that asks for the token in its link.
+
+    page = Served(make, "A title", port=0)     # the link is known, nobody is served yet
+    page.run()                                 # until page.stop(), Ctrl-C or SIGTERM
+
+`make(document)` fills a `bokeh.document.Document`; it is called for every window that is opened. Nothing is loaded from
+another host. Whoever has not the token gets 403, from the page and from its websocket; static files (Bokeh's own
+scripts, no data) are given to everybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import signal
+import threading
+import webbrowser
+from collections.abc import Callable
+from functools import partial
+
+import typer
+from bokeh.application import Application
+from bokeh.application.handlers import FunctionHandler
+from bokeh.document import Document
+from bokeh.server.auth_provider import AuthProvider
+from bokeh.server.server import BaseServer
+from bokeh.server.tornado import BokehTornado
+from bokeh.server.util import bind_sockets
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+from tornado.web import HTTPError, RequestHandler
+
+from pipeline.volume import InputError
+
+HOST = "127.0.0.1"
+
+
+class Served:
+    """A page that is served, as long as `run` runs.
+
+    Args:
+        make: Fills the document of a window.
+        title: Of the window.
+        port: To listen on; 0 for a free one.
+
+    Attributes:
+        port: That it listens on.
+        link: Of the page, with its token.
+
+    Raises:
+        InputError: The port cannot be had.
+    """
+
+    def __init__(self, make: Callable[[Document], None], title: str, port: int = 0):
+        try:
+            self._sockets, self.port = bind_sockets(HOST, port)
+        except OSError as error:
+            raise InputError(
+                f"port {port} of {HOST} cannot be had: {error.strerror}; give another one, or none (--port)"
+            ) from error
+        token = secrets.token_urlsafe(24)
+        self.link = f"http://{HOST}:{self.port}/?token={token}"
+        self._door = _Door(token, f"chronovox_{self.port}")
+        self._make, self._title = make, title
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Serves until it is told to stop. In the main thread Ctrl-C and SIGTERM do so."""
+        asyncio.run(self._serve())
+
+    def stop(self) -> None:
+        """Ends `run`, from any thread; also one that has not begun."""
+        self._ended.set()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._told.set)
+
+    async def _serve(self) -> None:
+        self._loop, self._told = asyncio.get_running_loop(), asyncio.Event()
+        signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        for number in signals:
+            self._loop.add_signal_handler(number, self._told.set)
+        application = BokehTornado(
+            {"/": Application(FunctionHandler(self._fill))},
+            extra_websocket_origins=[f"{HOST}:{self.port}"],
+            auth_provider=self._door,
+            include_headers=[],
+            include_cookies=[],
+            log_function=_silent,
+        )
+        http = HTTPServer(application)
+        http.add_sockets(self._sockets)
+        server = BaseServer(IOLoop.current(), application, http)
+        server.start()
+        if not self._ended.is_set():
+            await self._told.wait()
+        server.stop()
+        await http.close_all_connections()
+        self._loop = None
+
+    def _fill(self, document: Document) -> None:
+        document.title = self._title
+        self._make(document)
+
+
+class _Door(AuthProvider):
+    """Lets in who has the token: in the address, then in a cookie."""
+
+    def __init__(self, token: str, cookie: str):
+        self._token, self._cookie = token, cookie
+        super().__init__()
+
+    @property
+    def get_user(self) -> None:
+        return None
+
+    @property
+    def get_user_async(self) -> Callable:
+        return self._admitted
+
+    @property
+    def get_login_url(self) -> Callable:
+        return _refused
+
+    async def _admitted(self, handler: RequestHandler) -> str:
+        """Asked before any request is answered, a websocket's too."""
+        if self._is_token(handler.get_query_argument("token", "")):
+            handler.set_cookie(self._cookie, self._token, httponly=True, samesite="Strict")
+        elif not self._is_token(handler.get_cookie(self._cookie, "")):
+            raise HTTPError(403, reason="Open the link that the command printed: it has the token")
+        return "the person who has the link"
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode(), self._token.encode())
+
+
+def _refused(handler: RequestHandler) -> str:
+    raise HTTPError(403)
+
+
+def _silent(handler: RequestHandler) -> None:
+    """Requests are not logged."""
+    del handler
+
+
+def serve(make: Callable[[Document], None], title: str, *, port: int = 0, open_browser: bool = False) -> None:
+    """Serves a page, says where it is, and ends quietly with Ctrl-C or SIGTERM.
+
+    Args:
+        make: Fills the document of a window.
+        title: Of the window.
+        port: To listen on; 0 for a free one.
+        open_browser: Whether to try to open a browser with it.
+
+    Raises:
+        InputError: The port cannot be had.
+    """
+    page = Served(make, title, port)
+    typer.echo(f"{title}: {page.link}")
+    typer.echo("Ctrl-C ends it.")
+    if open_browser:
+        threading.Thread(target=partial(webbrowser.open, page.link), daemon=True).start()
+    page.run()
