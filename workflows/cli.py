@@ -16,6 +16,7 @@ from workflows.models import export_model, import_model
 from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
 from workflows.showing import closing_on_signals
 from workflows.stores import rechunk, repair, verify
+from workflows.watching import board
 
 app = typer.Typer(
     help="Convolutional state-space models over 4D archives, on Ray, resumable from Zarr.",
@@ -202,7 +203,7 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (cancel, ingest, export, export_model, import_model, rechunk, verify, repair, view):
+for command in (board, cancel, ingest, export, export_model, import_model, rechunk, verify, repair, view):
     app.command()(command)
 
 
