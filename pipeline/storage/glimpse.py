@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,8 @@ class Parts:
         Raises:
             InputError: A chunk cannot be read.
         """
-        values = np.empty(tuple(len(range(*one.indices(n))) for one, n in zip(part, self.shape, strict=True)), self.dtype)
+        sizes = tuple(len(range(*one.indices(n))) for one, n in zip(part, self.shape, strict=True))
+        values = np.empty(sizes, self.dtype)
         crossed = [list(_crossed(*own)) for own in zip(part, self.chunks, self.shape, strict=True)]
         for place in np.ndindex(*map(len, crossed)):
             found = [own[number] for own, number in zip(crossed, place, strict=True)]
@@ -128,7 +129,7 @@ class Parts:
             raise InputError(f"{self._folder} cannot be read in its chunk {number}: {error}") from error
 
 
-def _crossed(part: slice, chunk: int, size: int):
+def _crossed(part: slice, chunk: int, size: int) -> Iterator[tuple[int, slice, slice]]:
     """The chunks along an axis that a part has something of: the number, what is taken of it, and where that goes."""
     start, stop, step = part.indices(size)
     for number in range(start // chunk, -(-stop // chunk)):

@@ -23,10 +23,12 @@ import typer
 from bokeh.application import Application
 from bokeh.application.handlers import FunctionHandler
 from bokeh.document import Document
+from bokeh.resources import Resources
 from bokeh.server.auth_provider import AuthProvider
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
 from bokeh.server.util import bind_sockets
+from bokeh.server.views.static_handler import StaticHandler
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler
@@ -34,6 +36,9 @@ from tornado.web import HTTPError, RequestHandler
 from pipeline.volume import InputError
 
 HOST = "127.0.0.1"
+
+SCRIPTS = ("bokeh", "bokeh-widgets")
+"""Those of Bokeh that pages need: figures and widgets, no tables, WebGL or mathematics."""
 
 
 class Served:
@@ -81,7 +86,7 @@ class Served:
         signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
         for number in signals:
             self._loop.add_signal_handler(number, self._told.set)
-        application = BokehTornado(
+        application = _Application(
             {"/": Application(FunctionHandler(self._fill))},
             extra_websocket_origins=[f"{HOST}:{self.port}"],
             auth_provider=self._door,
@@ -102,6 +107,14 @@ class Served:
     def _fill(self, document: Document) -> None:
         document.title = self._title
         self._make(document)
+
+
+class _Application(BokehTornado):
+    """Bokeh's server, whose pages take Bokeh's scripts from itself, whatever the environment says, and only some."""
+
+    def resources(self, absolute_url: str | bool | None = None) -> Resources:
+        del absolute_url
+        return Resources("server", root_url="/", components=list(SCRIPTS), path_versioner=StaticHandler.append_version)
 
 
 class _Door(AuthProvider):
@@ -136,6 +149,7 @@ class _Door(AuthProvider):
 
 
 def _refused(handler: RequestHandler) -> str:
+    del handler
     raise HTTPError(403)
 
 

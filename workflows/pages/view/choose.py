@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +133,8 @@ def _told(store: Path, names: list[str]) -> str:
 
 
 def _labels(found: list[tuple[Path, str]]) -> list[str]:
-    """The shortest of name, folder and name, and the whole path that tells all apart; then they are numbered."""
+    """The shortest of name, folder and name, and the whole path that tells all apart; where the
+    same is shown twice they are numbered."""
     for parts in (1, 2, None):
         named = [
             " · ".join(filter(None, (str(Path(*store.resolve().parts[-parts if parts else 0 :]).with_suffix("")), own)))
@@ -142,5 +142,4 @@ def _labels(found: list[tuple[Path, str]]) -> list[str]:
         ]
         if len(set(named)) == len(named):
             return named
-    times = Counter(named)
-    return [f"{name} ({number})" if times[name] > 1 else name for number, name in enumerate(named, start=1)]
+    return [f"{store.stem} {number}" for number, (store, _) in enumerate(found, start=1)]

@@ -13,7 +13,7 @@ from bokeh.layouts import column, row
 from bokeh.models import Button, ColumnDataSource, Div, HoverTool, Span
 
 from workflows.pages.beside import Beside
-from workflows.pages.view.look import CONTROLS, FAINT, INK, LINES, WORDS, plain
+from workflows.pages.view.look import CONTROLS, INK, LINES, WORDS, plain, words
 from workflows.pages.view.together import Together
 
 AT_ONCE = 128 << 20
@@ -50,7 +50,7 @@ def spans(together: Together, time: int, most: int = AT_ONCE) -> tuple[tuple[int
             continue
         chunk = volume.frames_together
         count = max(1, most // volume.series_bytes(1))
-        here = max(0, together.timeline.frames[number][: time + 1].max()) // chunk
+        here = max(0, int(together.timeline.frames[number][: time + 1].max())) // chunk
         first = max(0, min(here - count // 2, -(-volume.frames // chunk) - count))
         found.append((first * chunk, min((first + count) * chunk, volume.frames)))
     return tuple(found)
@@ -63,12 +63,12 @@ class Curve:
     Attributes:
         values: (time), as they are shown of the store.
         positions: (time), on the axis of the plot.
-        words: Of each time; empty ones where there are many.
+        when: Each time in words; empty ones where there are many.
     """
 
     values: np.ndarray
     positions: np.ndarray
-    words: list[str]
+    when: list[str]
 
 
 def curves(together: Together, wish: Wish, every: float = SHOWN_EVERY) -> Iterator[list[Curve]]:
@@ -83,8 +83,8 @@ def curves(together: Together, wish: Wish, every: float = SHOWN_EVERY) -> Iterat
         times = together.timeline.times_of(number)
         for first, values in volume.series(channel, wish.voxel, start, stop, keep=keep):
             own = times[first : first + len(values)]
-            words = list(map(together.timeline.words, own)) if stop - start <= TOLD else [""] * len(own)
-            parts.append(Curve(values, together.timeline.positions(own), words))
+            when = list(map(together.timeline.words, own)) if stop - start <= TOLD else [""] * len(own)
+            parts.append(Curve(values, together.timeline.positions(own), when))
             if clock.monotonic() > told + every:
                 read[number] = _joined(parts)
                 yield list(read)
@@ -95,7 +95,7 @@ def curves(together: Together, wish: Wish, every: float = SHOWN_EVERY) -> Iterat
 
 def _joined(parts: list[Curve]) -> Curve:
     values, positions = (np.concatenate([getattr(p, name) for p in parts]) for name in ("values", "positions"))
-    return Curve(values, positions, [word for part in parts for word in part.words])
+    return Curve(values, positions, [word for part in parts for word in part.when])
 
 
 class Curves:
@@ -116,17 +116,18 @@ class Curves:
         self._wish: Wish | None = None
         timeline = together.timeline
         self.figure = plain(
-            height=250, width=880, x_axis_type="datetime" if timeline.dated else "linear", tools="xpan,xwheel_zoom,box_zoom,reset,save",
-            active_drag="xpan", active_scroll="xwheel_zoom", toolbar_location="above", title=" ", min_border=6,
+            height=250, width=880, x_axis_type="datetime" if timeline.dated else "linear", title=" ", min_border=6,
+            tools="xpan,xwheel_zoom,box_zoom,reset,save", active_drag="xpan", active_scroll="xwheel_zoom",
+            toolbar_location="above",
         )  # fmt: skip
         self.figure.ygrid.visible = True
         self.figure.ygrid.grid_line_color = "#eceeef"
-        self.figure.xaxis.axis_label = None if timeline.dated else ("time (s)" if together.volumes[0].clock.unit else "frame")
-        self.figure.xaxis.major_label_text_font_style = "normal"
+        if not timeline.dated:
+            self.figure.xaxis.axis_label = "time (s)" if together.volumes[0].clock.unit else "frame"
         self.figure.x_range.range_padding = 0.02
         self.sources, self._dots = [], []
         for number, volume in enumerate(together.volumes):
-            source = ColumnDataSource({"x": [], "y": [], "when": []})
+            source = ColumnDataSource({"x": [], "y": [], "when": []}, name=f"curve {number}")
             color = LINES[number % len(LINES)]
             self.figure.line("x", "y", source=source, color=color, width=1.6)
             dots = self.figure.scatter("x", "y", source=source, color=color, size=3.5)
@@ -168,9 +169,8 @@ class Curves:
         self._wish = wish
         together = self._together
         units = dict.fromkeys(volume.unit for volume in together.volumes)
-        self.figure.yaxis.axis_label = ", ".join(filter(None, units)) or None
-        where = ", ".join(places.words(n) for places, n in zip(together.places, wish.voxel, strict=True) if places.size > 1)
-        self.figure.title.text = f"{wish.channel} at {where}"
+        self.figure.yaxis.axis_label = words(", ".join(filter(None, units))) or None
+        self.figure.title.text = words(f"{wish.channel} at {together.where(wish.voxel)}")
         self._beside.ask(lambda: curves(together, wish), lambda read: self._show(wish, read))
 
     def _show(self, wish: Wish, read: list[Curve]) -> None:
@@ -179,7 +179,7 @@ class Curves:
             self.sources, self._dots, read, self._together.volumes, wish.spans, strict=True
         ):
             count = len(curve.values)
-            source.data = {"x": curve.positions, "y": curve.values.astype(np.float64), "when": curve.words}
+            source.data = {"x": curve.positions, "y": curve.values.astype(np.float64), "when": curve.when}
             dots.visible = count <= DOTTED
             if count < stop - start:
                 told.append(f"{volume.label}: {count} of {stop - start} frames read")

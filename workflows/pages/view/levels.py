@@ -1,4 +1,4 @@
-"""From where to where colours go: of a few frames all along, thinned, so that it costs little and holds while playing."""
+"""From where to where colours go: of a few frames all along, so that it costs little and holds while playing."""
 
 from __future__ import annotations
 
@@ -56,8 +56,17 @@ def levels(values: np.ndarray) -> tuple[float, float] | None:
     low, high = np.percentile(known, (OUTLIERS, 100 - OUTLIERS))
     least, most = float(known.min()), float(known.max())
     if least >= low - NEAR * (high - low) and most <= high + NEAR * (high - low):
-        return least, most
-    return float(low), float(high)
+        low, high = least, most
+    return _round(float(low), float(high))
+
+
+def _round(low: float, high: float) -> tuple[float, float]:
+    """A little further out, such that both are read easily: to about a hundredth of the range."""
+    if not low < high:
+        return low, high
+    digits = 2 - int(np.floor(np.log10(high - low)))
+    unit = 10.0**-digits
+    return round(float(np.floor(low / unit)) * unit, digits), round(float(np.ceil(high / unit)) * unit, digits)
 
 
 def drawn(low: float, high: float, *, centred: bool) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bokeh.events import Tap
 from bokeh.models import (
@@ -11,7 +11,6 @@ from bokeh.models import (
     CrosshairTool,
     FixedTicker,
     HoverTool,
-    LinearColorMapper,
     PanTool,
     Range1d,
     ResetTool,
@@ -20,9 +19,9 @@ from bokeh.models import (
     WheelZoomTool,
 )
 
+from workflows.pages.view.colours import Scale
 from workflows.pages.view.frames import Frame
-from workflows.pages.view.levels import drawn
-from workflows.pages.view.look import DIVERGING, INK, MISSING, PALETTES, bar, plain
+from workflows.pages.view.look import INK, bar, plain, words
 from workflows.pages.view.places import Places
 from workflows.pages.view.together import Item, Picture, Plane, Together
 
@@ -30,45 +29,22 @@ LABELS = 12
 """Labels along an axis of numbered places, about."""
 
 
-class Scale:
-    """How numbers become colours, for all pictures in one unit.
-
-    Args:
-        name: What it is of.
-        unit: Of the numbers.
-        palette: One of `PALETTES`.
-
-    Attributes:
-        automatic: Whether its ends are found from the numbers.
-        ends: From where to where, as found or given.
-    """
-
-    def __init__(self, name: str, unit: str, palette: str):
-        self.name, self.unit, self.palette = name, unit, palette
-        self.automatic, self.ends = True, (0.0, 1.0)
-        self.mapper = LinearColorMapper(palette=PALETTES[palette], low=0.0, high=1.0, nan_color=MISSING)
-
-    def choose(self, palette: str) -> None:
-        """Another palette."""
-        self.palette, self.mapper.palette = palette, PALETTES[palette]
-        self.set(*self.ends)
-
-    def set(self, low: float, high: float) -> None:
-        """Other ends."""
-        self.ends = low, high
-        first, last = drawn(low, high, centred=self.palette == DIVERGING)
-        self.mapper.update(low=first, high=last)
-
-
 class Link:
     """What the pictures of one plane share: what of the axes they show, the place of the pointer, the chosen voxel."""
 
     def __init__(self, plane: Plane, frame: Frame):
-        self.plane, self.frame = plane, frame
+        self.plane, self.frame, self.pixels = plane, frame, (frame.width, frame.height)
         self.x, self.y = (Range1d(*seen, reset_start=seen[0], reset_end=seen[1]) for seen in (frame.x, frame.y))
         lines = (Span(dimension=one, line_color=INK, line_alpha=0.55, line_width=1) for one in ("width", "height"))
         self.pointer = list(lines)
         self.voxel = ColumnDataSource({"x": [], "y": []})
+
+    def choose(self, together: Together, voxel: Sequence[int]) -> None:
+        """Marks a voxel."""
+        places = {
+            name: together.places[axis].at(voxel[axis]) for name, axis in (("x", self.plane.x), ("y", self.plane.y))
+        }
+        self.voxel.data = {name: [place] for name, place in places.items()}
 
     def seen(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """What of x and y is shown, the lower end first."""
@@ -102,13 +78,17 @@ class Panel:
             active_drag=pan, active_scroll=wheel, min_border=6, toolbar_location=None,
         )  # fmt: skip
         self.figure.add_tools(CrosshairTool(overlay=link.pointer))
-        image = self.figure.image(image="image", x="x", y="y", dw="dw", dh="dh", color_mapper=scale.mapper, source=self.source)  # noqa: E501
+        image = self.figure.image(
+            image="image", x="x", y="y", dw="dw", dh="dh", color_mapper=scale.mapper, source=self.source
+        )
         unit = f" {scale.unit}" if scale.unit else ""
         x, y = together.places[plane.x], together.places[plane.y]
         tips = [(x.name, "$x{0.00}"), (y.name, "$y{0.00}"), ("drawn", f"@image{{0.[0000]}}{unit}")]
         self.figure.add_tools(HoverTool(tooltips=tips, renderers=[image]))
         for color, width in (("white", 3.5), (INK, 1.5)):
-            self.figure.scatter("x", "y", source=link.voxel, marker="cross", size=15, line_color=color, line_width=width)
+            self.figure.scatter(
+                "x", "y", source=link.voxel, marker="cross", size=15, line_color=color, line_width=width
+            )
         _label(self.figure.xaxis[0], x)
         _label(self.figure.yaxis[0], y)
         self.figure.on_event(Tap, lambda event: tapped(plane, event.x, event.y))
@@ -120,14 +100,14 @@ class Panel:
     def show(self, picture: Picture, title: str) -> None:
         """Draws numbers, or says why there are none."""
         self.thinned = max(picture.stride) > 1 or self.thinned
-        self.figure.title.text = f"{title} — {picture.empty}" if picture.empty else title
+        self.figure.title.text = words(f"{title} — {picture.empty}" if picture.empty else title)
         columns = {"image": picture.values, "x": picture.x, "y": picture.y, "dw": picture.width, "dh": picture.height}
         self.source.data = {name: [] if picture.empty else [one] for name, one in columns.items()}
 
 
 def _label(axis, places: Places) -> None:
     """The title of an axis, and the values of places that lie at their numbers."""
-    axis.axis_label = places.title
+    axis.axis_label = words(places.title)
     if places.even or places.values is None:
         return
     shown = range(0, places.size, max(1, -(-places.size // LABELS)))

@@ -1,4 +1,4 @@
-"""Places along an axis of space, as a picture shows them: in degrees or millimetres where steps are even, else numbered."""
+"""Places along an axis of space, as a picture shows them: at their values where steps are even, else numbered."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Places:
         if self.values is None:
             return f"{self.name} {number}"
         unit = UNITS.get(self.unit, self.unit)
-        return f"{self.name} {self.values[number]:.6g}{' ' + unit if unit else ''}"
+        return f"{self.name} {self.values[number] + 0.0:.5g}{' ' + unit if unit else ''}"
 
 
 def places(axis: str, size: int, coordinate: tuple[str, np.ndarray, dict] | None, *, in_patient: bool) -> Places:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.volume import InputError
+from workflows.pages.view.places import Places
 from workflows.pages.view.times import Timeline
 from workflows.pages.view.volume import Box, Volume, refuse_unlike
 
@@ -82,7 +82,8 @@ class Together:
         self._alone = all(len(volume.channels) == 1 for volume in volumes)
         named = [name for volume in volumes for name in volume.channels]
         self.channels = list(dict.fromkeys(named[:1] if self._alone else named))
-        self.sizes, self.places = volumes[0].sizes, [_known(own) for own in zip(*(v.places for v in volumes), strict=True)]
+        self.sizes = volumes[0].sizes
+        self.places = [_known(own) for own in zip(*(volume.places for volume in volumes), strict=True)]
         self.planes = PLANES if self.sizes[0] > 1 else PLANES[:1]
 
     def frame(self, volume: int, time: int) -> int:
@@ -96,6 +97,10 @@ class Together:
         own = self.volumes[volume].channels
         return own.index(name) if name in own else None
 
+    def where(self, voxel: Sequence[int]) -> str:
+        """A voxel as people read it: `latitude 45 °N, longitude 7 °E`."""
+        return ", ".join(own.words(place) for own, place in zip(self.places, voxel, strict=True) if own.size > 1)
+
     def unit(self, item: Item) -> str:
         return self.volumes[item.volume].unit
 
@@ -104,14 +109,14 @@ class Together:
         of = [number for number in (item.volume, item.less) if number is not None]
         for number in of:
             if self.channel(number, channel) is None:
-                return f"{self._which(item, number)} no channel {channel}"
+                return f"{self._which(item, number)}no channel {channel}"
             if self.frame(number, time) < 0:
-                return f"{self._which(item, number)} no frame at this time"
+                return f"{self._which(item, number)}no frame at this time"
         units = [self.volumes[number].unit for number in of]
         return f"units differ: {' and '.join(u or 'none' for u in units)}" if len(set(units)) > 1 else ""
 
     def _which(self, item: Item, number: int) -> str:
-        return "" if item.less is None else f"{self.volumes[number].label}:"
+        return "" if item.less is None else f"{self.volumes[number].label}: "
 
     def read(self, item: Item, time: int, channel: str, box: Box) -> np.ndarray:
         """Numbers at a time that has them: (depth, height, width); a difference in float64."""
@@ -161,17 +166,21 @@ class Together:
             values = np.full((1, 1), np.nan, np.float32)
         else:
             values = np.moveaxis(self.read(item, time, channel, tuple(box)), (plane.y, plane.x), (-2, -1))[0]
-            values = values[:: 1 if self.places[plane.y].step > 0 else -1, :: 1 if self.places[plane.x].step > 0 else -1]
+            values = values[:: _direction(self.places[plane.y]), :: _direction(self.places[plane.x])]
         shown = np.ascontiguousarray(values, np.float32)
         return Picture(shown, x, y, right - x, top - y, (rows[2], columns[2]), empty)
 
 
-def _known(several):
+def _direction(places: Places) -> int:
+    return 1 if places.step > 0 else -1
+
+
+def _known(several: Sequence[Places]) -> Places:
     """The places of the first volume that has a coordinate."""
     return next((places for places in several if places.values is not None), several[0])
 
 
-def _thinned(places, low: float, high: float, pixels: int) -> tuple[int, int, int]:
+def _thinned(places: Places, low: float, high: float, pixels: int) -> tuple[int, int, int]:
     """Which places to read of those that are seen: from, to, and of how many one; a little more than is seen."""
     first, last = sorted((places.number(low), places.number(high)))
     stride = max(1, (last - first + 1) // max(1, pixels))
@@ -184,12 +193,12 @@ def described(together: Together) -> list[str]:
     """What each volume is, in words."""
     lines = []
     for volume in together.volumes:
-        depth, height, width = volume.sizes
-        grid = f"{depth} × {height} × {width}" if depth > 1 else f"{height} × {width}"
+        grid = " x ".join(str(size) for size in volume.sizes[together.sizes[0] == 1 :])
         channels = f", {len(volume.channels)} channels" if len(volume.channels) > 1 else ""
-        size = next(f"{volume.nbytes / n:.3g} {u}" for n, u in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "bytes")) if
-                    volume.nbytes >= n or n == 1)  # fmt: skip
-        lines.append(f"{volume.frames} frames{channels} of {grid}, {size}")
+        size, unit = next((n, u) for n, u in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B")) if volume.nbytes >= n)
+        restored = f"; stored normalised, shown in {volume.unit or 'the numbers of its source'}"
+        lines.append(
+            f"{volume.frames} frames{channels} of {grid}, {volume.nbytes / size:.3g} {unit}"
+            f"{restored if volume.restored else ''}"
+        )
     return lines
-
-

@@ -166,8 +166,8 @@ class Volume:
     ) -> Iterator[tuple[int, np.ndarray]]:
         """The numbers of a voxel in the frames [start, stop), chunk after chunk: the first frame, and (time)."""
         box, chunk = tuple(slice(place, place + 1) for place in voxel), self.frames_together
-        for first in range(start, stop, 1) if chunk == 1 else (start, *range(start // chunk * chunk + chunk, stop, chunk)):
-            last = min(first // chunk * chunk + chunk, stop)
+        for number in range(start // chunk, -(-stop // chunk)):
+            first, last = max(start, number * chunk), min(number * chunk + chunk, stop)
             yield first, self.read(slice(first, last), channel, box, keep=keep)[:, 0, 0, 0]
 
 
