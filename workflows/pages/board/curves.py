@@ -8,7 +8,7 @@ from bokeh.palettes import interp_palette
 
 from workflows.pages.board.history import History
 from workflows.pages.board.standing import Stage
-from workflows.pages.board.states import DARK, RED
+from workflows.pages.board.states import RED
 from workflows.pages.view.look import INK, plain, words
 
 BINS = 150
@@ -21,6 +21,10 @@ POINTS = 400
 """Points of a line, at most."""
 
 
+BARE = {"tools": "", "toolbar_location": None}
+"""A figure that is only looked at."""
+
+
 class Curves:
     """The two figures.
 
@@ -31,16 +35,18 @@ class Curves:
     def __init__(self, width: int):
         self._time = Range1d(0, 1)
         self.rate, self.memory = (
-            plain(width=width, height=210, name=name, tools="", x_range=self._time, y_range=Range1d(0, 1), title="")
+            plain(width=width, height=200, name=name, x_range=self._time, y_range=Range1d(0, 1), title="", **BARE)
             for name in ("throughput", "memory")
         )
         self.rates = ColumnDataSource({"left": [], "right": [], "rate": []}, name="rates")
         self.lines = ColumnDataSource({"xs": [], "ys": [], "name": [], "colour": [], "width": []}, name="lines")
         self.losses = ColumnDataSource({"x": [], "why": []}, name="losses")
-        self.rate.quad("left", "right", "rate", 0, source=self.rates, fill_color=DARK, fill_alpha=0.75, line_color=None)
+        self.rate.quad("left", "right", "rate", 0, source=self.rates, fill_color="#5a9fc9", line_color=None)
         self.memory.multi_line(
             "xs", "ys", source=self.lines, line_color="colour", line_width="width", legend_field="name"
         )
+        self.ends = ColumnDataSource({"x": [], "y": [], "colour": []}, name="ends")
+        self.memory.scatter("x", "y", source=self.ends, size=5, color="colour")
         for shown in (self.rate, self.memory):
             lost = shown.vspan("x", source=self.losses, line_color=RED, line_width=2, line_dash="dashed")
             shown.add_tools(HoverTool(renderers=[lost], tooltips=[("lost", "@why")]))
@@ -64,6 +70,7 @@ class Curves:
         if stage is None or stage.begun is None:
             self.rates.data = {name: [] for name in self.rates.data}
             self.lines.data = {name: [] for name in self.lines.data}
+            self.ends.data = {name: [] for name in self.ends.data}
             self.losses.data = {"x": [], "why": []}
             self.rate.title.text = self.memory.title.text = ""
             return
@@ -104,6 +111,11 @@ class Curves:
             "name": list(drawn),
             "colour": [colours.get(name, "#9aa1a7") for name in drawn],
             "width": [2.0 for _ in drawn],
+        }
+        self.ends.data = {
+            "x": [float(times[-1]) - stage.begun for times, _ in drawn.values()],
+            "y": [float(sizes[-1]) / 1e9 for _, sizes in drawn.values()],
+            "colour": self.lines.data["colour"],
         }
         self.memory.title.text = "Memory of each process" if len(found) == len(drawn) else "Memory of processes"
         self.memory.y_range.end = 1.08 * max((of.max() for _, of in whole.values()), default=1e9) / 1e9

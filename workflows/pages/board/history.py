@@ -54,7 +54,7 @@ class Marks:
             return None
         first = self.first[last]
         middle = (self.done[first] + self.done[last]) // 2
-        since = bisect_right(self.done, middle - 1, first, last + 1)
+        since = bisect_right(self.done, middle, first, last + 1) - 1
         made, spent = self.done[last] - self.done[since], self.at[last] - self.at[since]
         if total <= self.done[last]:
             return 0.0

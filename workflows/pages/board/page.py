@@ -16,7 +16,7 @@ from workflows.pages.board.curves import Curves
 from workflows.pages.board.ending import Ending
 from workflows.pages.board.recorded import Recorded
 from workflows.pages.board.shards import Shards
-from workflows.pages.board.standing import Stage, Standing
+from workflows.pages.board.standing import Stage
 from workflows.pages.board.verdict import verdict
 from workflows.pages.board.watched import Watched
 from workflows.pages.board.words import clock, day_and_clock, duration
@@ -70,10 +70,10 @@ class Page:
         def words(name: str, width: int = WIDTH) -> Div:
             return Div(stylesheets=[WORDS, told.STYLE], width=width, name=name, disable_math=True)
 
-        self._heading, self._facts, self._stages = words("heading", 800), words("facts"), words("stages")
+        self._heading, self._facts, self._stages = words("heading", 760), words("facts", WIDTH - 210), words("stages")
         self._legend, self._none = words("legend"), words("none")
         half = WIDTH // 2 - 6
-        self._processes, self._tail, self._now = words("processes", half), words("tail", half), words("now", 270)
+        self._processes, self._tail, self._now = words("processes", half), words("tail", half), words("now", 240)
 
     def _make_controls(self) -> None:
         style = {"stylesheets": [CONTROLS]}
@@ -82,8 +82,8 @@ class Page:
         self._slider = Slider(start=0, end=1, value=1, step=0.01, show_value=False, title=None, tooltips=False,
                               width=420, name="time", **style)  # fmt: skip
         self._speed = Select(value="whole", options=list(SPEEDS.items()), width=140, name="speed", **style)
-        self._choice = Select(title="Execution", options=[], width=270, name="execution", **style)
-        self._stage = Select(title="Stage", value=AT_WORK, options=[AT_WORK], width=200, name="stage", **style)
+        self._choice = Select(options=[], width=230, name="execution", **style)
+        self._stage = Select(title="Stage", value=AT_WORK, options=[AT_WORK], width=180, name="stage", **style)
         self._when(self._live, "active", self._go_live)
         self._when(self._play, "active", self._playing)
         self._when(self._slider, "value", self._slid)
@@ -93,10 +93,9 @@ class Page:
     def _layout(self) -> Model:
         return column(
             row(self._heading, self._ending.layout),
-            row(self._live, self._play, self._speed, self._slider, self._now, align="center"),
-            self._facts,
-            row(self._stage, self._choice),
+            row(self._live, self._play, self._speed, self._slider, self._now, self._choice, spacing=10),
             self._stages,
+            row(self._stage, self._facts, spacing=24),
             self._none,
             self._shards.figure,
             self._legend,
@@ -207,19 +206,19 @@ class Page:
         self._show_controls()
         alive, asked = self._alive or at < execution.last, self._alive and self._following and self._ending.asked
         found = verdict(standing, execution.history, at, alive=alive, asked=asked)
-        name = standing.current if self._stage.value == AT_WORK else self._stage.value
+        name = standing.focus if self._stage.value == AT_WORK else self._stage.value
         stage = standing.stages.get(name)
         self._heading.text = told.heading(standing, found)
-        self._facts.text = told.facts(standing, stage, execution.history, at)
+        self._facts.text = told.facts(stage, execution.history, at)
         self._stages.text = told.stages(standing, execution.history, at, name)
         news = (execution, len(execution), standing.at, name, None if self._following else at)
         if news == self._seen:
             return
         self._seen = news
         self._tail.text = told.tail(standing)
-        self._show_stage(stage, standing, execution)
+        self._show_stage(stage, execution)
 
-    def _show_stage(self, stage: Stage | None, standing: Standing, execution: Recorded) -> None:
+    def _show_stage(self, stage: Stage | None, execution: Recorded) -> None:
         grid = stage.grid if stage else None
         self._shards.show(stage.name if stage else "", grid)
         self._legend.visible = grid is not None
@@ -242,7 +241,13 @@ class Page:
 
     def _when(self, model: Model, name: str, do: Callable[[Any], None]) -> None:
         """Has something done with the new value of a property, when its user sets it."""
-        model.on_change(name, lambda attr, old, new: None if self._setting is model else do(new))
+
+        def changed(attr: str, old: Any, new: Any) -> None:
+            del attr, old
+            if self._setting is not model:
+                do(new)
+
+        model.on_change(name, changed)
 
     def _set(self, model: Model, **values: Any) -> None:
         """Sets properties as the page does, not its user."""

@@ -1,5 +1,5 @@
-"""A picture of any number of shards: cells in rows of workers and columns of time, several shards a cell where there are
-too many."""
+"""A picture of any number of shards: cells in rows of workers and columns of time, several shards a cell where there
+are too many."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class Picture:
         rows: From above.
         step: Shards of a strand in a cell.
         row, column: Of each cell; int, (cell,).
-        cell_of: The cells of each shard: in the row of its worker, and in that of its strand; -1 without. int, (2, shard).
+        cell_of: The cells of each shard, in the row of its worker and in that of its strand, -1 without: int,
+            (2, shard).
         extents: What each cell is of, in words.
     """
 
@@ -126,8 +127,8 @@ def picture(grid: Grid) -> Picture:
 
 
 def rows_of(grid: Grid) -> tuple[Row, ...]:
-    """For each strand a row of all its shards and, where several workers own them, beneath it one for each; fewer where
-    they would be more than about `ROWS`: several workers share a row, then each strand has one, then several share it."""
+    """For each strand a row of all its shards and, where several workers own them, beneath it one for each. Where they
+    would be more than about `ROWS`, several workers share a row, then each strand has one, then several share it."""
     strands = len(grid.lengths)
     room = ROWS // strands
     rows, y = [], 0.0
@@ -135,7 +136,7 @@ def rows_of(grid: Grid) -> tuple[Row, ...]:
         size = -(-strands // ROWS)
         for first in range(0, strands, size):
             stop = min(first + size, strands)
-            rows.append(Row(f"{grid.names[first]} … {grid.names[stop - 1]}", (first, stop), None, y))
+            rows.append(Row(f"{grid.names[first]} to {grid.names[stop - 1]}", (first, stop), None, y))
             y += 1
         return tuple(rows)
     for strand, name in enumerate(grid.names):
@@ -149,7 +150,7 @@ def rows_of(grid: Grid) -> tuple[Row, ...]:
             y += 0.3
             for first in range(0, len(owners), size):
                 of = owners[first : first + size]
-                label = f"worker {of[0]}" if len(of) == 1 else f"workers {of[0]}–{of[-1]}"
+                label = f"worker {of[0]}" if len(of) == 1 else f"workers {of[0]} to {of[-1]}"
                 rows.append(Row(label, (strand, strand + 1), (int(of[0]), int(of[-1]) + 1), y))
                 y += 1
             y += 0.5

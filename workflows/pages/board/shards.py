@@ -32,8 +32,8 @@ class Shards:
         )
         self.front = ColumnDataSource({"x": [], "y0": [], "y1": []}, name="front")
         self.figure: figure = plain(
-            width=width, height=120, name="grid", tools="", x_range=Range1d(0, 1), y_range=Range1d(1, 0), visible=False,
-            title="",
+            width=width, height=120, name="grid", visible=False, title="", x_range=Range1d(0, 1), y_range=Range1d(1, 0),
+            tools="", toolbar_location=None,
         )  # fmt: skip
         self._drawn = self.figure.quad(
             "left", "right", "top", "bottom", source=self.cells, fill_color="colour", line_color="#ffffff", line_width=1
@@ -66,8 +66,10 @@ class Shards:
             self._change(grid)
         found = fronts(self._shown, grid)
         self.front.data = {
-            "x": [x * self._unit(grid) for x, _, _ in found], "y0": [y for _, y, _ in found], "y1": [y for _, _, y in found],
-        }  # fmt: skip
+            "x": [x * self._unit(grid) for x, _, _ in found],
+            "y0": [y for _, y, _ in found],
+            "y1": [y for _, _, y in found],
+        }
 
     @staticmethod
     def _unit(grid: Grid) -> int:

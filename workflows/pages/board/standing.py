@@ -145,6 +145,12 @@ class Standing:
         self.stages: dict[str, Stage] = {}
         self.tail: deque[Told] = deque(maxlen=TAIL)
 
+    @property
+    def focus(self) -> str:
+        """The stage to look at: the one that is worked on; of a run that finished the last one that has shards."""
+        divided = [name for name, stage in self.stages.items() if stage.grid]
+        return divided[-1] if self.how == "finished" and divided else self.current
+
     def take(self, line: Mapping[str, Any]) -> None:
         """Takes a line of the log; one of an event that is not known changes nothing."""
         self.at = max(self.at, line["at"])

@@ -23,7 +23,8 @@ WORKERS = 256
 _environment = Environment(autoescape=True)
 
 STYLE = f"""
-.pill {{ display: inline-block; padding: 1px 11px; border-radius: 10px; color: #fff; font-weight: 600; font-size: 13px; }}
+.bk-clearfix {{ width: 100%; }}
+.pill {{ display: inline-block; padding: 1px 11px; border-radius: 10px; color: #fff; font-size: 13px; }}
 .square {{ display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin: 0 6px -1px 0; }}
 .trouble {{ color: {RED}; font-weight: 600; margin-top: 3px; }}
 .bar {{ display: flex; height: 10px; background: {GREY}; border-radius: 2px; overflow: hidden; }}
@@ -36,7 +37,9 @@ STYLE = f"""
 .tail div div {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
 .scrolled {{ max-height: 250px; overflow-y: auto; border-top: 1px solid #dfe2e5; }}
 table.whole {{ width: 100%; }}
-th {{ font-size: 12px; color: #6b7278; }}
+th {{ font-size: 12px; color: #6b7278; text-align: left; padding: 2px 14px 2px 0; }}
+td {{ white-space: nowrap; }}
+td.wide {{ white-space: normal; width: 32%; font-weight: 400; }}
 td.right, th.right {{ text-align: right; }}
 tr.now td {{ font-weight: 600; }}
 h2 {{ font-size: 13px; font-weight: 600; margin: 0 0 4px; }}
@@ -51,18 +54,19 @@ HEADING = _environment.from_string("""
 """)
 
 STAGES = _environment.from_string("""
-<table class="whole"><tr><th>stage<th><th style="width: 38%"><th class="right">steps<th class="right">took
-<th class="right">left<th class="right">memory<th></tr>
+<table class="whole"><tr><th>stage<th><th style="width: 30%"><th class="right">steps<th class="right">took
+<th class="right">left<th class="right">peak memory<th></tr>
 {% for s in stages %}<tr{% if s.now %} class="now"{% endif %}>
 <td>{{ s.name }}<td class="faint">{{ s.kind }}
 <td><div class="bar"><div style="width: {{ s.share }}%; background: {{ s.colour }}"></div></div>
-<td class="right">{{ s.steps }}<td class="right">{{ s.took }}<td class="right">{{ s.left }}<td class="right">{{ s.peak }}
-<td class="faint" style="font-weight: 400; width: 30%">{{ s.note }}</tr>{% endfor %}</table>
+{% for number in (s.steps, s.took, s.left, s.peak) %}<td class="right">{{ number }}{% endfor %}
+<td class="wide faint">{{ s.note }}</tr>{% endfor %}</table>
 """)
 
 FACTS = _environment.from_string("""
 <div class="facts">{% for name, value, wrong in facts %}
-<div{% if wrong %} class="wrong"{% endif %}><b>{{ value }}</b><span class="faint">{{ name }}</span></div>{% endfor %}</div>
+<div{% if wrong %} class="wrong"{% endif %}><b>{{ value }}</b><span class="faint">{{ name }}</span></div>
+{%- endfor %}</div>
 """)
 
 LEGEND = _environment.from_string("""
@@ -74,9 +78,10 @@ LEGEND = _environment.from_string("""
 PROCESSES = _environment.from_string("""
 <h2>{{ title }}</h2><div class="scrolled"><table class="whole">
 <tr><th>process<th>works on<th class="right">done<th class="right">memory<th class="right">sent
-<th style="width: 24%">its time</tr>
+<th style="width: 22%">its time</tr>
 {% for p in processes %}<tr><td>{{ p.name }}
-<td>{% for colour, words in p.hands %}<div><i class="square" style="background: {{ colour }}"></i>{{ words }}</div>{% endfor %}
+<td class="wide">{% for colour, words in p.hands %}
+<div><i class="square" style="background: {{ colour }}"></i>{{ words }}</div>{% endfor %}
 <td class="right">{{ p.done }}<td class="right">{{ p.memory }}<td class="right">{{ p.sent }}
 <td><div class="bar" title="{{ p.spent }}">{% for share, colour in p.shares %}
 <div style="width: {{ share }}%; background: {{ colour }}"></div>{% endfor %}</div></tr>{% endfor %}</table></div>
@@ -86,7 +91,7 @@ PROCESSES = _environment.from_string("""
 """)
 
 TAIL = _environment.from_string("""
-<h2>Told</h2><div class="tail"><div>{% for line in lines %}
+<h2>Log</h2><div class="tail"><div>{% for line in lines %}
 <div{% if line.wrong %} class="trouble"{% endif %}><span class="faint">{{ clock(line.at) }}</span> {{ line.text }}</div>
 {%- endfor %}</div></div>
 """)
@@ -122,12 +127,12 @@ def _stage(stage: Stage, history: History, time: float, chosen: str) -> dict[str
     }
 
 
-def facts(standing: Standing, stage: Stage | None, history: History, time: float) -> str:
+def facts(stage: Stage | None, history: History, time: float) -> str:
     """The numbers of the stage that is looked at."""
-    told: list[tuple[str, str, bool]] = [("since it began", duration(time - standing.begun), False)]
+    told: list[tuple[str, str, bool]] = []
     if stage is not None:
         rest = left(stage, history, time)
-        told += [(f"left in {stage.name}", duration(rest), False)] if rest is not None else []
+        told += [("left, about", duration(rest), False)] if rest is not None else []
         told += _rates(stage, history, time)
         memory = sum(one.resident for one in stage.processes.values())
         told += [("memory of all", readable(memory), False)] if memory else []
@@ -190,9 +195,9 @@ def processes(stage: Stage) -> str:
             }
         )
     more = f"{counted(len(known) - WORKERS, 'more worker')} not shown" if len(known) > WORKERS else ""
-    return PROCESSES.render(
-        title=f"Processes of {stage.name}", processes=rows, more=more, keys=list(ACTIVITY_COLOURS.items())
-    )
+    used = {colour for one in rows for _, colour in one["shares"]}
+    keys = [(word, colour) for word, colour in ACTIVITY_COLOURS.items() if colour in used]
+    return PROCESSES.render(title=f"Processes of {stage.name}", processes=rows, more=more, keys=keys)
 
 
 def _number(name: str) -> int:

@@ -55,10 +55,9 @@ def verdict(standing: Standing, history: History, time: float, *, alive: bool, a
         return Verdict(standing.how, told, tuple(troubles))
     if not alive:
         where = f" in stage {stage.name}, {steps(stage)}" if stage else ""
-        trouble = f"its process died{where}; what was committed stands, and the same command continues"
-        return Verdict(
-            "died", f"last heard of {duration(standing.at - standing.begun)} after it began", (*troubles, trouble)
-        )
+        troubles.append(f"its process died{where}; what was committed stands, and the same command continues")
+        heard = f"last heard of {duration(standing.at - standing.begun)} after it began"
+        return Verdict("died", heard, tuple(troubles))
     if time - standing.at > SILENCE:
         troubles.append(f"nothing was told for {duration(time - standing.at)}")
     return Verdict("asked to end" if asked else "running", outlook(standing, history, time), tuple(troubles))
