@@ -61,6 +61,12 @@ class Grid:
         self.again += int(np.count_nonzero(active))
         self.state[active] = State.TODO
 
+    @property
+    def unit(self) -> int | None:
+        """Frames of a shard; `None` where they are not known, or not the same for all strands."""
+        lengths = {shard for _, shard in self.frames}
+        return (lengths.pop() or None) if len(lengths) == 1 else None
+
     def count(self, state: State) -> int:
         """How many shards are so."""
         return int(np.count_nonzero(self.state == state))

@@ -54,13 +54,13 @@ class Page:
         self._following, self._time = True, self._execution.last
         self._setting: Model | None = None
         self._seen: tuple | None = None
+        self._count = len(watched.executions)
         self._pending, self._player, self._before = False, None, 0.0
         self._shards, self._curves, self._ending = Shards(WIDTH), Curves(WIDTH // 2 - 6), Ending(watched.folder)
         self._make_words()
         self._make_controls()
         document.template = PAGE
         document.add_root(self._layout())
-        self._list_executions()
         self._tick()
         document.add_periodic_callback(self._tick, LOOK_MILLISECONDS)
 
@@ -82,7 +82,7 @@ class Page:
         self._slider = Slider(start=0, end=1, value=1, step=0.01, show_value=False, title=None, tooltips=False,
                               width=420, name="time", **style)  # fmt: skip
         self._speed = Select(value="whole", options=list(SPEEDS.items()), width=140, name="speed", **style)
-        self._choice = Select(options=[], width=230, name="execution", **style)
+        self._choice = Select(options=[], width=260, name="execution", **style)
         self._stage = Select(title="Stage", value=AT_WORK, options=[AT_WORK], width=180, name="stage", **style)
         self._when(self._live, "active", self._go_live)
         self._when(self._play, "active", self._playing)
@@ -92,8 +92,8 @@ class Page:
 
     def _layout(self) -> Model:
         return column(
-            row(self._heading, self._ending.layout),
-            row(self._live, self._play, self._speed, self._slider, self._now, self._choice, spacing=10),
+            row(self._heading, column(self._ending.layout, self._choice)),
+            row(self._live, self._play, self._speed, self._slider, self._now, spacing=10),
             self._stages,
             row(self._stage, self._facts, spacing=24),
             self._none,
@@ -109,15 +109,15 @@ class Page:
 
     def _tick(self) -> None:
         """The log is looked at."""
-        known = self._watched.executions
         self._watched.look()
         executions = self._watched.executions
         if not executions:
             return
-        if executions is not known or self._execution not in executions or len(executions) != len(self._choice.options):
-            if self._following or self._execution not in executions:
-                self._execution = executions[-1]
-            self._list_executions()
+        was_newest = self._execution in executions[self._count - 1 : self._count]
+        if self._execution not in executions or (self._following and was_newest):
+            self._execution = executions[-1]
+        self._count = len(executions)
+        self._list_executions()
         self._ending.follow(self._watched.running)
         self._live.label = "Live" if self._alive else "End"
         if self._following:
@@ -140,13 +140,15 @@ class Page:
 
     def _list_executions(self) -> None:
         executions = self._watched.executions
-        options = [
-            (str(number), f"{day_and_clock(one.begun)} {one.standing.how or 'no end'}")
-            for number, one in enumerate(executions)
-        ]
+        options = [(str(number), self._named(one)) for number, one in enumerate(executions)]
         self._set(self._choice, options=options, value=str(executions.index(self._execution)))
         self._choice.visible = len(executions) > 1
         self._set(self._stage, options=[AT_WORK, *self._execution.standing.stages])
+
+    def _named(self, execution: Recorded) -> str:
+        last = execution is self._watched.executions[-1]
+        end = execution.standing.how or ("running" if last and self._watched.running else "died")
+        return f"{day_and_clock(execution.begun)} {end}"
 
     def _chosen(self, value: str) -> None:
         """Another execution."""

@@ -66,22 +66,16 @@ class Shards:
             self._change(grid)
         found = fronts(self._shown, grid)
         self.front.data = {
-            "x": [x * self._unit(grid) for x, _, _ in found],
+            "x": [x * (grid.unit or 1) for x, _, _ in found],
             "y0": [y for _, y, _ in found],
             "y1": [y for _, _, y in found],
         }
-
-    @staticmethod
-    def _unit(grid: Grid) -> int:
-        """What a shard is along x: its frames, or 1 where they are not known or not the same for all."""
-        lengths = {shard for _, shard in grid.frames}
-        return max(1, lengths.pop()) if len(lengths) == 1 else 1
 
     def _lay_out(self, name: str, grid: Grid) -> None:
         made = self._shown = picture(grid)
         self._counts = made.counts(grid)
         found, ys = states(self._counts), np.array([row.y for row in made.rows])
-        unit, left = self._unit(grid), made.column * made.step
+        unit, left = grid.unit or 1, made.column * made.step
         self.cells.data = {
             "left": left * unit,
             "right": np.minimum((left + made.step) * unit, self._ends(grid)[made.row]),
@@ -96,13 +90,12 @@ class Shards:
 
     def _ends(self, grid: Grid) -> np.ndarray:
         """Where each row ends along x."""
-        unit = self._unit(grid)
-        ends = [frames if unit > 1 else length for length, (frames, _) in zip(grid.lengths, grid.frames, strict=True)]
+        ends = [frames for frames, _ in grid.frames] if grid.unit else grid.lengths
         return np.array([max(ends[slice(*row.strands)]) for row in self._shown.rows])
 
     def _frame(self, name: str, grid: Grid, ys: np.ndarray) -> None:
         """The axes: what the rows are, and which frames the shards."""
-        made, shown, unit = self._shown, self.figure, self._unit(grid)
+        made, shown = self._shown, self.figure
         height = float(np.clip(ROOM / (ys[-1] + 1), LOWEST, TALLEST))
         shown.x_range.update(start=0, end=int(self._ends(grid).max()))
         shown.y_range.update(start=float(ys[-1]) + 0.6, end=-0.9)
@@ -110,7 +103,7 @@ class Shards:
         every = max(1, round(13 / height))
         shown.yaxis.ticker = FixedTicker(ticks=[row.y for row in made.rows[::every]])
         shown.yaxis.major_label_overrides = {row.y: words(row.label) for row in made.rows}
-        shown.xaxis.axis_label = f"time: frames, {unit} a shard" if unit > 1 else "time: shards"
+        shown.xaxis.axis_label = f"time: frames, {grid.unit} a shard" if grid.unit else "time: shards"
         shown.title.text = words(f"Shards of {name}" + (f": {made.binned}" if made.binned else ""))
         crowded = height < 12 or made.column.max(initial=0) > 120
         self._drawn.glyph.line_color = None if crowded else "#ffffff"  # between cells, where there is room for it

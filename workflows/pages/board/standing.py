@@ -72,11 +72,12 @@ class Stage:
         note: What it told of the last one.
         begun, ended: When, seconds since 1970.
         seconds: That it took, as it told itself.
-        peak, moved: Bytes: memory of its largest process, and sent from worker to worker.
+        peak, moved, to_move: Bytes: memory of its largest process, what was sent from worker to worker, and what was
+            predicted of that.
         frames, size: Frames that were worked on since it began or went on, and their bytes.
         shares: Seconds by activity, where the stage knows them and not its workers.
         losses: When workers were lost, and why.
-        exchange, why: How carries pass, and how shards were divided, in words.
+        exchange: How carries pass.
         grid: Its shards; `None` where it has none.
         processes: By name: `driver`, `worker`, `worker 3`.
     """
@@ -94,12 +95,12 @@ class Stage:
     seconds: float | None = None
     peak: int = 0
     moved: int = 0
+    to_move: int = 0
     frames: int = 0
     size: int = 0
     shares: Mapping[str, float] = field(default_factory=dict)
     losses: list[tuple[float, str]] = field(default_factory=list)
     exchange: str = ""
-    why: str = ""
     grid: Grid | None = None
     processes: dict[str, Process] = field(default_factory=dict)
 
@@ -221,7 +222,7 @@ class Standing:
             stage.grid.divide(line)
         else:
             stage.grid = Grid(line)
-        stage.exchange, stage.why = line.get("exchange", ""), line.get("why", "")
+        stage.exchange, stage.to_move = line.get("exchange", ""), line.get("moved", 0)
         stage.processes = {name: one for name, one in stage.processes.items() if not name.startswith("worker ")}
 
     def _pulse(self, stage: Stage, line: Mapping[str, Any]) -> None:

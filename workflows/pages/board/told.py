@@ -28,18 +28,19 @@ STYLE = f"""
 .square {{ display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin: 0 6px -1px 0; }}
 .trouble {{ color: {RED}; font-weight: 600; margin-top: 3px; }}
 .bar {{ display: flex; height: 10px; background: {GREY}; border-radius: 2px; overflow: hidden; }}
-.facts {{ display: flex; flex-wrap: wrap; gap: 4px 30px; margin-top: 8px; font-variant-numeric: tabular-nums; }}
+.facts {{ display: flex; flex-wrap: wrap; gap: 4px 24px; margin-top: 8px; font-variant-numeric: tabular-nums; }}
 .facts b {{ font-size: 17px; font-weight: 600; display: block; }}
 .facts .wrong b {{ color: {RED}; }}
 .legend span {{ margin-right: 16px; white-space: nowrap; }}
 .tail {{ height: 250px; overflow-y: auto; display: flex; flex-direction: column-reverse;
   font-size: 12.5px; line-height: 1.5; font-variant-numeric: tabular-nums; border-top: 1px solid #dfe2e5; }}
+.tail > div {{ margin-bottom: auto; }}
 .tail div div {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
 .scrolled {{ max-height: 250px; overflow-y: auto; border-top: 1px solid #dfe2e5; }}
 table.whole {{ width: 100%; }}
-th {{ font-size: 12px; color: #6b7278; text-align: left; padding: 2px 14px 2px 0; }}
+th {{ font-size: 12px; color: #6b7278; text-align: left; padding: 2px 14px 2px 0; white-space: nowrap; }}
 td {{ white-space: nowrap; }}
-td.wide {{ white-space: normal; width: 32%; font-weight: 400; }}
+tr td.wide {{ white-space: normal; width: 32%; font-weight: 400; }}
 td.right, th.right {{ text-align: right; }}
 tr.now td {{ font-weight: 600; }}
 h2 {{ font-size: 13px; font-weight: 600; margin: 0 0 4px; }}
@@ -80,7 +81,7 @@ PROCESSES = _environment.from_string("""
 <tr><th>process<th>works on<th class="right">done<th class="right">memory<th class="right">sent
 <th style="width: 22%">its time</tr>
 {% for p in processes %}<tr><td>{{ p.name }}
-<td class="wide">{% for colour, words in p.hands %}
+<td>{% for colour, words in p.hands %}
 <div><i class="square" style="background: {{ colour }}"></i>{{ words }}</div>{% endfor %}
 <td class="right">{{ p.done }}<td class="right">{{ p.memory }}<td class="right">{{ p.sent }}
 <td><div class="bar" title="{{ p.spent }}">{% for share, colour in p.shares %}
@@ -139,10 +140,11 @@ def facts(stage: Stage | None, history: History, time: float) -> str:
         told += [("largest process, peak", readable(stage.peak), False)] if stage.peak else []
         if stage.grid:
             told.append(("workers", str(stage.grid.workers), False))
-            told.append((f"moved, by {stage.exchange}" if stage.exchange else "moved", readable(stage.moved), False))
+            moved, when = (stage.moved, "moved") if stage.moved else (stage.to_move, "to move")
+            told += [(f"{when} by {stage.exchange}", readable(moved), False)] if moved else []
         if stage.grid or stage.losses:
             told.append(("losses", str(len(stage.losses)), bool(stage.losses)))
-            told.append(("shards begun again", str(stage.again), bool(stage.again)))
+            told.append(("begun again", str(stage.again), bool(stage.again)))
     return FACTS.render(facts=told)
 
 

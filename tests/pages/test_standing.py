@@ -1,0 +1,275 @@
+"""How a run stands by its log: after every line, with logs that are torn, cut or put aside, of any number of shards."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from cluster import LocalExecutor
+from pipeline.progress import Progress
+from pipeline.volume import InputError
+from tests.pages.logs import Written, divided, plain, pulse
+from tests.synthetic import Silent, write_recipe
+from tests.workflows.test_cancel import up_to
+from workflows.events import Ended, Finished, Lost, Sent, Shard, Skipped, Spread
+from workflows.journal import NAME
+from workflows.pages.board import recorded
+from workflows.pages.board.grid import Grid
+from workflows.pages.board.log import Log
+from workflows.pages.board.picture import CELLS, COLUMNS, fronts, picture, states
+from workflows.pages.board.standing import Status
+from workflows.pages.board.states import PARTLY, State
+from workflows.pages.board.verdict import left, verdict
+from workflows.pages.board.watched import Watched
+from workflows.run import run
+from workflows.watching import to_watch
+
+
+def read(path):
+    log = Log(path)
+    log.read()
+    return log
+
+
+def shards_of(standing):
+    """The shards that somebody has begun, as `plain` tells them."""
+    return {
+        (name, strand, int(index)): (State(int(stage.grid.state[place])).name.lower(), int(stage.grid.owner[place]))
+        for name, stage in standing.stages.items()
+        if stage.grid
+        for strand, start in enumerate(stage.grid.starts[:-1])
+        for index, place in enumerate(range(start, stage.grid.starts[strand + 1]))
+        if stage.grid.state[place] >= State.DONE
+    }
+
+
+def test_a_real_run_stands_at_any_time_as_its_log_says(tmp_path, monkeypatch):
+    """Times in no order, from standings that are kept every few lines and given up again."""
+    monkeypatch.setattr(recorded, "SPACING", 3)
+    monkeypatch.setattr(recorded, "KEPT", 4)
+    screen = Silent()
+    folders = run(
+        up_to("forecast", write_recipe(tmp_path, steps=2)), tmp_path / "runs", LocalExecutor(2), screen, command="typed"
+    )
+    path = tmp_path / "runs" / "blobs" / NAME
+    (execution,) = read(path).executions
+    times = sorted({json.loads(line)["at"] for line in path.read_text().splitlines()})
+    for at in np.random.default_rng(0).permutation(times)[:60]:
+        standing, true = execution.at(at), plain(path, at)
+        assert shards_of(standing) == true["shards"]
+        told = {name: (stage.done, stage.total) for name, stage in standing.stages.items() if stage.total}
+        assert told == true["progress"]
+
+    last = execution.standing
+    assert (last.how, last.command, last.focus) == ("finished", "typed", "forecast")
+    assert {stage.status for stage in last.stages.values()} == {Status.DONE}
+    assert [stage.folder for stage in last.stages.values()] == [folder.name for folder in folders.values()]
+    forecast, said = last.stages["forecast"], [event for _, event in screen.events]
+    assert forecast.grid.names == ["b"]
+    assert [forecast.grid.extent(0, index, index) for index in (0, 18)] == ["frames 0 to 6", "frames 126 to 129"]
+    assert forecast.grid.done_by() == {0: 10, 1: 9}
+    assert forecast.moved == next(event.moved for event in said if isinstance(event, Spread)) > 0
+    assert {name: one.resident for name, one in forecast.processes.items()} == {
+        "driver" if worker is None else f"worker {worker}": size
+        for (stage, worker, _), size in plain(path)["resident"].items()
+        if stage == "forecast"
+    }
+    assert forecast.peak == max(one.peak for one in forecast.processes.values())
+    assert execution.history.marks["forecast"].frames[-1] == 130
+    assert list(execution.history.memory_of("forecast", 0.0)) == []
+    with pytest.raises(InputError, match=r"neither runs/blob nor blob is a folder; runs in runs are: blobs"):
+        monkeypatch.chdir(tmp_path)
+        to_watch("blob", tmp_path.relative_to(tmp_path) / "runs")
+    path.unlink()
+    with pytest.raises(InputError, match=r"has no event log \(events.jsonl\), which runs write since"):
+        to_watch("blobs", tmp_path / "runs")
+
+
+def test_what_was_lost_is_to_be_done_again(tmp_path):
+    log = Written(tmp_path)
+    log.begin()
+    log.tell("forecast", divided(), after=1.0)
+    log.shards("done", "writing", "waiting", "computing", "done")
+    log.tell("forecast", Sent(0, 3, 120))
+    (execution,) = read(log.path).executions
+    grid, forecast = execution.standing.stages["forecast"].grid, execution.standing.stages["forecast"]
+    assert grid.state[:6].tolist() == [2, 5, 4, 3, 2, 0]
+    assert grid.fronts() == [2]  # no carry has left shard 2
+    assert grid.hands() == {0: [(State.WAITING, 0, 2)], 1: [(State.COMPUTING, 0, 3), (State.WRITING, 0, 1)]}
+    assert forecast.processes["worker 0"].sent == forecast.moved == 120
+
+    log.tell("forecast", Lost("worker 1 is gone"), after=1.0)
+    log.tell("forecast", divided(workers=1, first=1), after=1.0)
+    log.shards("computing", first=1, worker=0)
+    execution = read(log.path).executions[0]
+    lost = execution.at(log.at - 2.0).stages["forecast"]
+    assert lost.grid.state[:6].tolist() == [2, 0, 0, 0, 2, 0]
+    assert (lost.again, lost.losses) == (3, [(log.at - 2.0, "worker 1 is gone")])
+    forecast = execution.standing.stages["forecast"]
+    assert forecast.grid.state[:6].tolist() == [2, 3, 0, 0, 0, 0]  # shard 4 was beyond what is committed
+    assert (forecast.again, forecast.grid.workers, forecast.grid.fronts()) == (4, 1, [1])
+    assert forecast.grid.owner.tolist() == [0] * 12
+    found = verdict(execution.standing, execution.history, log.at, alive=True, asked=False)
+    assert found.troubles == ("forecast lost workers: worker 1 is gone",)
+    assert verdict(execution.standing, execution.history, log.at, alive=False, asked=False).word == "died"
+    late = verdict(execution.standing, execution.history, log.at + 90.0, alive=True, asked=True)
+    assert (late.word, late.troubles[1]) == ("asked to end", "nothing was told for 1:30")
+
+
+def test_a_run_that_goes_on_is_another_execution_whose_shards_were_done_before(tmp_path):
+    log = Written(tmp_path)
+    log.begin()
+    log.tell("forecast", divided(), after=1.0)
+    log.shards("done", "done", "waiting")
+    log.tell(None, Ended("cancelled", 9.0), after=1.0)
+    log.begin()
+    log.tell("forecast", divided(first=2))
+    first, second = read(log.path).executions
+    assert first.standing.how == "cancelled"
+    assert first.standing.stages["forecast"].status is Status.STOPPED
+    assert shards_of(first.standing) == plain(log.path, execution=0)["shards"]
+    grid = second.standing.stages["forecast"].grid
+    assert grid.state.tolist() == [State.BEFORE] * 2 + [State.TODO] * 10
+    assert grid.owner.tolist() == [-1, -1] + [0, 1] * 5
+    assert (grid.again, grid.fronts()) == (0, [2])
+
+
+def test_a_log_that_grows_is_read_on_and_one_that_is_another_begins_anew(tmp_path):
+    log, followed = Written(tmp_path), Log(tmp_path / NAME)
+    assert not followed.read()
+    log.begin()
+    assert followed.read()
+    assert not followed.read()
+    (execution,) = followed.executions
+    whole = log.path.read_bytes()
+    log.tell("forecast", divided())
+    text = log.path.read_bytes()
+    log.path.write_bytes(text[:-20])  # torn: the same file, a line without its end
+    assert not followed.read()
+    assert execution.standing.stages["forecast"].grid is None
+    with log.path.open("ab") as file:
+        file.write(text[-20:])
+    assert followed.read()
+    assert execution.standing.stages["forecast"].grid.lengths == [12]
+    with log.path.open("ab") as file:
+        file.write(b'{"at": 1, "event": "pro\n[1]\nnull\n')  # what a kill left is not a line
+    log.shards("computing")
+    assert followed.read()
+    assert shards_of(execution.standing) == {("forecast", 0, 0): ("computing", 0)}
+    assert shards_of(execution.at(log.at - 0.5)) == {}
+
+    log.path.write_bytes(whole)  # cut
+    assert followed.read()
+    assert followed.executions[0] is not execution
+    assert followed.executions[0].standing.stages["forecast"].grid is None
+    log.path.rename(tmp_path / "events-1.jsonl")
+    assert not followed.read()
+    log.begin()
+    log.tell("raw", Skipped())
+    followed.read()
+    assert [one.standing.stages["raw"].status for one in followed.executions] == [Status.BEFORE]
+
+
+def test_how_long_it_takes_yet_follows_the_later_half(tmp_path):
+    """Steps of ten seconds, then of two; counted anew where a stage counts something else."""
+    log = Written(tmp_path)
+    log.begin()
+    for done in range(1, 9):
+        log.tell("forecast", Progress(done, 12, frames=done, size=100 * done), after=10.0 if done <= 4 else 2.0)
+    (execution,) = read(log.path).executions
+    forecast = execution.standing.stages["forecast"]
+    assert left(forecast, execution.history, log.at) == 4 * 2.0
+    assert left(forecast, execution.history, log.at + 3.0) == 4 * 2.0 - 3.0
+    assert left(forecast, execution.history, log.at + 30.0) == 0.0
+    marks = execution.history.marks["forecast"]
+    since = log.at - 48.0
+    assert marks.rate(since + 10.0) == pytest.approx((0.1, 0.1, 10.0))
+    edges, rates, what = marks.rates(since, log.at, 24)
+    assert what == "frames"
+    np.testing.assert_allclose(rates, [0.1] * 20 + [0.5] * 4)
+    assert edges[-1] == log.at
+    log.tell("forecast", Progress(0, 5), after=1.0)
+    (execution,) = read(log.path).executions
+    assert left(execution.standing.stages["forecast"], execution.history, log.at) is None
+
+
+def test_every_shard_is_in_the_cells_that_cover_it_however_many_there_are():
+    rng = np.random.default_rng(1)
+    for lengths, workers in (((40,), 3), ((5, 700, 1), 4), ((100_000,), 64), ((30,) * 500, 7)):
+        team = tuple(range(workers))
+        grid = Grid({"lengths": lengths, "workers": workers, "spans": [(0, n) for n in lengths],
+                     "teams": [team] * len(lengths), "strands": [("s", 3 * n, 3) for n in lengths]})  # fmt: skip
+        grid.state[:] = rng.integers(0, len(State), len(grid.state))
+        made = picture(grid)
+        counts, drawn = made.counts(grid), states(made.counts(grid))
+        assert len(made.row) <= CELLS
+        assert made.column.max() < COLUMNS
+        shared = [len(lengths) <= 24 and min(length, workers) > 1 for length in lengths]
+        assert ((made.cell_of[0] >= 0) == np.repeat(shared, lengths)).all()
+        assert (made.cell_of[1] >= 0).all()
+        inside = made.cell_of >= 0
+        assert counts.sum(axis=0).tolist() == sum(
+            np.bincount(grid.state[some], minlength=len(State)) for some in inside
+        ).tolist()
+        for place in rng.integers(0, len(grid.state), 50):
+            strand = int(np.searchsorted(grid.starts, place, side="right")) - 1
+            for cell in made.cell_of[:, place][inside[:, place]]:
+                row = made.rows[made.row[cell]]
+                assert row.strands[0] <= strand < row.strands[1]
+                assert made.column[cell] == (place - grid.starts[strand]) // made.step
+                assert row.workers is None or row.workers[0] <= grid.owner[place] < row.workers[1]
+        for cell in rng.integers(0, len(drawn), 50):
+            there = [state for state in State if counts[cell, state]]
+            busy = [state for state in (State.COMPUTING, State.WAITING, State.WRITING) if state in there]
+            over = not set(there) - {State.DONE, State.BEFORE}
+            expected = busy[0] if busy else max(there) if over or there == [State.TODO] else PARTLY
+            assert drawn[cell] == expected
+        naive = [
+            next((i for i, state in enumerate(part) if state in (State.TODO, State.COMPUTING, State.WAITING)), len(part))
+            for part in np.split(grid.state, grid.starts[1:-1])
+        ]
+        assert grid.fronts() == naive
+        assert len(fronts(made, grid)) == (0 if len(lengths) > 72 else sum(map(int.__lt__, naive, lengths)))
+
+
+def test_a_hundred_thousand_lines_are_read_in_seconds_and_any_time_is_found_at_once(tmp_path):
+    log = Written(tmp_path)
+    log.begin()
+    count = 50_000
+    log.tell("forecast", Spread(8, (count,), (("b", 7 * count, 7),), ((0, count),), (tuple(range(8)),), "chain", 1, ""))
+    line = '{"at": %.3f, "event": "shard", "stage": "forecast", "strand": 0, "index": %d, "worker": %d, "doing": "%s"}\n'
+    with log.path.open("a") as file:
+        for index in range(count):
+            file.write(line % (log.at + index, index, index % 8, "waiting"))
+            file.write(line % (log.at + index + 0.5, index, index % 8, "done"))
+    begun = time.process_time()
+    (execution,) = read(log.path).executions
+    assert time.process_time() - begun < 20.0
+    assert execution.standing.stages["forecast"].grid.count(State.DONE) == count
+    begun = time.process_time()
+    for at in (0.25 * count, 0.75 * count, 0.1 * count):
+        assert execution.at(log.at + at).stages["forecast"].grid.count(State.DONE) == at
+    assert time.process_time() - begun < 3.0
+
+
+def test_only_of_a_run_without_an_end_it_is_asked_whether_it_lives(tmp_path, monkeypatch):
+    """To ask is to try its lock, which another process may want at that moment."""
+    from workflows.pages.board import watched
+
+    asked = []
+    monkeypatch.setattr(watched, "is_running", lambda folder: bool(asked.append(folder)))
+    log = Written(tmp_path)
+    log.begin()
+    run = Watched(tmp_path)
+    for _ in range(5):
+        run.look()
+    assert len(asked) == 1  # found dead
+    log.tell("forecast", pulse(None, 1e8))
+    run.look()
+    run.look()
+    assert len(asked) == 2
+    log.tell("forecast", Shard(0, 0, 0, "done"), Finished(1.0))
+    log.tell(None, Ended("finished", 2.0))
+    run.look()
+    assert (len(asked), run.running) == (2, False)
