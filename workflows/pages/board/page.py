@@ -73,7 +73,7 @@ class Page:
         self._heading, self._facts, self._stages = words("heading", 760), words("facts", WIDTH - 210), words("stages")
         self._legend, self._none = words("legend"), words("none")
         half = WIDTH // 2 - 6
-        self._processes, self._tail, self._now = words("processes", half), words("tail", half), words("now", 240)
+        self._processes, self._tail, self._now = words("processes", half), words("tail", half), words("now", 330)
 
     def _make_controls(self) -> None:
         style = {"stylesheets": [CONTROLS]}
@@ -237,9 +237,9 @@ class Page:
         self._set(self._live, active=self._following)
         self._set(self._slider, end=end - begun, step=(end - begun) / 1000, value=min(self._time, end) - begun)
         since = duration(self._time - begun)
-        self._now.text = (
-            f'<span class="time">{clock(self._time)}</span> <span class="faint">{since} after it began</span>'
-        )
+        back = "" if self._following else ", looking back"
+        words = f'<span class="faint">{since} after it began{back}</span>'
+        self._now.text = f'<span class="time">{clock(self._time)}</span> {words}'
 
     def _when(self, model: Model, name: str, do: Callable[[Any], None]) -> None:
         """Has something done with the new value of a property, when its user sets it."""
