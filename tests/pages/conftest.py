@@ -21,9 +21,12 @@ PATIENCE = 20_000
 """Milliseconds that anything on a page may take."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
-    """Chromium for all tests that want one. Without it they are skipped, but fail where CI is set."""
+    """Chromium for all tests of pages. Without it they are skipped, but fail where CI is set.
+
+    It ends with this package: while playwright runs, its event loop is the main thread's, and nobody else's can be.
+    """
     chromium = shutil.which("chromium")
     if chromium is None:
         missing = "no chromium on this machine: apt-get install chromium (tests of pages look at them in it)"

@@ -68,7 +68,8 @@ def test_a_port_that_is_taken_is_a_users_mistake():
 def test_a_page_that_was_stopped_before_it_ran_ends_at_once():
     page = served()
     page.stop()
-    page.run()
+    with running(page):
+        pass
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

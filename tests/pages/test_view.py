@@ -5,11 +5,13 @@ import time
 import numpy as np
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
 from pipeline.storage.glimpse import Recent
 from pipeline.volume import AXES, DATA
 from tests.export.stores import volume, written
 from tests.pages.conftest import running
+from workflows.cli import app, exit_code
 from workflows.pages.serve import Served
 from workflows.pages.view.choose import choose
 from workflows.pages.view.page import Page
@@ -222,9 +224,14 @@ def test_a_large_frame_is_thinned_until_somebody_looks_closer(tmp_path, opened):
     with running(page_of(path)) as page:
         window = opened(page)
         assert "one row of 3 and one column of 3" in window.model("said", "text")
-        shown = image(window, "picture 0")
-        assert shown.shape == (500, 1000)
-        assert np.array_equal(shown, np.float32(data[0, 0, 0, 1::3, 1::3]))
+        shown = window.page.evaluate(
+            """places => {
+                const image = Bokeh.documents[0].get_model_by_name('picture 0').renderers[0].data_source.data.image[0]
+                return [...image.shape, ...places.map(place => image[place])]
+            }""",
+            [0, 999, 1000, 499_999],
+        )
+        assert shown == [500, 1000, *map(float, np.float32(data[0, 0, 0, 1::3, 1::3].ravel()[[0, 999, 1000, 499_999]]))]
         assert f">{data[0, 0, 0, 750, 1500]}<" in window.model("numbers", "text")  # exact, though between those drawn
         window.page.evaluate(
             """() => {
@@ -236,3 +243,23 @@ def test_a_large_frame_is_thinned_until_somebody_looks_closer(tmp_path, opened):
         window.until("([name]) => !Bokeh.documents[0].get_model_by_name(name).visible", "said")
         click(window, "picture 0", 123.0, 131.0)
         window.until(SAYS, "numbers", f">{data[0, 0, 0, 131, 123]}<")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.zarr", "wide.zarr"], "bring one onto the grid of the other"),
+        (["nowhere.zarr"], "no file or folder"),
+        (["a.zarr", "--series", "e1"], "no series 'e1'"),
+        (["a.zarr", "--port", "70000"], "70000 is not in the range"),
+        ([], "Missing argument 'STORE...'"),
+    ],
+)
+def test_mistakes_end_before_anything_is_served(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("workflows.pages.serve.serve", None)
+    written(tmp_path / "a.zarr", alone=volume())
+    written(tmp_path / "wide.zarr", alone=volume(shape=(6, 1, 2, 5, 9)))
+    done = CliRunner().invoke(app, ["view", *arguments])
+    assert done.exit_code == 2 or exit_code(done.exception) == 2
+    assert message in done.output + str(done.exception)

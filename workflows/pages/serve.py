@@ -37,6 +37,9 @@ from pipeline.volume import InputError
 
 HOST = "127.0.0.1"
 
+DRAIN = 2.0
+"""Seconds that answers underway may take when all ends."""
+
 SCRIPTS = ("bokeh", "bokeh-widgets")
 """Those of Bokeh that pages need: figures and widgets, no tables, WebGL or mathematics."""
 
@@ -100,13 +103,27 @@ class Served:
         server.start()
         if not self._ended.is_set():
             await self._told.wait()
+        _end_windows(server)
         server.stop()
         await http.close_all_connections()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:  # answers underway; what is cancelled instead is logged with a traceback
+            await asyncio.wait(others, timeout=DRAIN)
         self._loop = None
 
     def _fill(self, document: Document) -> None:
         document.title = self._title
         self._make(document)
+
+
+def _end_windows(server: BaseServer) -> None:
+    """Ends what windows have running, as if they had been closed: callbacks, and threads beside them."""
+    for session in server.get_sessions("/"):
+        ended = session.document.session_destroyed_callbacks
+        session.document.session_destroyed_callbacks = set()
+        for callback in ended:
+            callback(session.document.session_context)
+        session.destroy()
 
 
 class _Application(BokehTornado):

@@ -121,7 +121,7 @@ class Page:
         self._ending.follow(self._watched.running)
         self._live.label = "Live" if self._alive else "End"
         if self._following:
-            self._time = time.time() if self._alive else self._execution.last
+            self._time = self._end
         self._show()
 
     @property
