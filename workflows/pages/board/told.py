@@ -163,13 +163,10 @@ def without_shards(stage: Stage | None) -> str:
     """What is said where there is no grid."""
     if stage is None:
         return ""
-    if stage.status is Status.TODO or (stage.kind == "infer" and stage.status is Status.RUNNING):
-        return escape(f"{stage.name} has no shards yet")
-    return escape(
-        f"{stage.name} ({stage.kind}) was finished before"
-        if stage.status is Status.BEFORE
-        else f"{stage.name} ({stage.kind}) is not divided into shards"
-    )
+    if stage.status is Status.BEFORE:
+        return escape(f"{stage.name} was finished before: nothing is told of it in this execution")
+    yet = " yet" if stage.status in (Status.TODO, Status.RUNNING) else ""
+    return escape(f"{stage.name} ({stage.kind}) is not divided into shards{yet}")
 
 
 def legend(*, binned: bool) -> str:
