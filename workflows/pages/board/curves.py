@@ -41,7 +41,7 @@ class Curves:
         self.rates = ColumnDataSource({"left": [], "right": [], "rate": []}, name="rates")
         self.lines = ColumnDataSource({"xs": [], "ys": [], "name": [], "colour": [], "width": []}, name="lines")
         self.losses = ColumnDataSource({"x": [], "why": []}, name="losses")
-        self.rate.quad("left", "right", "rate", 0, source=self.rates, fill_color="#5a9fc9", line_color=None)
+        self.rate.quad("left", "right", "rate", 0, source=self.rates, color="#5a9fc9")
         self.memory.multi_line(
             "xs", "ys", source=self.lines, line_color="colour", line_width="width", legend_field="name"
         )
@@ -55,8 +55,9 @@ class Curves:
             shown.yaxis.formatter = NumeralTickFormatter(format="0,0.[00]")
         self.memory.yaxis.axis_label = "GB"
         legend = self.memory.legend[0]
-        legend.label_text_font_size, legend.label_text_color, legend.border_line_color = "12px", INK, None
-        legend.background_fill_alpha, legend.padding, legend.spacing, legend.location = 0.7, 4, 0, "bottom_left"
+        legend.label_text_font_size, legend.label_text_color, legend.border_line_color = "11px", INK, None
+        legend.padding, legend.spacing, legend.margin, legend.glyph_width = 0, 0, 4, 14
+        self.memory.add_layout(legend, "right")
 
     def show(self, stage: Stage | None, history: History, time: float, end: float) -> None:
         """Shows a stage up to a time.

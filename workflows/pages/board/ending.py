@@ -5,11 +5,13 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from bokeh.layouts import row
+from bokeh.layouts import column, row
 from bokeh.models import Button, Div
 
 from workflows.pages.view.look import CONTROLS, WORDS
 from workflows.stopping import asked, is_running, request_stop
+
+WIDTH = 400
 
 HOW = {False: "at its next safe point", True: "now"}
 WHAT = {
@@ -43,8 +45,8 @@ class Ending:
         self._no = Button(label="No", name="no", width=60, visible=False, **style)
         self._yes.on_click(self._end)
         self._no.on_click(self._keep)
-        self.said = Div(stylesheets=[WORDS], name="ending", disable_math=True, text="", visible=False)
-        self.layout = row(*self._ask.values(), self._yes, self._no, self.said, align="center")
+        self.said = Div(stylesheets=[WORDS], name="ending", disable_math=True, text="", visible=False, width=WIDTH)
+        self.layout = column(row(*self._ask.values(), self._yes, self._no), self.said)
 
     def follow(self, running: bool) -> None:
         """Says what the run's folder says; nothing can be asked of a run that nobody works on."""

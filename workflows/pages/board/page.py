@@ -72,8 +72,7 @@ class Page:
 
         self._heading, self._facts, self._stages = words("heading", 760), words("facts", WIDTH - 210), words("stages")
         self._legend, self._none = words("legend"), words("none")
-        half = WIDTH // 2 - 6
-        self._processes, self._tail, self._now = words("processes", half), words("tail", half), words("now", 330)
+        self._processes, self._tail, self._now = words("processes", 700), words("tail", WIDTH - 712), words("now", 330)
 
     def _make_controls(self) -> None:
         style = {"stylesheets": [CONTROLS]}

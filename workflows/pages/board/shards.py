@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Range1d
+from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, NumeralTickFormatter, Range1d
 from bokeh.plotting import figure
 
 from workflows.pages.board.grid import Grid
@@ -11,7 +13,7 @@ from workflows.pages.board.picture import Picture, fronts, picture, states
 from workflows.pages.board.states import COLOURS
 from workflows.pages.view.look import INK, plain, words
 
-TALLEST, LOWEST, ROOM = 26, 8, 420
+TALLEST, LOWEST, ROOM = 26, 8, 520
 """Pixels of a row at most and at least, and of all rows about."""
 
 
@@ -39,9 +41,10 @@ class Shards:
             "left", "right", "top", "bottom", source=self.cells, fill_color="colour", line_color="#ffffff", line_width=1
         )
         self.figure.segment("x", "y0", "x", "y1", source=self.front, line_color=INK, line_width=3)
-        self.figure.scatter("x", "y0", source=self.front, marker="inverted_triangle", size=9, color=INK)
+        self._tip = self.figure.scatter("x", "y0", source=self.front, marker="inverted_triangle", color=INK)
         self.figure.add_tools(HoverTool(renderers=[self._drawn], tooltips=[("", "@extent"), ("", "@told")]))
         self.figure.outline_line_color = None
+        self.figure.xaxis.formatter = NumeralTickFormatter(format="0,0")
         self.figure.yaxis.axis_line_color = self.figure.yaxis.major_tick_line_color = None
         self._shown: Picture | None = None
         self._of: tuple | None = None
@@ -100,11 +103,12 @@ class Shards:
         shown.x_range.update(start=0, end=int(self._ends(grid).max()))
         shown.y_range.update(start=float(ys[-1]) + 0.6, end=-0.9)
         shown.height = int((ys[-1] + 1.5) * height) + 74
-        every = max(1, round(13 / height))
+        every = math.ceil(13 / height)
         shown.yaxis.ticker = FixedTicker(ticks=[row.y for row in made.rows[::every]])
         shown.yaxis.major_label_overrides = {row.y: words(row.label) for row in made.rows}
         shown.xaxis.axis_label = f"time: frames, {grid.unit} a shard" if grid.unit else "time: shards"
         shown.title.text = words(f"Shards of {name}" + (f": {made.binned}" if made.binned else ""))
+        self._tip.glyph.size = min(9.0, 0.5 * height)
         crowded = height < 12 or made.column.max(initial=0) > 120
         self._drawn.glyph.line_color = None if crowded else "#ffffff"  # between cells, where there is room for it
 
