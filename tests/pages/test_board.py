@@ -49,6 +49,7 @@ def opened(window):
         window.clean(served.port)
         with pytest.raises(HTTPError, match="403"):
             urlopen(served.link[:-1], timeout=10)
+        window.page.goto("about:blank")
         context.__exit__(None, None, None)
 
 

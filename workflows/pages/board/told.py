@@ -40,9 +40,9 @@ STYLE = f"""
 table.whole {{ width: 100%; }}
 th {{ font-size: 12px; color: #6b7278; text-align: left; padding: 2px 14px 2px 0; white-space: nowrap; }}
 td {{ white-space: nowrap; }}
-tr td.wide {{ white-space: normal; width: 32%; font-weight: 400; }}
+td.wide {{ white-space: normal; width: 32%; }}
 td.right, th.right {{ text-align: right; }}
-tr.now td {{ font-weight: 600; }}
+tr.now td:not(.wide) {{ font-weight: 600; }}
 h2 {{ font-size: 13px; font-weight: 600; margin: 0 0 4px; }}
 """
 
