@@ -73,7 +73,7 @@ def test_a_page_that_was_stopped_before_it_ran_ends_at_once():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_says_where_it_is_and_ends_quietly(number, tmp_path):
+def test_the_command_says_where_it_is_and_ends_quietly(number, tmp_path, window):
     path = written(tmp_path / "a.zarr", alone=volume())
     command = [sys.executable, "-m", "workflows.cli", "view", str(path)]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
@@ -82,7 +82,9 @@ def test_the_command_says_where_it_is_and_ends_quietly(number, tmp_path):
     ) as process:
         try:
             link = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S{32}$", process.stdout.readline().strip())
-            assert status(link.group()) == 200
+            window.page.goto(link.group())
+            window.until("() => window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle")
+            window.choose("play", active=True)
             process.send_signal(number)
             _, said = process.communicate(timeout=20)
         finally:

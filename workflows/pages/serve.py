@@ -12,23 +12,32 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import secrets
 import signal
 import threading
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import typer
 from bokeh.application import Application
 from bokeh.application.handlers import FunctionHandler
 from bokeh.document import Document
+from bokeh.protocol import Protocol
 from bokeh.resources import Resources
 from bokeh.server.auth_provider import AuthProvider
+from bokeh.server.callbacks import PeriodicCallback
+from bokeh.server.connection import ServerConnection
+from bokeh.server.contexts import ApplicationContext
 from bokeh.server.server import BaseServer
+from bokeh.server.session import ServerSession
 from bokeh.server.tornado import BokehTornado
 from bokeh.server.util import bind_sockets
 from bokeh.server.views.static_handler import StaticHandler
+from bokeh.server.views.ws import WSHandler
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler
@@ -76,7 +85,12 @@ class Served:
 
     def run(self) -> None:
         """Serves until it is told to stop. In the main thread Ctrl-C and SIGTERM do so."""
-        asyncio.run(self._serve())
+        sockets = logging.getLogger("bokeh.server.views.ws")
+        sockets.addFilter(_tells)
+        try:
+            asyncio.run(self._serve())
+        finally:
+            sockets.removeFilter(_tells)
 
     def stop(self) -> None:
         """Ends `run`, from any thread; also one that has not begun."""
@@ -103,12 +117,16 @@ class Served:
         server.start()
         if not self._ended.is_set():
             await self._told.wait()
-        _end_windows(server)
         server.stop()
+        for session in server.get_sessions("/"):
+            with suppress(TimeoutError):  # what is being sent is sent before
+                await asyncio.wait_for(session.with_document_locked(_end_window, session), DRAIN)
+        for connection, socket in list(application.open.items()):
+            connection.session.unsubscribe(connection)  # nothing is sent to it any more
+            socket.close(1001, "the server ends")
+        await _others()
         await http.close_all_connections()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        if others:  # answers underway; what is cancelled instead is logged with a traceback
-            await asyncio.wait(others, timeout=DRAIN)
+        await _others()
         self._loop = None
 
     def _fill(self, document: Document) -> None:
@@ -116,18 +134,50 @@ class Served:
         self._make(document)
 
 
-def _end_windows(server: BaseServer) -> None:
-    """Ends what windows have running, as if they had been closed: callbacks, and threads beside them."""
-    for session in server.get_sessions("/"):
-        ended = session.document.session_destroyed_callbacks
-        session.document.session_destroyed_callbacks = set()
-        for callback in ended:
-            callback(session.document.session_context)
-        session.destroy()
+def _end_window(session: ServerSession) -> None:
+    """Ends what a window has running, as if it had been closed: callbacks, and threads beside it."""
+    document = session.document
+    ended, document.session_destroyed_callbacks = document.session_destroyed_callbacks, set()
+    for callback in ended:
+        callback(document.session_context)
+    for callback in document.session_callbacks:
+        if isinstance(callback, PeriodicCallback):
+            document.remove_periodic_callback(callback)
+
+
+def _tells(record: logging.LogRecord) -> bool:
+    """Whether something is to be done: not where a window has gone while something was sent to it."""
+    return "connection was closed" not in record.getMessage()
+
+
+async def _others() -> None:
+    """Lets everything else that is underway come to its end; what is cancelled instead tells of it in a traceback."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=DRAIN)
 
 
 class _Application(BokehTornado):
-    """Bokeh's server, whose pages take Bokeh's scripts from itself, whatever the environment says, and only some."""
+    """Bokeh's server, whose pages take Bokeh's scripts from itself, whatever the environment says, and only some.
+
+    Attributes:
+        open: The connections that there are, and the websocket of each.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any):
+        self.open: dict[ServerConnection, WSHandler] = {}
+        super().__init__(*arguments, **named)
+
+    def new_connection(
+        self, protocol: Protocol, socket: WSHandler, application_context: ApplicationContext, session: ServerSession
+    ) -> ServerConnection:
+        connection = super().new_connection(protocol, socket, application_context, session)
+        self.open[connection] = socket
+        return connection
+
+    def client_lost(self, connection: ServerConnection) -> None:
+        self.open.pop(connection, None)
+        super().client_lost(connection)
 
     def resources(self, absolute_url: str | bool | None = None) -> Resources:
         del absolute_url

@@ -116,7 +116,7 @@ class Curves:
         self._wish: Wish | None = None
         timeline = together.timeline
         self.figure = plain(
-            height=250, width=880, x_axis_type="datetime" if timeline.dated else "linear", title=" ", min_border=6,
+            height=250, width=850, x_axis_type="datetime" if timeline.dated else "linear", title=" ", min_border=6,
             tools="xpan,xwheel_zoom,box_zoom,reset,save", active_drag="xpan", active_scroll="xwheel_zoom",
             toolbar_location="above",
         )  # fmt: skip
@@ -138,7 +138,7 @@ class Curves:
             self._dots.append(dots)
         self._now = Span(dimension="height", line_color=INK, line_alpha=0.5, line_width=1)
         self.figure.add_layout(self._now)
-        self._told = Div(stylesheets=[WORDS], width=880, text="")
+        self._told = Div(stylesheets=[WORDS], width=850, text="")
         self._all = Button(label="Read all frames", width=240, visible=False, stylesheets=[CONTROLS])
         self._all.on_click(self._ask_all)
         self.root = column(self.figure, row(self._told), self._all)

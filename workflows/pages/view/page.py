@@ -256,6 +256,8 @@ class Page:
             lines.append(
                 f"Pictures are thinned ({told}): zoom in to see more. Numbers of the voxel are the store's own."
             )
+        if any(not picture.empty and np.isnan(picture.values).any() for picture in pictures):
+            lines.append("Grey is where values are missing.")
         if len(self._together.volumes) > 1 and timeline.shared < len(timeline):
             lines.append(f"{timeline.shared} of {len(timeline)} times are in all stores.")
         self._said.text = f'<span class="faint">{html.escape(" ".join(lines))}</span>'
