@@ -44,6 +44,27 @@ def plan_slots(nodes: Sequence[dict[str, float]], *, threads: int, workers: int 
     return Slots(workers or slots, cpus=1 if gpus else threads, gpus=1 if gpus else 0)
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the workers of a stage would be.
+
+    Attributes:
+        workers: How many.
+        apart: Whether they are processes of their own.
+        gpus: GPUs of each.
+        nodes: On how many machines they are.
+        memory: Bytes of the largest of those machines, where the cluster tells; else `None`.
+        objects: Bytes of a machine's object store, where there is one and its size is known.
+    """
+
+    workers: int
+    apart: bool
+    gpus: int = 0
+    nodes: int = 1
+    memory: float | None = None
+    objects: float | None = None
+
+
 def own_cores() -> int:
     """The CPUs that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,9 +11,12 @@ import typer
 
 from workflows.archives import export, ingest
 from workflows.cancelling import cancel
+from workflows.executors import make_executor
 from workflows.looking import view
 from workflows.models import export_model, import_model
 from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
+from workflows.planning import plan
+from workflows.recipe_commands import check, schema
 from workflows.showing import closing_on_signals
 from workflows.stores import rechunk, repair, verify
 from workflows.watching import board
@@ -64,11 +67,13 @@ def run(
     changes: Changes = None,
     json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON, an event a line.")] = False,
 ) -> None:
-    """Run a recipe. Finished stages are skipped; after a kill the same command continues."""
+    """Run a recipe. Finished stages are skipped; after a kill the same command continues. A recipe in Python is run
+    as a program: run only what you trust."""
     if (first is None) != (last is None):
         raise typer.BadParameter("--from and --to go together: give both years or dates, both are included")
     from workflows.display import display
     from workflows.load import load
+    from workflows.planning import foretold
     from workflows.run import run as run_workflow
     from workflows.run import run_span
 
@@ -78,21 +83,13 @@ def run(
         if first is not None:
             run_span(workflow, runs, place, screen, first, last)
             return
-        folders = run_workflow(workflow, runs, place, screen, command=shlex.join(["chronovox", *sys.argv[1:]]))
+        foreseen = foretold(workflow, runs, place, quiet=json)
+        command = shlex.join(["chronovox", *sys.argv[1:]])
+        folders = run_workflow(workflow, runs, place, screen, command=command, foreseen=foreseen)
     for name, folder in folders.items() if not json else ():
         for result in ("report.html", "scores.json"):
             if (folder / result).exists():
                 typer.echo(f"{name}: {folder / result}")
-
-
-@app.command()
-def check(recipe: Recipe, changes: Changes = None) -> None:
-    """Check a recipe and list its stages, without running anything."""
-    from workflows.load import load
-
-    for stage in load(recipe, changes or ()).ordered():
-        inputs = f" from {', '.join(stage.inputs.values())}" if stage.inputs else ""
-        typer.echo(f"{stage.name}: {stage.kind.name}{inputs}")
 
 
 @app.command("verify-scan")
@@ -203,7 +200,9 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (board, cancel, ingest, export, export_model, import_model, rechunk, verify, repair, view):
+for command in (
+    check, schema, plan, board, cancel, view, ingest, export, export_model, import_model, rechunk, verify, repair
+):  # fmt: skip
     app.command()(command)
 
 
@@ -297,19 +296,6 @@ def describe(decay: float, diffusivity: float | None, velocity: tuple | None) ->
     """The propagator that the options give, in words."""
     drift = f", velocity {', '.join(f'{v:g}' for v in velocity)}" if velocity else ""
     return f"decay {decay:g}, diffusivity {diffusivity or 0:g}{drift}"
-
-
-def make_executor(where: Where, workers: int | None, address: str | None, memory: float | None = None):
-    """The executor that the options ask for."""
-    if where is Where.local:
-        if address:
-            raise typer.BadParameter("--address joins a Ray cluster; use it with --executor ray")
-        from cluster.local import LocalExecutor
-
-        return LocalExecutor(workers, memory=memory)
-    from cluster.ray_executor import RayExecutor
-
-    return RayExecutor(address, workers=workers, memory=memory)
 
 
 def main() -> None:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import time
 from collections.abc import Callable
 
-from cluster import Executor, Usage, own_usage
+from cluster import Executor, Usage, forget_peak, own_usage
 from pipeline.progress import Progress
+from pipeline.storage.means import give_back
 from workflows.events import Event, Finished, Pulse, Sent
 
 PAUSE = 0.5
 """Seconds between looks at a process."""
+
+
+def begin_anew() -> None:
+    """Gives back what this process took and needs no more, and forgets its peak."""
+    rooms = sys.modules.get("ssm_ops.memory")  # who prepares data does without it
+    if rooms is not None:
+        rooms.release()
+    gc.collect()
+    give_back()
+    forget_peak()
 
 
 class Measured:

@@ -6,12 +6,16 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from cluster import Executor
 from pipeline.progress import Progress
 from workflows.events import Lost, Pulse, Sent, Shard, Spread
+
+OWN = "chronovox"
+"""The distribution of the kinds that are not another package's."""
 
 Said = Progress | Spread | Shard | Pulse | Sent | Lost
 """What a stage tells while it runs: how far it is; if it has workers, what they do."""
@@ -34,11 +38,13 @@ class StageKind:
         others: The kind of stage its freely named inputs must come from, if it takes such inputs.
         gathers: Whether an input that a matrix repeats is all its repetitions, and not the one of the same values.
         names_series: Where its settings name series of a `preprocess` stage, and which.
-        files: Names of the settings that name files or folders outside the run, each one or several.
+        files: Names of the settings that name files or folders outside the run, each one, several or none.
         resumes: Whether an interrupted run of it left something to continue from.
         again: Computes again what a finished or unfinished folder holds of a span of time: settings, input folders,
             output folder, executor, the first and the last year or date. What it refuses is raised at the call.
         distributed: Whether it runs in the executor's workers, and not in the process that runs the workflow.
+        makes: Another kind whose place its output can take: the same files, with the same meaning.
+        distribution: The installed package that offers it; the catalogue says.
     """
 
     name: str
@@ -54,6 +60,8 @@ class StageKind:
     resumes: bool = False
     again: Callable[[Any, dict[str, Path], Path, Executor, str, str], Iterator[Said]] | None = None
     distributed: bool = False
+    makes: str | None = None
+    distribution: str = OWN
 
 
 @dataclass(frozen=True)
@@ -66,18 +74,16 @@ class Stage:
     inputs: Mapping[str, str]
 
     def fingerprint(self, upstream: Mapping[str, str]) -> str:
-        """The hash of name, kind, version, settings and the fingerprints of the inputs.
+        """The hash of name, kind, version, settings and the fingerprints of the inputs; of another package's kind that
+        package's name too, but not its version.
 
         Files count by content, not by path: the same archive in another place is the same archive. URLs count as such.
         """
         settings = asdict(self.settings)
         for key in self.kind.files:
             given = settings[key]
-            digests = [
-                path if "://" in path else content_digest(Path(path))
-                for path in ((given,) if isinstance(given, str) else given)
-            ]
-            settings[key] = digests[0] if isinstance(given, str) else digests
+            digests = [path if "://" in path else content_digest(Path(path)) for path in names_in(given)]
+            settings[key] = digests if isinstance(given, tuple) else next(iter(digests), None)
         identity = {
             "name": self.name,
             "kind": self.kind.name,
@@ -85,7 +91,14 @@ class Stage:
             "settings": settings,
             "inputs": {role: upstream[name] for role, name in self.inputs.items()},
         }
+        if self.kind.distribution != OWN:
+            identity["distribution"] = self.kind.distribution
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def names_in(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The files that a setting names: one, several, or none."""
+    return (value,) if isinstance(value, str) else value or ()
 
 
 def content_digest(path: Path) -> str:
@@ -94,5 +107,13 @@ def content_digest(path: Path) -> str:
         inside = sorted(file for file in path.rglob("*") if file.is_file())
         told = [(str(file.relative_to(path)), content_digest(file)) for file in inside]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    status = path.stat()
+    return _file_digest(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _file_digest(path: Path, size: int, changed: int) -> str:
+    """Read once in a process, unless the file was changed since: a plan and its run both ask."""
+    del size, changed
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
