@@ -11,6 +11,8 @@ from cluster import Usage
 from pipeline.progress import Progress
 from workflows.events import Began, Event, Finished, Pulse, Shard, Spread, Started, as_line
 from workflows.journal import NAME
+from workflows.pages.board.log import Log
+from workflows.pages.board.states import State
 
 STAGES = ("raw", "forecast", "scores")
 
@@ -78,3 +80,22 @@ def plain(path: Path, until: float = np.inf, execution: int = -1) -> dict:
         elif line["event"] == "pulse":
             found["resident"][line["stage"], line.get("worker"), line["usage"]["pid"]] = line["usage"]["resident"]
     return found
+
+
+def read(path):
+    """The log, read to its end."""
+    log = Log(path)
+    log.read()
+    return log
+
+
+def shards_of(standing):
+    """The shards that somebody has begun, as `plain` tells them."""
+    return {
+        (name, strand, int(index)): (State(int(stage.grid.state[place])).name.lower(), int(stage.grid.owner[place]))
+        for name, stage in standing.stages.items()
+        if stage.grid
+        for strand, start in enumerate(stage.grid.starts[:-1])
+        for index, place in enumerate(range(start, stage.grid.starts[strand + 1]))
+        if stage.grid.state[place] >= State.DONE
+    }

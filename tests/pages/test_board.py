@@ -1,7 +1,6 @@
 """The page of a run in a real browser: it shows what the log says, then and now, and ends a run."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ from filelock import FileLock
 from pipeline.progress import Progress
 from tests.pages.conftest import running
 from tests.pages.logs import Written, divided, plain, pulse
-from tests.synthetic import write_recipe
 from workflows.events import Ended, Finished, Lost
 from workflows.pages.board.page import Page
 from workflows.pages.board.states import COLOURS, State
@@ -154,19 +152,42 @@ def test_a_run_is_followed_and_asked_to_end(tmp_path, opened):
     window.until(SAYS, "heading", "cancelled in stage forecast, 1 of 12")
 
 
+LONG = """
+import sys, time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster import LocalExecutor
+from pipeline.progress import Progress
+from workflows.display import JsonDisplay
+from workflows.run import run
+from workflows.showing import closing_on_signals
+from workflows.stage import Stage, StageKind
+from workflows.workflow import Workflow
+
+@dataclass(frozen=True)
+class Settings:
+    pass
+
+def count(*_):
+    for done in range(6000):
+        time.sleep(0.01)
+        yield Progress(done, 6000)
+
+screen, kind = JsonDisplay(), StageKind("count", Settings, count, 1, {})
+with closing_on_signals(screen):
+    run(Workflow("long", {"model": Stage("model", kind, Settings(), {})}), Path("runs"), LocalExecutor(), screen)
+"""
+
+
 def test_the_button_ends_a_real_run(tmp_path, opened):
-    recipe = write_recipe(tmp_path, steps=100_000)
-    command = [sys.executable, "-m", "workflows.cli", "run", str(recipe), "--json", "--executor", "local"]
-    folder = tmp_path / "runs" / "blobs"
+    """Of a stage that needs nothing and takes a minute."""
+    folder = tmp_path / "runs" / "long"
     with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
+        [sys.executable, "-c", LONG], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            next(
-                line
-                for line in map(json.loads, process.stdout)
-                if line.get("stage") == "model" and line.get("done", 0) > 1
-            )
+            next(line for line in map(json.loads, process.stdout) if line.get("done", 0) > 1)
             window = opened(folder)
             window.until(SAYS, "heading", "running")
             window.page.get_by_role("button", name="End at its next safe point").click()

@@ -1,91 +1,22 @@
 """How a run stands by its log: after every line, with logs that are torn, cut or put aside, of any number of shards."""
 
-import json
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cluster import LocalExecutor
 from pipeline.progress import Progress
-from pipeline.volume import InputError
-from tests.pages.logs import Written, divided, plain, pulse
-from tests.synthetic import Silent, write_recipe
-from tests.workflows.test_cancel import up_to
+from tests.pages.logs import Written, divided, plain, pulse, read, shards_of
 from workflows import journal
-from workflows.events import Ended, Finished, Lost, Sent, Shard, Skipped, Spread
+from workflows.events import Ended, Finished, Lost, Planned, Sent, Shard, Skipped, Spread
 from workflows.journal import NAME, Journal
-from workflows.pages.board import recorded
 from workflows.pages.board.grid import Grid
 from workflows.pages.board.log import Log
 from workflows.pages.board.picture import CELLS, COLUMNS, fronts, picture, states
 from workflows.pages.board.standing import Status
 from workflows.pages.board.states import PARTLY, State
-from workflows.pages.board.verdict import left, verdict
+from workflows.pages.board.verdict import left, outlook, verdict
 from workflows.pages.board.watched import Watched
-from workflows.run import run
-from workflows.watching import to_watch
-
-
-def read(path):
-    log = Log(path)
-    log.read()
-    return log
-
-
-def shards_of(standing):
-    """The shards that somebody has begun, as `plain` tells them."""
-    return {
-        (name, strand, int(index)): (State(int(stage.grid.state[place])).name.lower(), int(stage.grid.owner[place]))
-        for name, stage in standing.stages.items()
-        if stage.grid
-        for strand, start in enumerate(stage.grid.starts[:-1])
-        for index, place in enumerate(range(start, stage.grid.starts[strand + 1]))
-        if stage.grid.state[place] >= State.DONE
-    }
-
-
-def test_a_real_run_stands_at_any_time_as_its_log_says(tmp_path, monkeypatch):
-    """Times in no order, from standings that are kept every few lines and given up again."""
-    monkeypatch.setattr(recorded, "SPACING", 3)
-    monkeypatch.setattr(recorded, "KEPT", 4)
-    screen = Silent()
-    folders = run(
-        up_to("forecast", write_recipe(tmp_path, steps=2)), tmp_path / "runs", LocalExecutor(2), screen, command="typed"
-    )
-    path = tmp_path / "runs" / "blobs" / NAME
-    (execution,) = read(path).executions
-    times = sorted({json.loads(line)["at"] for line in path.read_text().splitlines()})
-    for at in np.random.default_rng(0).permutation(times)[:60]:
-        standing, true = execution.at(at), plain(path, at)
-        assert shards_of(standing) == true["shards"]
-        told = {name: (stage.done, stage.total) for name, stage in standing.stages.items() if stage.total}
-        assert told == true["progress"]
-
-    last = execution.standing
-    assert (last.how, last.command, last.focus) == ("finished", "typed", "forecast")
-    assert {stage.status for stage in last.stages.values()} == {Status.DONE}
-    assert [stage.folder for stage in last.stages.values()] == [folder.name for folder in folders.values()]
-    forecast, said = last.stages["forecast"], [event for _, event in screen.events]
-    assert forecast.grid.names == ["b"]
-    assert [forecast.grid.extent(0, index, index) for index in (0, 18)] == ["frames 0 to 6", "frames 126 to 129"]
-    assert forecast.grid.done_by() == {0: 10, 1: 9}
-    assert forecast.moved == next(event.moved for event in said if isinstance(event, Spread)) > 0
-    assert {name: one.resident for name, one in forecast.processes.items()} == {
-        "driver" if worker is None else f"worker {worker}": size
-        for (stage, worker, _), size in plain(path)["resident"].items()
-        if stage == "forecast"
-    }
-    assert forecast.peak == max(one.peak for one in forecast.processes.values())
-    assert execution.history.marks["forecast"].frames[-1] == 130
-    assert list(execution.history.memory_of("forecast", 0.0)) == []
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"neither runs/blob nor blob is a folder; runs in runs are: blobs"):
-        to_watch("blob", Path("runs"))
-    path.unlink()
-    with pytest.raises(InputError, match=r"has no event log \(events.jsonl\), which runs write since"):
-        to_watch("blobs", tmp_path / "runs")
 
 
 def test_what_was_lost_is_to_be_done_again(tmp_path):
@@ -194,6 +125,12 @@ def test_how_long_it_takes_yet_follows_the_later_half(tmp_path):
     log.tell("forecast", Progress(0, 5), after=1.0)
     (execution,) = read(log.path).executions
     assert left(execution.standing.stages["forecast"], execution.history, log.at) is None
+    assert outlook(execution.standing, execution.history, log.at) == "forecast: 0 of 5, then scores"
+    log.tell(None, Planned({"forecast": {"seconds": 100.0, "host": 5}, "scores": {"seconds": 7.0, "host": 6}}))
+    (execution,) = read(log.path).executions
+    told = "forecast: 0 of 5, about 0:50 left, then scores; about 0:57 in all"  # it has taken 50 s
+    assert outlook(execution.standing, execution.history, log.at + 1.0) == told
+    assert execution.standing.stages["scores"].bound == 6
 
 
 def test_every_shard_is_in_the_cells_that_cover_it_however_many_there_are():

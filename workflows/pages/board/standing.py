@@ -74,6 +74,8 @@ class Stage:
         seconds: That it took, as it told itself.
         peak, moved, to_move: Bytes: memory of its largest process, what was sent from worker to worker, and what was
             predicted of that.
+        foreseen: Seconds that it was predicted to take; `None` where nothing was.
+        bound: Bytes of memory that its largest process was predicted to take at most; 0 where nothing was.
         frames, size: Frames that were worked on since it began or went on, and their bytes.
         shares: Seconds by activity, where the stage knows them and not its workers.
         losses: When workers were lost, and why.
@@ -96,6 +98,8 @@ class Stage:
     peak: int = 0
     moved: int = 0
     to_move: int = 0
+    foreseen: float | None = None
+    bound: int = 0
     frames: int = 0
     size: int = 0
     shares: Mapping[str, float] = field(default_factory=dict)
@@ -160,6 +164,10 @@ class Standing:
                 self._begin(line)
             case "ended":
                 self._end(line)
+            case "planned":
+                for name, cost in line["costs"].items():
+                    stage = self.stages.setdefault(name, Stage(name))
+                    stage.foreseen, stage.bound = cost.get("seconds"), cost.get("host", 0)
             case event if "stage" in line:
                 self._of_stage(self.stages.setdefault(line["stage"], Stage(line["stage"])), event, line)
 

@@ -111,7 +111,7 @@ def stages(standing: Standing, history: History, time: float, chosen: str) -> st
 
 def _stage(stage: Stage, history: History, time: float, chosen: str) -> dict[str, Any]:
     over = stage.status in (Status.DONE, Status.BEFORE)
-    rest = left(stage, history, time)
+    rest, unfinished = left(stage, history, time), stage.status in (Status.TODO, Status.RUNNING)
     took = stage.seconds if stage.seconds is not None else stage.begun and (stage.ended or time) - stage.begun
     note = stage.note if stage.status in (Status.RUNNING, Status.STOPPED) else ""
     return {
@@ -122,8 +122,8 @@ def _stage(stage: Stage, history: History, time: float, chosen: str) -> dict[str
         "colour": STATUS_COLOURS[stage.status],
         "steps": steps(stage) if stage.total and not over else "",
         "took": duration(took) if took is not None else "",
-        "left": "" if rest is None else duration(rest),
-        "peak": readable(stage.peak) if stage.peak else "",
+        "left": "" if rest is None or not unfinished else duration(rest),
+        "peak": " of ".join(readable(size) for size in (stage.peak, stage.bound) if size),
         "note": note or ("" if stage.status is Status.RUNNING else stage.status),
     }
 
@@ -133,7 +133,7 @@ def facts(stage: Stage | None, history: History, time: float) -> str:
     told: list[tuple[str, str, bool]] = []
     if stage is not None:
         rest = left(stage, history, time)
-        told += [("left, about", duration(rest), False)] if rest is not None else []
+        told += [("left, about", duration(rest), False)] if rest is not None and stage.status is Status.RUNNING else []
         told += _rates(stage, history, time)
         memory = sum(one.resident for one in stage.processes.values())
         told += [("memory of all", readable(memory), False)] if memory else []

@@ -69,23 +69,32 @@ def steps(stage: Stage) -> str:
 
 
 def left(stage: Stage, history: History, time: float) -> float | None:
-    """Seconds that a running stage will take from then on; `None` where nothing is known."""
-    marks = history.marks.get(stage.name)
-    return marks.left(time, stage.total) if marks and stage.status is Status.RUNNING and stage.total else None
+    """Seconds that a stage will take from then on: as it goes, or else as it was foreseen; 0 for one that is over,
+    `None` where nothing is known."""
+    match stage.status:
+        case Status.TODO:
+            return stage.foreseen
+        case Status.RUNNING:
+            marks = history.marks.get(stage.name)
+            found = marks.left(time, stage.total) if marks and stage.total else None
+            if found is None and stage.foreseen is not None:
+                return max(0.0, stage.foreseen - (time - stage.begun))
+            return found
+    return 0.0
 
 
 def outlook(standing: Standing, history: History, time: float) -> str:
-    """`forecast: 13 of 15, about 0:20 left, then scores, report`."""
+    """`forecast: 13 of 15, about 0:20 left, then scores, report; about 0:35 in all`."""
     stage = standing.stages.get(standing.current)
     if stage is None:
         return "beginning"
-    rest = left(stage, history, time)
-    told = [f"{stage.name}: {steps(stage)}"]
-    if stage.status is Status.DONE:
-        told = [f"{stage.name} is done"]
-    elif rest is not None:
-        told.append(f"about {duration(rest)} left")
+    rests = {one.name: left(one, history, time) for one in standing.stages.values()}
+    told = [f"{stage.name} is done"]
+    if stage.status is Status.RUNNING:
+        rest = rests[stage.name]
+        told = [f"{stage.name}: {steps(stage)}", *(() if rest is None else (f"about {duration(rest)} left",))]
     follow = [one.name for one in standing.stages.values() if one.status is Status.TODO]
     if follow:
         told.append("then " + (", ".join(follow) if len(follow) <= 3 else counted(len(follow), "more stage")))
-    return ", ".join(told)
+    whole = f"; about {duration(sum(rests.values()))} in all" if follow and None not in rests.values() else ""
+    return ", ".join(told) + whole
