@@ -47,7 +47,7 @@ def opened(window):
         window.clean(served.port)
         with pytest.raises(HTTPError, match="403"):
             urlopen(served.link[:-1], timeout=10)
-        window.page.goto("about:blank")
+        window.page.context.close()  # its connections too: the server need not wait for them
         context.__exit__(None, None, None)
 
 
@@ -157,6 +157,8 @@ import sys, time
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
 from cluster import LocalExecutor
 from pipeline.progress import Progress
 from workflows.display import JsonDisplay
@@ -175,8 +177,11 @@ def count(*_):
         yield Progress(done, 6000)
 
 screen, kind = JsonDisplay(), StageKind("count", Settings, count, 1, {})
-with closing_on_signals(screen):
-    run(Workflow("long", {"model": Stage("model", kind, Settings(), {})}), Path("runs"), LocalExecutor(), screen)
+try:
+    with closing_on_signals(screen):
+        run(Workflow("long", {"model": Stage("model", kind, Settings(), {})}), Path("runs"), LocalExecutor(), screen)
+except typer.Exit as exit:
+    sys.exit(exit.exit_code)
 """
 
 
