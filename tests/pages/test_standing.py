@@ -220,23 +220,23 @@ def test_only_of_a_run_without_an_end_it_is_asked_whether_it_lives(tmp_path, mon
 
 
 def test_a_long_run_has_few_pulses_in_its_log_and_the_last_of_each_process(tmp_path, monkeypatch):
-    """Six hours of four workers that tell twice a second how they are, and of one shard a minute."""
+    """Two hours of three workers that tell twice a second how they are, and of one shard a minute."""
     clock = Written(tmp_path)
     clock.begin()
-    clock.tell("forecast", divided(workers=4))
+    clock.tell("forecast", divided(workers=3))
     monkeypatch.setattr(journal.time, "time", lambda: clock.at)
     writing = Journal.of_run(tmp_path)
-    for half in range(1, 2 * 6 * 3600 + 1):
+    for half in range(1, 2 * 2 * 3600 + 1):
         clock.at += 0.5
-        for worker in range(4):
+        for worker in range(3):
             writing.tell("forecast", pulse(worker, half, 10 + worker))
         if half % 120 == 0:
             writing.tell("forecast", Shard(0, half // 120 % 12, 0, "computing"))
-    writing.tell("forecast", Finished(6 * 3600.0))
+    writing.tell("forecast", Finished(2 * 3600.0))
     (execution,) = read(tmp_path / NAME).executions
     memory = execution.history.memory_of("forecast", clock.at)
-    assert [int(sizes[-1]) for _, sizes in memory.values()] == [2 * 6 * 3600] * 4
-    assert all(500 < len(sizes) < 1200 for _, sizes in memory.values())
+    assert [int(sizes[-1]) for _, sizes in memory.values()] == [2 * 2 * 3600] * 3
+    assert all(300 < len(sizes) < 700 for _, sizes in memory.values())
     assert all(max(np.diff(times)) <= 60.5 for times, _ in memory.values())
     assert max(np.diff(memory["worker 0"][0])[:100]) <= 1.5
-    assert (tmp_path / NAME).read_text().count('"computing"') == 360
+    assert (tmp_path / NAME).read_text().count('"computing"') == 120

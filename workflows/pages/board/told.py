@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 from jinja2 import Environment
-from markupsafe import escape
 
 from cluster.cost import readable
 from workflows.display import ACTIVITIES
