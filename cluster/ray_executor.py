@@ -41,6 +41,9 @@ END_SECONDS = 10.0
 TELL_SECONDS = 0.5
 """How often a worker tells what is done: a message takes three milliseconds of a core, those of Ray's own included."""
 
+HOP = Hop(1e-3, 2e8)
+"""What a message is taken to cost before there are workers between which it is measured."""
+
 HOP_TRIALS, HOP_BYTES = 5, 2**22
 """How often a message is timed, and the size of the largest."""
 
@@ -108,7 +111,7 @@ class RayExecutor:
         slots = plan_slots(nodes, threads=threads, workers=asked)
         found = min(slots.workers, most or slots.workers)
         known = {name: max(node.get(name, 0.0) for node in nodes) or None for name in ("memory", "object_store_memory")}
-        return Places(found, True, slots.gpus, len(nodes), known["memory"], known["object_store_memory"])
+        return Places(found, True, slots.gpus, len(nodes), known["memory"], known["object_store_memory"], HOP)
 
     @contextmanager
     def group(self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False) -> Iterator[RayGroup]:

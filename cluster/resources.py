@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.cost import Hop
+
 
 class ResourceError(ValueError):
     """The cluster cannot hold what was asked for: both numbers, and the remedy."""
@@ -55,6 +57,7 @@ class Places:
         nodes: On how many machines they are.
         memory: Bytes of the largest of those machines, where the cluster tells; else `None`.
         objects: Bytes of a machine's object store, where there is one and its size is known.
+        hop: What a message between two workers is taken to cost, before there are any.
     """
 
     workers: int
@@ -63,6 +66,7 @@ class Places:
     nodes: int = 1
     memory: float | None = None
     objects: float | None = None
+    hop: Hop = Hop(0.0, float("inf"))  # noqa: RUF009  it is frozen
 
 
 def own_cores() -> int:

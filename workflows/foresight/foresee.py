@@ -16,7 +16,7 @@ import dask.array
 import xarray as xr
 
 from cluster import Executor, lay_out, own_usage
-from cluster.cost import Hop, choose
+from cluster.cost import choose
 from pipeline.elapsed import median_step
 from pipeline.infer import InferSettings
 from pipeline.model import Forecaster
@@ -54,9 +54,6 @@ LEFT = 0.15
 
 RAY = 110e6
 """Bytes of a process that started or joined Ray."""
-
-HOP = Hop(1e-3, 2e8)
-"""What a message between workers is taken to cost before there are any; when they are there it is measured."""
 
 SCORED, DRAWN = 4e6, 2e6
 """Bytes of frames a second that are scored, and drawn: orders of magnitude, of one core."""
@@ -227,7 +224,7 @@ class _Looking:
         layout = lay_out(lengths, places.workers)
         network = model_of(model.settings, self.known[model.prepared].volumes[settings.names[0]])
         states = network.carry_bytes(tuple(first.sizes[axis] for axis in SPACE), settings.carry_tolerance)
-        choice = choose(layout, states, HOP)
+        choice = choose(layout, states, places.hop)
         line, size = model.lines["infer"], _voxels(first) * settings.chunk * settings.chunks_per_shard
         memory, frames = line.memory(size), sum(volume.sizes["time"] for volume in volumes.values())
         written = 4 * frames * _voxels(first) * len(Roles.of(first, model.settings.model).makes)
