@@ -130,6 +130,7 @@ def test_how_long_it_takes_yet_follows_the_later_half(tmp_path):
     (execution,) = read(log.path).executions
     told = "forecast: 0 of 5, about 0:50 left, then scores; about 0:57 in all"  # it has taken 50 s
     assert outlook(execution.standing, execution.history, log.at + 1.0) == told
+    assert outlook(execution.standing, execution.history, log.at + 99.0) == "forecast: 0 of 5, then scores"
     assert execution.standing.stages["scores"].bound == 6
 
 

@@ -77,8 +77,8 @@ def left(stage: Stage, history: History, time: float) -> float | None:
         case Status.RUNNING:
             marks = history.marks.get(stage.name)
             found = marks.left(time, stage.total) if marks and stage.total else None
-            if found is None and stage.foreseen is not None:
-                return max(0.0, stage.foreseen - (time - stage.begun))
+            if found is None and stage.foreseen is not None and time < stage.begun + stage.foreseen:
+                return stage.foreseen - (time - stage.begun)
             return found
     return 0.0
 
