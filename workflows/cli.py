@@ -19,6 +19,7 @@ from workflows.planning import plan
 from workflows.recipe_commands import check, schema
 from workflows.showing import closing_on_signals
 from workflows.stores import rechunk, repair, verify
+from workflows.watching import board
 
 app = typer.Typer(
     help="Convolutional state-space models over 4D archives, on Ray, resumable from Zarr.",
@@ -199,7 +200,9 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (check, schema, plan, cancel, ingest, export, export_model, import_model, rechunk, verify, repair, view):
+for command in (
+    check, schema, plan, board, cancel, view, ingest, export, export_model, import_model, rechunk, verify, repair
+):  # fmt: skip
     app.command()(command)
 
 
