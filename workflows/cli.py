@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from workflows.archives import export, ingest
+from workflows.init.command import init
 from workflows.models import export_model, import_model
 from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
 from workflows.showing import closing_on_signals
@@ -198,7 +199,7 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (ingest, export, export_model, import_model, rechunk, verify, repair):
+for command in (init, ingest, export, export_model, import_model, rechunk, verify, repair):
     app.command()(command)
 
 

@@ -31,7 +31,7 @@ YEARS = 3
 """So many are needed for means of months that say something."""
 
 FIRST = 0.6
-"""The share of a recording that is learned from whatever is chosen: nothing else is measured, but for what is missing."""
+"""The share of a recording that is learned from whatever is chosen: of the rest only ranges and gaps are looked at."""
 
 
 @dataclass(frozen=True)

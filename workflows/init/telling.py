@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.times import in_words
-from workflows.init.looking import Facts, Series
+from workflows.init.facts import Facts, Series
 
 MOST = 6
 """Series or runs that are told one by one."""
@@ -80,7 +80,12 @@ def steps_of(facts: Facts, series: Series) -> list[float]:
 def apart(facts: Facts, series: Series) -> str:
     """How far apart dates are, in the words that people have for it."""
     seconds = median_step(facts, series)
-    for word, low, high in (("a year", 350, 380), ("a month", 27, 32), ("a day", 0.999, 1.001), ("an hour", 0.0416, 0.0417)):
+    for word, low, high in (
+        ("a year", 350, 380),
+        ("a month", 27, 32),
+        ("a day", 0.999, 1.001),
+        ("an hour", 0.0416, 0.0417),
+    ):
         if low * DAY <= seconds <= high * DAY:
             return f"{word} apart"
     return f"{seconds / DAY:.4g} days apart" if seconds >= DAY else f"{seconds / 3600:.4g} hours apart"
