@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from workflows.archives import export, ingest
+from workflows.doctor.command import doctor
 from workflows.init.command import init
 from workflows.models import export_model, import_model
 from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
@@ -199,7 +200,7 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (init, ingest, export, export_model, import_model, rechunk, verify, repair):
+for command in (init, doctor, ingest, export, export_model, import_model, rechunk, verify, repair):
     app.command()(command)
 
 

@@ -10,6 +10,9 @@ from workflows.init.sizing import Fit, Means
 from workflows.init.splitting import APART, Split
 from workflows.init.telling import DAY, median_step, plural
 
+TELLING = 12
+"""Frames; scores of fewer say little."""
+
 IMAGES = "pip install 'chronovox[images]'"
 
 
@@ -100,15 +103,19 @@ def further(facts: Facts, kind: Kind, periods: Split, seasons: str, room: Fit) -
         )
     if kind == "video":
         found.append(
-            "Several frames ahead learned as such: `horizon: 4` in the stage `model`; many short clips: `ahead: gaps`, "
-            "as in workflows/recipes/moving_digits.yaml."
+            "Several frames ahead learned as such: `horizon: 4` in the stage `model` (without `recompute`); many short "
+            "clips: `ahead: gaps`, as in workflows/recipes/moving_digits.yaml."
         )
         found.append(
             "Scene cuts: nothing is known of them; ingest the scenes as files of their own, and states begin anew with "
             "each."
         )
-    if room.recompute is not None or room.coarsen != (1, 1, 1):
-        found.append("With a GPU or more memory: write this recipe again with --memory 40GB.")
+    if room.recompute is not None:
+        found.append("With more memory, or GPUs that have it: write this recipe again with --memory 40GB.")
+    if room.coarsen != (1, 1, 1):
+        found.append(
+            "Frames as they are: take `coarsen` out; a step then takes longer by as much as there are more voxels."
+        )
     found.append("On a cluster: `chronovox run --address HOST:6379`; the answer is the same.")
     return tuple(found)
 
@@ -126,5 +133,11 @@ def warnings(facts: Facts, periods: Split) -> tuple[str, ...]:
             f"{plural(periods.repeated, 'frame')} of validation or test {'is' if periods.repeated == 1 else 'are'} the "
             "same, bit for bit, as one that is learned from or chosen by, and `prepared` refuses that: change the "
             "periods under `splits`, or cut the still part off with `select`"
+        )
+    _, chosen, tested = periods.frames
+    if min(chosen, tested) < TELLING:
+        found.append(
+            f"{plural(chosen, 'frame')} to choose by and {tested} to be tested on show that it runs, and say little "
+            "about which model is better"
         )
     return tuple(found)

@@ -33,7 +33,7 @@ def raw(facts: Facts, name: str) -> list[Stage]:
             settings["select"] = Setting(dict(facts.ask.select))
         frames = CHUNK_BYTES // facts.frame_bytes
         if frames > 1:
-            stored = min(frames, series.frames)
+            stored = min(frames, max(series.runs))
             settings["chunk"] = Setting(
                 stored, f"frames that are stored together: {megabytes(stored * facts.frame_bytes)} as float32"
             )

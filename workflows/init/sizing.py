@@ -14,7 +14,7 @@ RECOMPUTED = 8.0
 """Fields for each frame of a window whose chunks are recomputed, beside those of one chunk, for each channel of the
 data (pipeline/DESIGN.md measured 5.5)."""
 
-STEP_VOXELS = 5e6
+STEP_VOXELS = 2.5e6
 """Voxels in all frames of a window: a step takes some seconds of a CPU."""
 
 SHORTEST = 8

@@ -213,7 +213,10 @@ def _ends(times: Sequence[Any], before: int, after: int, clock: str) -> tuple[An
     one, other = times[before], times[after]
     if clock == "dates":
         whole = one.year < other.year
-        return (_year(one.year), _year(other.year)) if whole else (in_words(one), in_words(other))
+        if whole:
+            return _year(one.year), _year(other.year)
+        same_day = one.isoformat()[:10] == other.isoformat()[:10]  # a day as the last one means all of it
+        return one.isoformat() if same_day else in_words(one), in_words(other)
     if clock == "numbers":
         return int(one), int(other)
     number = between(float(one), float(other))

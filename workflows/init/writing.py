@@ -31,6 +31,8 @@ def written(draft: Draft, told: Sequence[str]) -> str:
     """
     lines = [line for paragraph in draft.head[:1] for line in comment(paragraph)]
     lines += ["#", "# What was seen:", *(line for one in told for line in comment(one, first="  - ", rest="    "))]
+    if draft.warnings:
+        lines += ["#", "# Mind:", *(line for one in draft.warnings for line in comment(one, first="  - ", rest="    "))]
     for paragraph in draft.head[1:]:
         lines += ["#", *comment(paragraph)]
     lines += [f"name: {scalar(draft.name)}", "", "stages:"]
