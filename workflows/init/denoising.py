@@ -63,13 +63,13 @@ def denoised(facts: Facts, name: str, means: Means) -> Draft:
                 "layers": 2, "norm": True, "gate_taps": 3,
             }
         ),
-        "steps": Setting(150),
+        "steps": Setting(100),
         "window": Setting(
             room.window, f"frames; a step takes about {megabytes(room.bytes)} of the {megabytes(means.memory)} stated"
         ),
         "burn_in": Setting(0, "frames before and after count, so all are scored"),
         "learning_rate": Setting(0.003),
-        "validate_every": Setting(25, "the step with the least validation error is kept"),
+        "validate_every": Setting(20, "the step with the least validation error is kept"),
         "seed": Setting(0),
     }  # fmt: skip
     tested = f"{series}.{letter}1"

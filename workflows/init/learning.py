@@ -86,13 +86,24 @@ def learning_of(facts: Facts, kind: Kind, seasons: str) -> Learning:
             "a climate warmer than any learned from is no new territory. `start` fits, in closed form, how averages of "
             f"the past over 1, 4 and 16 frames, {len(spread)} widths each, are read.{drift}",
         )  # fmt: skip
+    if kind == "medical" and len(facts.first.runs) == 1 and facts.sample.restless > 1:
+        return Learning(
+            Size(max(4, count), max(8, 2 * count), 1), {"reads": "levels"},
+            {"memories": [1, 8], "diffusivities": [0], "ridge": 0.01},
+            60, 0.005, 128,
+            "The model reads levels, so its forecasts fade to each voxel's mean: where it was looked at, the frame "
+            f"before as a forecast has {facts.sample.restless:.2f} times the error of that mean. `start` fits, in "
+            f"closed form, how two averages of a voxel's past are read, over 1 and 8 frames{in_seconds(facts)}; "
+            "gradient descent adds the gates. If the baseline drifts, leave `reads` out: the model then reads "
+            "differences.",
+        )  # fmt: skip
     if kind == "medical":
         return Learning(
             Size(max(4, count), max(8, 2 * count), 1), {}, {"memories": [1, 8], "diffusivities": [0], "ridge": 0.01},
             60, 0.005, 128,
             "The model reads differences between frames, so a baseline that drifts, or differs from run to run, is no "
             "new territory. `start` fits, in closed form, how two averages of a voxel's past are read, over 1 and 8 "
-            f"frames{in_seconds(facts)}; gradient descent adds the neighbours and the gates{persistence(facts)}.",
+            f"frames{in_seconds(facts)}; gradient descent adds the gates{persistence(facts)}.",
         )  # fmt: skip
     return Learning(
         Size(max(8, count), max(8, 4 * count), 1, neighbours=True), {"gate_taps": 3},

@@ -14,13 +14,17 @@ import xarray as xr
 
 from pipeline.archive import Ask, locate, open_archive
 from pipeline.archive.ask import FILES, Source
-from pipeline.archive.kinds import DICOM, GRIB, NIFTI, VIDEO, ZARR, files_in, is_zarr, kind_of
+from pipeline.archive.kinds import DICOM, GRIB, NIFTI, VIDEO, ZARR, files_in, is_zarr, kind_of, without_images
+from pipeline.archive.unpack import is_compressed
 from pipeline.grid import closes
 from pipeline.times import with_times
 from pipeline.volume import DATA, SPACE, InputError
 from workflows.init.asking import completed
 from workflows.init.facts import Facts, Kind, Series
 from workflows.init.sample import sampled
+
+PACKED_BYTES = 50e6
+"""Of compressed scans with more bytes only headers and first frames are looked at."""
 
 MANY = 8
 """Of so many series numbers are looked at; of more the headers alone."""
@@ -42,7 +46,8 @@ def look(given: Sequence[str], kind: Kind, ask: Ask, folder: Path) -> Facts:
     found = _format(located[0])
     refuse_other_format(given[0], found, kind)
     ask, others = completed(ask, located, found)
-    members = _opened(given, located, ask)
+    skims = found == NIFTI and _packed_bytes(located) > PACKED_BYTES
+    members = [("", tuple(given), _skimmed(located, ask))] if skims else _opened(given, located, ask)
     volumes = [with_times(volume) for _, _, volume in members]
     volume = volumes[0]
     on_earth = {"latitude", "longitude"} & set(map(str, volume.coords))
@@ -52,7 +57,8 @@ def look(given: Sequence[str], kind: Kind, ask: Ask, folder: Path) -> Facts:
         Series(name, sources, tuple(own.indexes["time"]), _runs(own))
         for (name, sources, _), own in zip(members, volumes, strict=True)
     )
-    samples = [sampled(own, one.runs) for own, one in itertools.islice(zip(volumes, series, strict=True), MANY)]
+    pairs = itertools.islice(zip(volumes, series, strict=True), MANY)
+    samples = [sampled(own, one.runs, near=skims) for own, one in pairs]
     sample = replace(
         samples[0],
         missing=max(one.missing for one in samples),
@@ -148,6 +154,24 @@ def _opened(given: Sequence[str], located: Sequence[Source], ask: Ask) -> list[M
         if apart is None:
             raise
     return [(name, (one,), volume) for name, one, volume in zip(names_of(located), sources, apart, strict=True)]
+
+
+def _packed_bytes(located: Sequence[Source]) -> int:
+    """Bytes of compressed files."""
+    return sum(path.stat().st_size for path in _paths(located) if is_compressed(path))
+
+
+def _paths(located: Sequence[Source]) -> list[Path]:
+    """All files that are read."""
+    paths = [Path(source) for source in located]
+    return without_images([one for path in paths for one in (files_in(path) if path.is_dir() else [path])])
+
+
+def _skimmed(located: Sequence[Source], ask: Ask) -> xr.Dataset:
+    """Large compressed NIfTI files as their headers have them: to see that they are whole takes reading all of them."""
+    from pipeline.archive.nifti import open_nifti
+
+    return open_nifti(_paths(located), ask, whole=False)
 
 
 def overlapping(located: Sequence[Source], ask: Ask) -> list[xr.Dataset] | None:

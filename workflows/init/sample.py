@@ -93,18 +93,19 @@ def learned_from(runs: Sequence[int]) -> int:
     return max(1, int(FIRST * runs[0])) if len(runs) < 3 else sum(runs[: len(runs) // 3])
 
 
-def sampled(volume: xr.Dataset, runs: Sequence[int]) -> Sample:
+def sampled(volume: xr.Dataset, runs: Sequence[int], *, near: bool = False) -> Sample:
     """A look at a volume (time, channel, depth, height, width), lazy: some hundred megabytes are read at most, and
     what was read is held as 64 MB of float32 at most, beside the block that is being read.
 
     Args:
         volume: The volume.
         runs: Frames of each recording without interruption.
+        near: Whether only beginnings of runs are looked at: of a compressed file all before a frame is read with it.
     """
     data = volume[DATA].data
     frames = data.shape[0]
-    whole = 4.0 * math.prod(data.shape) <= WHOLE_BYTES
-    spans = [(0, frames)] if whole else _places(frames)
+    whole = 4.0 * math.prod(data.shape) <= WHOLE_BYTES and not near
+    spans = [(0, frames)] if whole else _beginnings(runs) if near else _places(frames)
     box = () if whole else _box(data)
     parts, numbers, begun = [], [], time.monotonic()
     for start, stop in spans:
@@ -169,6 +170,14 @@ def _places(frames: int) -> list[tuple[int, int]]:
     together = min(TOGETHER, frames)
     starts = np.unique(np.linspace(0, frames - together, PLACES).astype(int))
     return [(int(start), int(start) + together) for start in starts]
+
+
+def _beginnings(runs: Sequence[int]) -> list[tuple[int, int]]:
+    """The first frames [start, stop) of runs, evenly spread over all of them; more of a single one."""
+    starts = [0, *itertools.accumulate(runs)][:-1]
+    chosen = np.unique(np.linspace(0, len(runs) - 1, min(PLACES, len(runs))).astype(int))
+    each = PLACES * TOGETHER // len(chosen)
+    return [(starts[run], starts[run] + min(each, runs[run])) for run in chosen]
 
 
 def _box(data: dask.array.Array) -> tuple[slice, ...]:

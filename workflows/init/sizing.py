@@ -14,8 +14,8 @@ RECOMPUTED = 8.0
 """Fields for each frame of a window whose chunks are recomputed, beside those of one chunk, for each channel of the
 data (pipeline/DESIGN.md measured 5.5)."""
 
-STEP_VOXELS = 2.5e6
-"""Voxels in all frames of a window: a step takes some seconds of a CPU."""
+STEP_NUMBERS = 8e8
+"""Numbers that a step goes through, fields of all frames of a window: some seconds of a CPU."""
 
 SHORTEST = 8
 """Frames of a window, where the data have as many: with fewer no memory can be learned."""
@@ -97,10 +97,10 @@ def fit(
         coarse = _factors(grid, factor, closes)
         voxels = math.prod(max(1, n // f) for n, f in zip(grid, coarse, strict=True))
         window = wish
-        while window * voxels > STEP_VOXELS and window > shortest:
+        while window * voxels * size.fields > STEP_NUMBERS and window > shortest:
             window = max(shortest, window // 2)
         found = _held(window, voxels, channels, size, memory, shortest)
-        if found is not None and (window * voxels <= STEP_VOXELS or factor > 16):
+        if found is not None and (window * voxels * size.fields <= STEP_NUMBERS or factor > 16):
             return Fit(found[0], found[1], coarse, found[2], voxels)
     return Fit(shortest, None, coarse, shortest * voxels * size.fields * 4, voxels)
 

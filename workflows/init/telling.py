@@ -120,7 +120,7 @@ def where(facts: Facts) -> str:
 def values(facts: Facts) -> str:
     """The range of the values that were looked at, and what is missing of them."""
     sample = facts.sample
-    looked = "all values" if sample.whole else f"values of {sample.frames} frames, spread over all, were looked at"
+    looked = "all values" if sample.whole else f"values of {sample.frames} frames were looked at"
     lost = f"{sample.missing:.1%} are missing" if sample.missing else "none is missing"
     if sample.missing and sample.moves:
         lost += ", not the same places in every frame"
