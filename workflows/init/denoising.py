@@ -10,7 +10,7 @@ from workflows.init.sizing import Means, Size, fit
 from workflows.init.telling import megabytes, plural, some
 
 NOISE = 0.2
-"""Of the noise that is added the deviation, as a share of the channels' own."""
+"""The deviation of the noise that is added, as a share of what a channel varies by."""
 
 SLABS = 3
 
@@ -24,18 +24,29 @@ def denoised(facts: Facts, name: str, means: Means) -> Draft:
     series, channels = "scan", facts.channels
     axis = max(range(3), key=lambda one: facts.grid[one])
     thick, letter = facts.grid[axis] // SLABS, SPACE[axis][0]
-    if thick < 1:
-        raise InputError(f"{facts.first.sources[0]} has frames of {times(facts.grid)} voxels, too few to learn from")
+    if thick < 1 or max(facts.first.runs) < 2:
+        raise InputError(
+            f"{facts.first.sources[0]} has {plural(facts.first.frames, 'frame')} of {times(facts.grid)} voxels, too "
+            "few to learn from; name files with at least 2 frames and 3 voxels along one axis"
+        )
     slab = tuple(thick if number == axis else size for number, size in enumerate(facts.grid))
     size = Size(16, 16, 2, neighbours=True, both_ways=True)
     frames = facts.first.frames
-    window = min(frames, 16)
+    window = min(max(facts.first.runs), 16)
     room = fit(slab, 2 * len(channels), size, wish=window, memory=means.memory, closes=False, least=1)
-    deviation = float(f"{NOISE * min(facts.sample.deviations):.2g}")
-    reshape: dict = {"tile": {SPACE[axis]: thick}, "noise": {"deviation": deviation}}
-    rest = facts.grid[axis] - SLABS * thick
+    deviations = [float(f"{NOISE * own:.2g}") or 1.0 for own in facts.sample.deviations]
+    factors = {SPACE[number]: factor for number, factor in enumerate(room.coarsen) if factor > 1}
+    coarse = facts.grid[axis] // SLABS // room.coarsen[axis]
+    taken = SLABS * coarse * room.coarsen[axis]
+    reshape: dict = {
+        "tile": {SPACE[axis]: coarse},
+        "noise": {"deviation": deviations if len(deviations) > 1 else deviations[0]},
+    }
+    if factors:
+        reshape = {"coarsen": {**factors, "trim": True}, **reshape}
+    rest = facts.grid[axis] - taken
     if rest:
-        reshape = {"crop": {SPACE[axis]: [0, SLABS * thick]}, **reshape}
+        reshape = {"crop": {SPACE[axis]: [0, taken]}, **reshape}
     if len(facts.first.runs) > 1:
         reshape = {"runs": "joined", **reshape}
     slabs = [{"series": f"{series}.{letter}{number}"} for number in range(SLABS)]
@@ -43,10 +54,9 @@ def denoised(facts: Facts, name: str, means: Means) -> Draft:
     prepared = {
         "reshape": Setting(
             reshape,
-            f"Along {SPACE[axis]}, the longest axis, {SLABS} slabs of {thick} "
+            f"Along {SPACE[axis]}, the longest axis, {SLABS} slabs of {coarse} "
             f"voxels{f' ({rest} are left out)' if rest else ''}: {series}.{letter}0 and so on. The noise's deviation "
-            f"of {deviation:g} is about a fifth of the least that a channel varies by ({own}); give the one that your "
-            "scanner has.",
+            f"is a fifth of what each channel varies by ({own}); give the one that your scanner has.",
         ),
         "splits": Setting(
             {"train": slabs[0], "validation": slabs[2], "test": slabs[1]},

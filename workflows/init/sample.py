@@ -199,8 +199,19 @@ def _box(data: dask.array.Array) -> tuple[slice, ...]:
         if last - first < SMALLEST:
             break
         quarter = (last - first) // 4
-        parts[longest] = slice(first + quarter, last - quarter)
+        parts[longest] = _within_a_block(first + quarter, last - quarter, data.chunks[2 + longest])
     return tuple(parts)
+
+
+def _within_a_block(first: int, last: int, blocks: Sequence[int]) -> slice:
+    """A part of an axis, moved so that it lies within the block that its middle is in, where it fits into that."""
+    ends = list(itertools.accumulate(blocks, initial=0))
+    number = max(n for n, start in enumerate(ends[:-1]) if start <= (first + last) // 2)
+    low, high = ends[number], ends[number + 1]
+    if last - first > high - low:
+        return slice(first, last)
+    moved = min(max(first, low), high - (last - first))
+    return slice(moved, moved + last - first)
 
 
 def _months(volume: xr.Dataset, learned: np.ndarray) -> np.ndarray | None:

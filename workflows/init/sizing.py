@@ -14,7 +14,7 @@ RECOMPUTED = 8.0
 """Fields for each frame of a window whose chunks are recomputed, beside those of one chunk, for each channel of the
 data (pipeline/DESIGN.md measured 5.5)."""
 
-STEP_NUMBERS = 8e8
+STEP_NUMBERS = 4.5e8
 """Numbers that a step goes through, fields of all frames of a window: some seconds of a CPU."""
 
 SHORTEST = 8

@@ -138,8 +138,8 @@ def _along_time(facts: Facts, name: str) -> Split:
     starts, years = _borders(facts)
     widest = int(min(WIDEST * series.frames, (starts[1] - starts[0]) / 2, (series.frames - starts[1]) / 2))
     margin = min(math.ceil(sample.memory), widest) if sample.memory >= 2 else 0
-    while _repeated(sample.alike, _spans(starts, margin, series.frames)) and margin < widest:
-        margin += 1
+    wider = (m for m in range(margin, widest + 1) if not _repeated(sample.alike, _spans(starts, m, series.frames)))
+    margin = next(wider, margin)  # what stands still at a border is left out; what comes again elsewhere cannot be
     spans = _affordable(facts, _spans(starts, margin, series.frames), margin, years)
     names = [one.name or name for one in facts.series]
     periods = [[_period(facts, own, spans, part) for own in facts.series] for part in range(3)]
