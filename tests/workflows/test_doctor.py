@@ -63,17 +63,24 @@ def test_limits_of_control_groups(tmp_path):
     assert machine.cpu_limit(folders) == 1.5
     assert machine.memory_limit(folders) == (2e9, 5e8)
     old = tmp_path / "old"
-    for name, text in (("cpu/cpu.cfs_quota_us", "-1"), ("cpu/cpu.cfs_period_us", "100000"), ("memory/memory.limit_in_bytes", str(2**63 - 4096))):  # fmt: skip
+    files = {"cpu/cpu.cfs_quota_us": -1, "cpu/cpu.cfs_period_us": 100000, "memory/memory.limit_in_bytes": 2**63 - 4096}
+    for name, number in files.items():
         (old / name).parent.mkdir(parents=True, exist_ok=True)
-        (old / name).write_text(text + "\n")
+        (old / name).write_text(f"{number}\n")
     folders = machine.groups(old, tmp_path / "nowhere")
     assert (machine.cpu_limit(folders), machine.memory_limit(folders)) == (math.inf, (math.inf, 0.0))
     (old / "cpu/cpu.cfs_quota_us").write_text("300000\n")
     assert machine.cpu_limit(folders) == 3.0
 
 
-LINES = ["numpy<3,>=2.1", "ray[default]>=2.60", 'nothing>9; python_version < "3"', 'av>=18; extra == "video"', 'pytest; extra == "test"',
-         'chronovox[video]; extra == "test"']  # fmt: skip
+LINES = [
+    "numpy<3,>=2.1",
+    "ray[default]>=2.60",
+    'nothing>9; python_version < "3"',
+    'av>=18; extra == "video"',
+    'pytest; extra == "test"',
+    'chronovox[video]; extra == "test"',
+]
 
 
 def test_packages_against_their_bounds():
@@ -151,7 +158,7 @@ def test_codecs_and_the_compiler(monkeypatch):
     from pipeline.storage import codecs
 
     monkeypatch.setattr(codecs, "named", lambda *_: 1 / 0)
-    assert [one.name for one in storage.codecs()][0] == "codec none"
+    assert next(one.name for one in storage.codecs()) == "codec none"
 
 
 def test_a_check_that_hangs_or_breaks_has_failed():
