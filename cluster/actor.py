@@ -11,10 +11,18 @@ from typing import Any, Protocol
 from cluster.exchange import EXCHANGES, Exchange
 from cluster.layout import Layout
 from cluster.mail import CONTINUE, Key, Mailbox, Post, WorkerLost
+from cluster.usage import Usage, own_usage
 from ssm_ops.carry import ASK, LATER, Place, Program
 
 AHEAD = 2
 """Shards that a worker has begun and not finished: while one waits for its carry, the next is scanned from zero."""
+
+
+COMPUTING, WAITING, WRITING = "computing", "waiting", "writing"
+"""What a worker does with a shard."""
+
+PULSE_SECONDS = 0.5
+"""How often a worker tells what it takes, at most."""
 
 
 class Owner(Protocol):
@@ -66,6 +74,33 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Doing:
+    """What a worker does with a shard from now on: `computing` it, `waiting` for a carry with it, or `writing` it."""
+
+    worker: int
+    place: Place
+    what: str
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """A worker lives.
+
+    Attributes:
+        usage: Its memory.
+        seconds: Since its first shard.
+        waited: Of these, seconds without anything to do but wait for carries.
+        report: What the owner has to tell so far.
+    """
+
+    worker: int
+    usage: Usage
+    seconds: float
+    waited: float
+    report: Any
+
+
+@dataclass(frozen=True)
 class Tally:
     """A worker has done all its shards.
 
@@ -97,8 +132,8 @@ class Worker:
 
     def walk(
         self, layout: Layout, exchange: str, deliver: Callable[[int, Key, Any], None], *, seconds: float
-    ) -> Generator[Done | Waiting | Tally, None, None]:
-        """Walks all shards of this worker; yields each that is done, and what it waits for when it must.
+    ) -> Generator[Done | Waiting | Doing | Pulse | Tally, None, None]:
+        """Walks all shards of this worker; yields each that is done, what it waits for when it must, and what it does.
 
         At most `AHEAD` shards are begun at a time, the oldest comes first. When a shard's carry comes, and so which
         shard goes on, changes no bit of any result.
@@ -106,8 +141,12 @@ class Worker:
         post = Post(self.rank, self.mail, deliver, self.owner.adopt)
         messages, begun = EXCHANGES[exchange](layout, post), time.monotonic()
         waiting, active, unsafe, waited = deque(layout.places(self.rank)), [], deque(), 0.0
+        told = begun
         self.owner.expect(tuple(waiting))
         while waiting or active:
+            if time.monotonic() >= told + PULSE_SECONDS:
+                told = time.monotonic()
+                yield Pulse(self.rank, own_usage(), told - begun, waited, self.owner.report())
             movable = next((shard for shard in active if self.mail.here(shard.key)), None)
             if movable is None and waiting and len(active) < AHEAD:
                 place = waiting.popleft()
@@ -117,9 +156,12 @@ class Worker:
                 before = time.monotonic()
                 yield Waiting(tuple(shard.key for shard in active))
                 waited += time.monotonic() - before
-            elif movable.advance(self.owner.describe):
-                active.remove(movable)
-                unsafe.append(movable)
+            else:
+                yield Doing(self.rank, movable.place, COMPUTING)
+                if ended := movable.advance(self.owner.describe):
+                    active.remove(movable)
+                    unsafe.append(movable)
+                yield Doing(self.rank, movable.place, WRITING if ended else WAITING)
             while unsafe and (done := self._safe(unsafe[0], 0.0)) is not None:
                 unsafe.popleft()
                 yield done
@@ -128,6 +170,7 @@ class Worker:
             if done is None:
                 raise WorkerLost(f"{self.owner.describe(shard.place)} not written within {seconds:.0f} s; {CONTINUE}")
             yield done
+        yield Pulse(self.rank, own_usage(), time.monotonic() - begun, waited, self.owner.report())
         yield Tally(self.rank, post.sent, post.sent_bytes, time.monotonic() - begun, waited, self.owner.report())
 
     def _run(self, place: Place, layout: Layout, messages: Exchange) -> Generator[Key, None, Any]:

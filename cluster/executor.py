@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from cluster.actor import Done, Owner, Tally
+from cluster.actor import Doing, Done, Owner, Pulse, Tally
 from cluster.cost import Hop
 from cluster.layout import Layout
+from cluster.usage import Usage
 
 
 class Group(Protocol):
@@ -21,8 +22,9 @@ class Group(Protocol):
         """What a message from one worker to another costs, measured with few bytes and with `size`."""
         ...
 
-    def walk(self, layout: Layout, exchange: str) -> Iterator[Done | Tally]:
-        """All workers walk their shards; yields each shard that is done and safe, and each worker that has finished.
+    def walk(self, layout: Layout, exchange: str) -> Iterator[Done | Doing | Pulse | Tally]:
+        """All workers walk their shards; yields each shard that is done and safe, each worker that has finished, and
+        what workers do and take meanwhile.
 
         Raises what a worker raised, with the shard in a note; `WorkerLost` if one is gone or silent for too long.
         """
@@ -34,9 +36,12 @@ class Executor(Protocol):
 
     Attributes:
         memory: Bytes that a process may take that reads and writes more than fits it; `None` where nothing is said.
+        used: What the process of the last item of `stream` or `team` (the first worker's) took then; `None` where
+            that was this process. Workers of a group tell it themselves.
     """
 
     memory: float | None
+    used: Usage | None
 
     def group(
         self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False

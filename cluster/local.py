@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from cluster.actor import Done, Owner, Tally, Waiting, Worker
+from cluster.actor import Doing, Done, Owner, Pulse, Tally, Waiting, Worker
 from cluster.cost import Hop
 from cluster.layout import Layout
+from cluster.usage import Usage
 
 PATIENCE = 600.0
 """Seconds that a written shard may take to be safe."""
@@ -25,7 +26,7 @@ class LocalGroup:
         del size
         return Hop(0.0, float("inf"))
 
-    def walk(self, layout: Layout, exchange: str) -> Iterator[Done | Tally]:
+    def walk(self, layout: Layout, exchange: str) -> Iterator[Done | Doing | Pulse | Tally]:
         def deliver(to: int, key: Any, value: Any) -> None:
             self._workers[to].mail.put(key, value)
 
@@ -60,6 +61,7 @@ class LocalExecutor:
 
     def __init__(self, workers: int | None = None, *, silence: float = 3600.0, memory: float | None = None):
         self._workers, self._silence, self.memory = workers or 1, silence, memory
+        self.used: Usage | None = None
 
     @contextmanager
     def group(self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False) -> Iterator[LocalGroup]:
@@ -88,7 +90,13 @@ class LocalExecutor:
         from cluster.local_team import team_of_processes  # brings torch
 
         del threads, folder
-        yield from team_of_processes(function, arguments, data=data, time=time, seconds=self._silence)
+        told = team_of_processes(function, arguments, data=data, time=time, seconds=self._silence)
+        try:
+            for item, self.used in told:
+                yield item
+        finally:
+            told.close()
+            self.used = None
 
     def dask_scheduler(self) -> AbstractContextManager[None]:
         """Dask's own threads."""

@@ -18,6 +18,7 @@ import torch.distributed as dist
 
 from cluster.mail import CONTINUE, WorkerLost
 from cluster.torch_transport import Member
+from cluster.usage import Usage, own_usage
 
 START_SECONDS = 120.0
 """How long processes may take to meet."""
@@ -31,8 +32,9 @@ REASON_SECONDS = 2.0
 
 def team_of_processes(
     function: Callable[..., Iterator[Any]], arguments: tuple, *, data: int, time: int, seconds: float
-) -> Iterator[Any]:
-    """Runs `function(member, *arguments)` in data * time new processes; yields what the first one's yields.
+) -> Iterator[tuple[Any, Usage]]:
+    """Runs `function(member, *arguments)` in data * time new processes; yields what the first one's yields, with what
+    that process takes then.
 
     All of them have ended when this ends, however it ends.
 
@@ -58,7 +60,7 @@ def team_of_processes(
                 pipe.close()
 
 
-def _listen(pipes: list[Connection], seconds: float) -> Iterator[Any]:
+def _listen(pipes: list[Connection], seconds: float) -> Iterator[tuple[Any, Usage]]:
     """What the first process yields, until all are done."""
     open_pipes, lost = list(pipes), None
     while open_pipes:
@@ -98,7 +100,7 @@ def _work(
         dist.init_process_group("gloo", store=store, rank=rank, world_size=data * time, timeout=limit)
         for item in function(Member.of_mesh(data=data, time=time, seconds=seconds), *arguments):
             if rank == 0:
-                pipe.send(("item", item))
+                pipe.send(("item", (item, own_usage())))
         pipe.send(("done", None))
         dist.destroy_process_group()
     except Exception as error:

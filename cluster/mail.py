@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Generator, Hashable, Iterable
 from typing import Any
 
@@ -38,17 +37,20 @@ class Mailbox:
         """The message; afterwards it is gone."""
         return self._here.pop(key)
 
+    def comes(self, keys: Iterable[Key], seconds: float) -> bool:
+        """Returns when one of the messages is here, or after so many seconds; whether one is."""
+        keys = list(keys)
+        with self._news:
+            return self._news.wait_for(lambda: any(key in self._here for key in keys), timeout=seconds)
+
     def wait(self, keys: Iterable[Key], seconds: float, what: Callable[[], str]) -> None:
         """Returns when one of the messages is here.
 
         Raises:
             WorkerLost: None came within `seconds`; the message says what was waited for.
         """
-        keys, deadline = list(keys), time.monotonic() + seconds
-        with self._news:
-            while not any(key in self._here for key in keys):
-                if not self._news.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
-                    raise WorkerLost(f"waited {seconds:.0f} s for {what()}; {CONTINUE}")
+        if not self.comes(keys, seconds):
+            raise WorkerLost(f"waited {seconds:.0f} s for {what()}; {CONTINUE}")
 
 
 class Post:

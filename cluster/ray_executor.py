@@ -18,13 +18,14 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from cluster.actor import Done, Owner, Tally, Waiting, Worker
+from cluster.actor import Doing, Done, Owner, Pulse, Tally, Waiting, Worker
 from cluster.cost import Hop
 from cluster.dask_on_ray import dask_on_ray
 from cluster.layout import Layout
 from cluster.mail import CONTINUE, Key, WorkerLost
 from cluster.ray_team import team_on_ray
 from cluster.resources import ResourceError, Slots, own_cores, plan_slots, refuse_unreachable
+from cluster.usage import Usage, forget_peak, own_usage
 from ssm_ops.carry import Place
 
 START_SECONDS = 120.0
@@ -62,6 +63,7 @@ class RayExecutor:
     ):
         self._address, self._workers, self._silence, self.memory = address, workers, silence, memory
         self._room, self._guest = 0, False
+        self.used: Usage | None = None
 
     def _start(self, room: int) -> None:
         """Joins the cluster, or starts one of at least `room` CPU slots; one that proves too small is started anew."""
@@ -146,9 +148,11 @@ class RayExecutor:
                         reference = next(items)
                     except StopIteration:
                         return
-                    yield _get(reference)
+                    item, self.used = _get(reference)
+                    yield item
             finally:
-                ray.cancel(items)
+                _end_task(items)
+                self.used = None
 
     def team(
         self,
@@ -168,9 +172,13 @@ class RayExecutor:
                 "lower data_parallel or time_parallel"
             )
         slots = replace(slots, workers=data * time)
-        yield from team_on_ray(
-            function, arguments, data=data, time=time, slots=slots, folder=folder, seconds=self._silence
-        )
+        told = team_on_ray(function, arguments, data=data, time=time, slots=slots, folder=folder, seconds=self._silence)
+        try:
+            for item, self.used in told:
+                yield item
+        finally:
+            told.close()
+            self.used = None
 
     @contextmanager
     def dask_scheduler(self) -> Iterator[None]:
@@ -202,8 +210,8 @@ class RayWorker:
         """Takes a message; a carry lies in the object store until it is here, never with the driver."""
         self._worker.mail.put(key, value)
 
-    def walk(self, peers: list, layout: Layout, exchange: str) -> Iterator[list[Done | Tally]]:
-        """What is done, told every now and then, and before this worker waits or fails."""
+    def walk(self, peers: list, layout: Layout, exchange: str) -> Iterator[list[Done | Doing | Pulse | Tally]]:
+        """What is done, told every now and then, and before this worker waits for long or fails."""
 
         def deliver(to: int, key: Key, value: Any) -> None:
             peers[to].deliver.options(num_returns=0).remote(key, value)
@@ -211,14 +219,15 @@ class RayWorker:
         news, told = [], time.monotonic()
         try:
             for event in self._worker.walk(layout, exchange, deliver, seconds=self._silence):
-                waits = isinstance(event, Waiting)
+                waits, mail = isinstance(event, Waiting), self._worker.mail
                 if not waits:
                     news.append(event)
-                if news and (waits or time.monotonic() >= told + TELL_SECONDS):
+                long = waits and not mail.comes(event.keys, TELL_SECONDS)
+                if news and (long or time.monotonic() >= told + TELL_SECONDS):
                     yield news
                     news, told = [], time.monotonic()
                 if waits:
-                    self._worker.mail.wait(event.keys, self._silence, lambda keys=event.keys: _in_words(keys, layout))
+                    mail.wait(event.keys, self._silence, lambda keys=event.keys: _in_words(keys, layout))
         except Exception:
             if news:
                 yield news
@@ -262,7 +271,7 @@ class RayGroup:
             raise WorkerLost(f"no worker answered for {self._silence:.0f} s; {CONTINUE}")
         return _get(measured)
 
-    def walk(self, layout: Layout, exchange: str) -> Iterator[Done | Tally]:
+    def walk(self, layout: Layout, exchange: str) -> Iterator[Done | Doing | Pulse | Tally]:
         walks = [
             actor.walk.options(num_returns="streaming").remote(self._actors, layout, exchange)
             for actor in self._actors[: layout.workers]
@@ -288,9 +297,21 @@ def _await_end(actors: list) -> None:
             ray.get(actor.__ray_ready__.remote(), timeout=max(0.1, deadline - time.monotonic()))
 
 
-def _items(function: Callable[..., Iterator[Any]], arguments: tuple) -> Iterator[Any]:
-    for item in function(*arguments):  # noqa: UP028  Ray sends into its generators, and not every iterator takes it
-        yield item
+def _end_task(items: ray.ObjectRefGenerator) -> None:
+    """Ends a task, if it has not ended: first by asking, then by killing its process. Returns when it is gone."""
+    ended = items.completed()
+    for force in (False, True):
+        if ray.wait([ended], timeout=0)[0]:
+            return
+        ray.cancel(items, force=force)
+        ray.wait([ended], timeout=END_SECONDS / 2)
+
+
+def _items(function: Callable[..., Iterator[Any]], arguments: tuple) -> Iterator[tuple[Any, Usage]]:
+    """What a function yields, each with what this process takes then."""
+    forget_peak()  # the process may have done other work before
+    for item in function(*arguments):
+        yield item, own_usage()
 
 
 def _get(reference: ray.ObjectRef) -> Any:

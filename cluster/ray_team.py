@@ -21,6 +21,7 @@ from ray.exceptions import RayError, TaskCancelledError
 
 from cluster.mail import CONTINUE, WorkerLost
 from cluster.resources import ResourceError, Slots
+from cluster.usage import Usage, own_usage
 
 START_SECONDS = 120.0
 """How long workers may take to find their places and to meet."""
@@ -54,8 +55,9 @@ def team_on_ray(
     slots: Slots,
     folder: Path,
     seconds: float,
-) -> Iterator[Any]:
-    """Runs `function(member, *arguments)` in data * time workers of Ray Train; yields what the first one's yields.
+) -> Iterator[tuple[Any, Usage]]:
+    """Runs `function(member, *arguments)` in data * time workers of Ray Train; yields what the first one's yields, with
+    what that worker takes then.
 
     Raises:
         ResourceError: The workers found no place.
@@ -166,7 +168,7 @@ def _work(function: Callable, arguments: tuple, data: int, time: int, seconds: f
         ray.get(mailbox.put.remote("begun", None))
         for item in function(Member.of_mesh(data=data, time=time, seconds=seconds), *arguments):
             if first:
-                ray.get(mailbox.put.remote("item", item))
+                ray.get(mailbox.put.remote("item", (item, own_usage())))
     except Exception as error:
         error.add_note(traceback.format_exc())
         ray.get(mailbox.put.remote("failed", error))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cluster.actor import Done, Owner, Tally
+from cluster.actor import Doing, Done, Owner, Pulse, Tally
 from cluster.cost import Choice, choose
 from cluster.executor import Executor
 from cluster.layout import Layout
@@ -54,7 +54,7 @@ class Lost:
 
 def walk_all(
     executor: Executor, job: Job, layout: Callable[[int], Layout], exchange: str = "auto"
-) -> Iterator[Started | Done | Tally | Lost]:
+) -> Iterator[Started | Done | Doing | Pulse | Tally | Lost]:
     """Does all shards of a job that are not committed; the caller commits each `Done` before it asks for the next.
 
     A lost worker costs what was not committed: all workers start anew from there, as many as there is room for then.

@@ -124,6 +124,7 @@ class FilterJob:
             self.earlier.refuse_misfit(self.volume, self.sequence, self.plan)
             refuse_small_memory(memory, min(plan["length"], shape[0]), frame_bytes, destination)
         self.lengths = [len(self.sequence.shards)] * len(self.sequence.parts)
+        self.frame_bytes, self.parts = frame_bytes, len(self.sequence.parts)
         self.most = max(len(self.sequence.shards), len(self.sequence.parts))
         self.work = min(plan["length"], shape[0]) * frame_bytes / MOST_RATE
         try:

@@ -90,6 +90,7 @@ class InferJob:
         refuse_other_preparation(self.volumes, self.described)
         self.strands = [self._strand(name) for name in settings.names]
         self.lengths = [len(strand.shards) for strand in self.strands]
+        self.parts = 1
         self.most, self.work = sum(self.lengths), 0.0  # not known: it depends on the model
 
     def _strand(self, name: str) -> Strand:
@@ -142,6 +143,12 @@ class InferJob:
     def states(self) -> list[int]:
         """Bytes of what is sent of the carry at each exchange point."""
         return self.model.carry_bytes(self._frame, self.settings.carry_tolerance)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Of a frame that is read, uncompressed."""
+        volume = self.volumes[self.settings.names[0]]
+        return volume[DATA].nbytes // volume.sizes["time"]
 
     @cached_property
     def _frame(self) -> tuple[int, int, int]:

@@ -54,8 +54,8 @@ class PreprocessSettings(Settings):
     """Settings of a `preprocess` stage. Its inputs name the series: `{a1b: raw_a1b}`.
 
     Attributes:
-        splits: The training, validation and test periods; see `pipeline.splits`.
-        normalise: See `Normalise`.
+        splits: The training, validation and test periods.
+        normalise: What is subtracted and what is divided by.
         anomalies: What is subtracted first: the mean of the training frames of the same `month`, `season` (DJF, MAM,
             JJA, SON) or `day` of the year, in each series' own calendar (29 February counts as the 28th); or `none`.
         missing: What becomes of missing values (NaN): `refuse`, or `mask`: they become zero, and a channel is added
@@ -64,7 +64,7 @@ class PreprocessSettings(Settings):
         chunk: Frames of a chunk, or sizes by axis; by default as many whole frames as fit 4 MB.
         shard: Frames of a shard (a file, with one writer), or sizes by axis; by default 256 MB of chunks.
         compressor: A name of `pipeline.storage.codecs`, as in `blosc-lz4` or `zstd:5`.
-        reshape: What is done to the volumes before all else, see `pipeline.reshape.Reshape`.
+        reshape: What is done to the volumes before all else.
     """
 
     splits: Splits

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` steps, with a short note (`loss 0.61`), and perhaps a line that is to stay on the screen."""
+    """How far a stage is.
+
+    Attributes:
+        done, total: Steps.
+        note: In short, `loss 0.61`.
+        line: What is to stay on the screen.
+        frames, size: Frames that were worked on since the stage began or went on, and their bytes, uncompressed; 0
+            where nothing is said.
+        shares: Seconds by activity since then, where the stage knows them.
+    """
 
     done: int
     total: int
     note: str = ""
     line: str = ""
+    frames: int = 0
+    size: int = 0
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 Steps = Iterator[Progress]

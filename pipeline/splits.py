@@ -36,8 +36,13 @@ Periods = tuple[Period, ...]
 
 @dataclass(frozen=True)
 class Splits(Settings):
-    """Which frames may be learned from, which choose among models, which are looked at once: each one period or a list
-    of them."""
+    """Which frames are for what: each split is one period or a list of them.
+
+    Attributes:
+        train: The frames that may be learned from.
+        validation: Those that choose among models.
+        test: Those that are looked at once.
+    """
 
     train: Period | Periods
     validation: Period | Periods

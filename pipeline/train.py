@@ -36,14 +36,14 @@ from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.guard import Guard
 from pipeline.training.history import History
 from pipeline.training.least_squares import start_by_least_squares
-from pipeline.training.loader import Loader, Part
+from pipeline.training.loader import WAITING, Loader, Part
 from pipeline.training.objective import Objective
 from pipeline.training.optimiser import make_optimiser, moments_of, restore_moments
 from pipeline.training.schedule import learning_rate
 from pipeline.training.settings import TrainSettings
 from pipeline.training.timing import Timing
 from pipeline.training.validation import validation_error
-from pipeline.volume import SPACE, InputError
+from pipeline.volume import DATA, SPACE, InputError
 
 VERSION = 8
 
@@ -166,7 +166,7 @@ class Training:
 
     def steps(self) -> Steps:
         """Takes all steps that are left."""
-        settings = self.settings
+        settings, since, frames = self.settings, time.perf_counter(), 0
         while self.step < settings.steps:
             begun, waited = time.perf_counter(), self.loader.waited
             loss, norm = self.look()
@@ -181,7 +181,26 @@ class Training:
                 self.timing.record(self.step, time.perf_counter() - begun, waited)
                 self.board.show(self.step, gradient_norm=norm, waited=waited, **self.rates())
                 self.keep(loss)
-            yield Progress(self.step, settings.steps, self.note(loss), line=self.lesson())
+            frames += settings.batch * settings.cut(self.step).window
+            yield Progress(
+                self.step,
+                settings.steps,
+                self.note(loss),
+                line=self.lesson(),
+                frames=frames,
+                size=frames * self.frame_bytes,
+                shares=self.shares(time.perf_counter() - since),
+            )
+
+    @property
+    def frame_bytes(self) -> int:
+        """Of a prepared frame."""
+        return self.series[DATA].nbytes // self.series.sizes["time"]
+
+    def shares(self, seconds: float) -> dict[str, float]:
+        """Seconds by activity, of all; what was not waited was computed, by the first worker."""
+        known = self.loader.seconds
+        return known | {"computing": seconds - known.get(WAITING, 0.0), "all": seconds}
 
     def agreed(self, found: Checkpoint | None) -> Checkpoint | None:
         """The checkpoint that the first worker found, which is alone with the folder; the others read it too."""

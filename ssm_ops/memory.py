@@ -65,6 +65,12 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return room.view(dtype).reshape(shape)
 
 
+def release() -> None:
+    """Forgets all rooms that nobody looks at, and how much was lent: for a process that turns to something else."""
+    _kept.clear()
+    _most["lent"] = sum(list(_lent.values()))
+
+
 class Rooms:
     """Arrays that their owner uses again and again, for what is about as large at each turn."""
 

@@ -12,6 +12,7 @@ from pipeline.ingest import IngestSettings, bring_in, ingest
 from pipeline.model import Forecaster
 from pipeline.network.settings import ModelSettings
 from pipeline.preprocess import PreprocessSettings, preprocess
+from pipeline.progress import Progress
 from pipeline.splits import Period, Splits
 from pipeline.storage import arrays, store
 
@@ -78,23 +79,21 @@ class Silent:
     """A display that remembers what it was told."""
 
     def __init__(self):
-        self.events: list[tuple] = []
+        self.events: list[tuple[str | None, object]] = []
 
-    def skip(self, stage):
-        self.events.append(("skip", stage))
+    def tell(self, stage, event):
+        self.events.append((stage, event))
 
-    def start(self, stage):
-        self.events.append(("start", stage))
+    def close(self):
+        pass
 
-    def progress(self, progress):
-        self.events.append(("progress", progress))
+    def names(self, kind: type) -> list[str]:
+        """The stages that such an event was told of."""
+        return [stage for stage, event in self.events if isinstance(event, kind)]
 
-    def finish(self, stage, seconds):
-        del seconds
-        self.events.append(("finish", stage))
-
-    def names(self, event: str) -> list[str]:
-        return [stage for kind, stage in self.events if kind == event]
+    def lines(self) -> list[str]:
+        """What was told to stay on the screen."""
+        return [event.line for _, event in self.events if isinstance(event, Progress) and event.line]
 
 
 def write_untrained(folder: Path, *, volume_channels: int = 1, boundary: tuple[str, ...] = ("reflect",) * 3) -> Path:

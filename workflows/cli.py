@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +10,12 @@ from typing import Annotated
 import typer
 
 from workflows.archives import export, ingest
+from workflows.cancelling import cancel
 from workflows.doctor.command import doctor
 from workflows.init.command import init
 from workflows.models import export_model, import_model
 from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
+from workflows.recipe_commands import check, schema
 from workflows.showing import closing_on_signals
 from workflows.stores import rechunk, repair, verify
 
@@ -60,8 +63,10 @@ def run(
     ] = None,
     memory: Memory = None,
     changes: Changes = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON, an event a line.")] = False,
 ) -> None:
-    """Run a recipe. Finished stages are skipped; after a kill the same command continues."""
+    """Run a recipe. Finished stages are skipped; after a kill the same command continues. A recipe in Python is run
+    as a program: run only what you trust."""
     if (first is None) != (last is None):
         raise typer.BadParameter("--from and --to go together: give both years or dates, both are included")
     from workflows.display import display
@@ -70,26 +75,16 @@ def run(
     from workflows.run import run_span
 
     workflow = load(recipe, changes or ())
-    screen, place = display(), make_executor(executor, workers, address, memory)
+    screen, place = display(json=json), make_executor(executor, workers, address, memory)
     with closing_on_signals(screen, place):
         if first is not None:
             run_span(workflow, runs, place, screen, first, last)
             return
-        folders = run_workflow(workflow, runs, place, screen)
-    for name, folder in folders.items():
+        folders = run_workflow(workflow, runs, place, screen, command=shlex.join(["chronovox", *sys.argv[1:]]))
+    for name, folder in folders.items() if not json else ():
         for result in ("report.html", "scores.json"):
             if (folder / result).exists():
                 typer.echo(f"{name}: {folder / result}")
-
-
-@app.command()
-def check(recipe: Recipe, changes: Changes = None) -> None:
-    """Check a recipe and list its stages, without running anything."""
-    from workflows.load import load
-
-    for stage in load(recipe, changes or ()).ordered():
-        inputs = f" from {', '.join(stage.inputs.values())}" if stage.inputs else ""
-        typer.echo(f"{stage.name}: {stage.kind.name}{inputs}")
 
 
 @app.command("verify-scan")
@@ -200,7 +195,20 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (init, doctor, ingest, export, export_model, import_model, rechunk, verify, repair):
+for command in (
+    init,
+    check,
+    schema,
+    doctor,
+    cancel,
+    ingest,
+    export,
+    export_model,
+    import_model,
+    rechunk,
+    verify,
+    repair,
+):
     app.command()(command)
 
 
@@ -336,4 +344,4 @@ def exit_code(error: Exception) -> int | None:
 
 
 if __name__ == "__main__":
-    app()
+    main()

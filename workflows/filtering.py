@@ -12,6 +12,7 @@ from pipeline.filter import FilterJob
 from pipeline.progress import Progress
 from pipeline.volume import DATA
 from workflows.across import across_workers
+from workflows.events import Finished, Started
 from workflows.run import Display
 
 READ_RATE, SCAN_RATE = 0.5e9, 2.0e9
@@ -34,18 +35,18 @@ def _run(job: FilterJob, executor: Executor, display: Display, cut: str, exchang
     begun = time.monotonic()
     if not job.complete:
         job.prepare()
-    display.start("scan")
+    display.tell("scan", Started("scan"))
     done = sum(job.lengths) if job.complete else sum(job.ledger.done())
     for line in filter(None, (job.beginning(), job.borders(), job.promise())):
-        display.progress(Progress(done, sum(job.lengths), line=line))
+        display.tell("scan", Progress(done, sum(job.lengths), line=line))
     if job.complete:
         job.clear()
-        display.finish("scan", time.monotonic() - begun)
+        display.tell("scan", Finished(time.monotonic() - begun))
         return
-    for progress in across_workers(job, executor, lambda workers: choose_cut(job, workers, cut), exchange):
-        display.progress(progress)
+    for said in across_workers(job, executor, lambda workers: choose_cut(job, workers, cut), exchange):
+        display.tell("scan", said)
     job.finish()
-    display.finish("scan", time.monotonic() - begun)
+    display.tell("scan", Finished(time.monotonic() - begun))
 
 
 def choose_cut(job: FilterJob, workers: int, cut: str = "auto") -> Layout:

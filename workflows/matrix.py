@@ -14,17 +14,20 @@ Nothing else becomes of it: the recipe means what it means with all stages writt
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from ruamel.yaml.comments import CommentedMap, CommentedSeq, LineCol
+from ruamel.yaml.comments import CommentedMap
 
-Place = tuple[str | int, ...]
-"""The keys that lead somewhere in a recipe."""
+from workflows.environment import NAME
+from workflows.lines import put
+from workflows.mentions import KEY, MENTION, OPENING, as_text, filled, texts
+from workflows.mistakes import Place, RecipeError, nearest
 
 Choice = Mapping[str, int]
 """Of some keys of the matrix which of their values, from 0."""
@@ -32,23 +35,7 @@ Choice = Mapping[str, int]
 MOST = 1000
 """Stages of a recipe with a matrix; more are a slip."""
 
-OPENING = "${"
-MENTION = re.compile(r"\$\{([^{}]*)\}")
-KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WORD = re.compile(r"[A-Za-z0-9_]+")
-
-
-class MatrixError(ValueError):
-    """A matrix, or a mention of it, that means nothing.
-
-    Attributes:
-        place: Where.
-        word, known: What was written, and what might have been meant; `None` where that does not help.
-    """
-
-    def __init__(self, place: Place, reason: str, word: str | None = None, known: Collection[str] = ()):
-        super().__init__(reason)
-        self.place, self.word, self.known = place, word, known
 
 
 def written_out(tree: CommentedMap, gathering: Collection[str]) -> CommentedMap:
@@ -60,22 +47,22 @@ def written_out(tree: CommentedMap, gathering: Collection[str]) -> CommentedMap:
         gathering: The kinds of stages that gather.
 
     Raises:
-        MatrixError: The matrix is no mapping of names to lists of different values, a mention is of nothing that it
+        RecipeError: The matrix is no mapping of names to lists of different values, a mention is of nothing that it
             has or is where none can be, a key is mentioned nowhere, or the stages are too many or share a name.
     """
     matrix, stages = Matrix(tree.get("matrix", {})), tree["stages"]
     keys = repeated_for(stages, {name: matrix.mentioned(name, stages[name]) for name in stages}, gathering)
     for key in matrix.values:
         if not any(key in own for own in keys.values()):
-            raise MatrixError(("matrix", key), f"no stage mentions ${{{key}}}; mention it in a setting, or take it out")
+            raise RecipeError(f"no stage mentions ${{{key}}}; mention it in a setting, or take it out", ("matrix", key))
     if matrix.values and (count := sum(map(matrix.count, keys.values()))) > MOST:
-        raise MatrixError(("matrix",), f"the recipe has {count} stages, and {MOST} at most; give fewer values")
+        raise RecipeError(f"the recipe has {count} stages, and {MOST} at most; give fewer values", ("matrix",))
     result = CommentedMap()
     for name, own in keys.items():
         for choice in matrix.choices(own):
             repetition = matrix.name(name, choice)
             if repetition in result:
-                raise MatrixError(("stages", name), f"two stages, one of them repeated, are {repetition!r}; rename one")
+                raise RecipeError(f"two stages, one of them repeated, are {repetition!r}; rename one", ("stages", name))
             body = matrix.filled(stages[name], choice, ("stages", name))
             if sources := inputs_of(body):
                 body["inputs"] = matrix.inputs(sources, choice, keys)
@@ -94,7 +81,7 @@ class Matrix:
 
     def __init__(self, matrix: Any):
         if not isinstance(matrix, dict):
-            raise MatrixError(("matrix",), "must map names to lists of values, as in {seed: [0, 1, 2]}")
+            raise RecipeError("must map names to lists of values, as in {seed: [0, 1, 2]}", ("matrix",))
         self.values: dict[str, list] = {}
         self.labels: dict[str, list[str]] = {}
         for key, values in matrix.items():
@@ -111,11 +98,11 @@ class Matrix:
         found = set()
         for place, text, is_key in texts(body, ("stages", name)):
             if is_key:
-                raise MatrixError(place, f"{text!r} is a name, and names cannot be mentions; mention keys in settings")
+                raise RecipeError(f"{text!r} is a name, and names cannot be mentions; mention keys in settings", place)
             if place[2:3] == ("inputs",):
-                raise MatrixError(place, "inputs name stages as they are written; a repetition is found by its value")
+                raise RecipeError("inputs name stages as they are written; a repetition is found by its value", place)
             if OPENING in MENTION.sub("", text):
-                raise MatrixError(place, f"{text!r} is no mention; write ${{KEY}} or ${{KEY.NAME}}")
+                raise RecipeError(f"{text!r} is no mention; write ${{KEY}} or ${{KEY.NAME}}", place)
             found |= {self._key(path, place) for path in MENTION.findall(text)}
         return found
 
@@ -150,46 +137,30 @@ class Matrix:
                 put(result, self.name(role, others), self.name(source, both), sources, role)
         return result
 
-    def filled(self, node: Any, choice: Choice, place: Place) -> Any:
-        """A part of a stage with values for mentions."""
-        if isinstance(node, str):
-            whole = MENTION.fullmatch(node)
-            if whole:
-                return self._value(whole[1], choice, place)
-            return MENTION.sub(lambda mention: self._text(mention[1], choice, place), node)
-        if isinstance(node, dict):
-            result = CommentedMap()
-            for key, value in node.items():
-                put(result, key, self.filled(value, choice, (*place, key)), node, key)
-            return result
-        if isinstance(node, list):
-            items = CommentedSeq(self.filled(value, choice, (*place, number)) for number, value in enumerate(node))
-            return with_lines(items, node)
-        return node
+    def filled(self, body: Any, choice: Choice, place: Place) -> Any:
+        """A stage with values for mentions."""
+        value = functools.partial(self._value, choice)
+        return filled(body, place, MENTION, value, lambda path, where: as_text(value(path, where), path, where))
 
     def _key(self, path: str, place: Place) -> str:
         key = path.split(".")[0]
         if key not in self.values:
             what = "the matrix has no key" if self.values else "the recipe has no matrix, and so no"
-            raise MatrixError(place, f"{what} {key!r}", key, self.values)
+            hint = (
+                f"; a variable of the environment is ${{{NAME}.{key}}}" if key.isupper() else nearest(key, self.values)
+            )
+            raise RecipeError(f"{what} {key!r}{hint}", place)
         return key
 
-    def _value(self, path: str, choice: Choice, place: Place) -> Any:
+    def _value(self, choice: Choice, path: str, place: Place) -> Any:
         key, *names = path.split(".")
         value = self.values[key][choice[key]]
         for name in names:
             if not isinstance(value, dict) or name not in value:
                 which = f"${{{path}}}: value {choice[key] + 1} of {key!r} has no {name!r}"
-                raise MatrixError(place, which, name, list(map(str, value)) if isinstance(value, dict) else ())
+                raise RecipeError(which + nearest(name, value if isinstance(value, dict) else ()), place)
             value = value[name]
         return value
-
-    def _text(self, path: str, choice: Choice, place: Place) -> str:
-        value = self._value(path, choice, place)
-        if value is None or isinstance(value, dict | list | bool):
-            told = json.dumps(value, default=str)
-            raise MatrixError(place, f"${{{path}}} is {told}, and only texts and numbers fit within a text")
-        return str(value)
 
 
 def repeated_for(
@@ -219,44 +190,18 @@ def refuse_values(key: Any, values: Any) -> None:
     """Refuses a key of the matrix that is no word, or has no list of different values that stand for themselves."""
     place = ("matrix", key)
     if not isinstance(key, str) or not KEY.fullmatch(key):
-        raise MatrixError(place, f"{key!r} is no name for a key; use letters, digits and _, a letter first")
+        raise RecipeError(f"{key!r} is no name for a key; use letters, digits and _, a letter first", place)
+    if key == NAME:
+        raise RecipeError(
+            f"${{{NAME}.VARIABLE}} mentions variables of the environment; give the key another name", place
+        )
     if not isinstance(values, list) or not values:
-        raise MatrixError(place, f"is {json.dumps(values, default=str)}; give a list of values, as in [0, 1, 2]")
+        raise RecipeError(f"is {json.dumps(values, default=str)}; give a list of values, as in [0, 1, 2]", place)
     seen = []
     for number, value in enumerate(values):
         for where, text, _ in texts(value, (*place, number)):
-            raise MatrixError(where, f"{text!r} mentions a key within the matrix; write the value out")
+            raise RecipeError(f"{text!r} mentions a key within the matrix; write the value out", where)
         told = json.dumps(value, default=str)
         if told in seen:
-            raise MatrixError((*place, number), f"has {told} twice; give each value once")
+            raise RecipeError(f"has {told} twice; give each value once", (*place, number))
         seen.append(told)
-
-
-def texts(node: Any, place: Place) -> Iterator[tuple[Place, str, bool]]:
-    """The texts in part of a recipe that look as if they mentioned something: where, and whether as a key."""
-    if isinstance(node, str):
-        if OPENING in node:
-            yield place, node, False
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            if OPENING in str(key):
-                yield (*place, key), str(key), True
-            yield from texts(value, (*place, key))
-    elif isinstance(node, list):
-        for number, value in enumerate(node):
-            yield from texts(value, (*place, number))
-
-
-def put(result: CommentedMap, key: Any, value: Any, source: Mapping, old: Any) -> None:
-    """Adds a key, of the line that the key `old` of `source` has."""
-    result[key] = value
-    lines = source.lc.data if isinstance(source, CommentedMap) else None
-    if lines and old in lines:
-        result.lc.add_kv_line_col(key, lines[old])
-
-
-def with_lines(items: CommentedSeq, source: Sequence) -> CommentedSeq:
-    """The items, each of the line that it has in `source`."""
-    if isinstance(source, CommentedSeq):
-        setattr(items, LineCol.attrib, source.lc)
-    return items

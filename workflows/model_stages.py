@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipeline.span import SpanJob
 from pipeline.training.settings import TrainSettings
 from pipeline.walk_back import write_carries_behind
 from workflows.across import across_workers
-from workflows.stage import StageKind
+from workflows.stage import Said, StageKind
 
 
 def here(function: Callable[[Any, dict[str, Path], Path], Steps]) -> Callable[..., Steps]:
@@ -45,7 +45,9 @@ def on_a_mesh(settings: TrainSettings, inputs: dict[str, Path], output: Path, ex
     )
 
 
-def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
+def across_time(
+    settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor
+) -> Iterator[Said]:
     """The stage `infer`: shards of time over the workers, each committed when it is written."""
     job = infer.InferJob(settings, inputs, output)
     told = job.promises()
@@ -61,11 +63,11 @@ def across_time(settings: infer.InferSettings, inputs: dict[str, Path], output: 
 
 def across_span(
     settings: infer.InferSettings, inputs: dict[str, Path], output: Path, executor: Executor, first: str, last: str
-) -> Steps:
+) -> Iterator[Said]:
     """A span of what the stage `infer` made, again."""
     job = SpanJob(infer.InferJob(settings, inputs, output), first, last)
 
-    def steps() -> Steps:
+    def steps() -> Iterator[Said]:
         yield Progress(sum(job.ledger.done()), sum(job.lengths), line=job.told())
         yield from across_workers(job, executor, exchange="chain")  # the bits of one worker
 

@@ -10,10 +10,16 @@ from typing import Annotated
 import typer
 from typer.models import OptionInfo
 
-Recipe = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
+Recipe = Annotated[Path, typer.Argument(help="The recipe, a YAML or a Python file.", show_default=False)]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Replace a setting of the recipe.", show_default=False),
+    typer.Option(
+        "--set",
+        metavar="STAGE.KEY=VALUE",
+        help="Replace a setting of the recipe: forecast.chunk=7, model.model.layers=3, prepared.splits.test.0.last=1990"
+        ", matrix.seed=[0,1]. The value is YAML. May be given several times.",
+        show_default=False,
+    ),
 ]
 
 

@@ -7,11 +7,13 @@ import json
 import os
 import platform
 import shutil
+import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +22,11 @@ from filelock import FileLock, Timeout
 from cluster import Executor
 from pipeline.progress import Progress
 from pipeline.storage.atomic import write_text
+from workflows.events import Began, Ended, Event, Finished, Skipped, Started
+from workflows.journal import Journal
+from workflows.measured import Measured, begin_anew
 from workflows.plan import SUCCESS, PlannedStage, plan
+from workflows.stopping import LOCK, Cancelled, Stop, stoppable
 from workflows.workflow import Workflow
 
 VERSIONS = ("chronovox", "torch", "ray", "zarr", "xarray", "dask", "numpy", "numba")
@@ -34,37 +40,89 @@ class RunRefused(ValueError):
 
 
 class Display(Protocol):
-    """Where a run tells what it does."""
+    """Where a run tells what happens, and in which stage."""
 
-    def skip(self, stage: str) -> None: ...
-    def start(self, stage: str) -> None: ...
-    def progress(self, progress: Progress) -> None: ...
-    def finish(self, stage: str, seconds: float) -> None: ...
+    def tell(self, stage: str | None, event: Event) -> None: ...
 
 
-def run(workflow: Workflow, runs: Path, executor: Executor, display: Display) -> dict[str, Path]:
+def run(workflow: Workflow, runs: Path, executor: Executor, display: Display, *, command: str = "") -> dict[str, Path]:
     """Runs a workflow in the folder `runs/NAME` and returns the folder of each stage.
 
     A stage whose folder bears a success marker is skipped. An interrupted stage continues if it can and is made anew if
-    not. A stage that fails leaves no half-made folder, unless it can continue from it.
+    not. A stage that fails leaves no half-made folder, unless it can continue from it. What happens is told to the
+    display, and to the event log (`workflows.journal`) in the run's folder.
+
+    Args:
+        command: What was typed, for the log.
 
     Raises:
         RunRefused: The folder cannot be made, or another process holds this run's lock; the lock of a dead process
             counts for nothing.
+        Cancelled: A request ended the run (`workflows.stopping`); what was committed stands.
     """
     folder = (runs / workflow.name).resolve()  # workers may start elsewhere
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunRefused(f"{folder} cannot be made: {error.strerror}; choose another folder with --runs") from error
-    with _alone(folder):
+    with _alone(folder), stoppable(folder) as stop, _told(folder, display, stop) as telling:
         planned = plan(workflow, folder)
+        telling.tell(None, beginning(workflow.name, planned, executor, command))
         for stage in planned:
             if stage.finished:
-                display.skip(stage.stage.name)
+                telling.tell(stage.stage.name, Skipped())
             else:
-                _run_stage(stage, executor, display)
+                _run_stage(stage, executor, telling, stop)
     return {stage.stage.name: stage.folder for stage in planned}
+
+
+def beginning(name: str, planned: Sequence[PlannedStage], executor: Executor, command: str) -> Began:
+    """What is told of a run when it begins."""
+    stages = tuple(
+        {
+            "name": stage.stage.name,
+            "kind": stage.stage.kind.name,
+            "inputs": list(dict.fromkeys(stage.stage.inputs.values())),
+            "folder": stage.folder.name,
+            "finished": stage.finished,
+        }
+        for stage in planned
+    )
+    return Began(name, stages, command, executor.describe(), socket.gethostname(), os.getpid())
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """Tells several."""
+
+    displays: tuple[Display, ...]
+
+    def tell(self, stage: str | None, event: Event) -> None:
+        for display in self.displays:
+            display.tell(stage, event)
+
+
+@contextmanager
+def _told(folder: Path, display: Display, stop: Stop) -> Iterator[_Telling]:
+    """The display and the run's event log; they are told how the run ended."""
+    begun = time.monotonic()
+    with closing(Journal.of_run(folder)) as journal:
+        telling = _Telling((display, journal))
+
+        def ended(how: str, why: str = "") -> None:
+            telling.tell(None, Ended(how, round(time.monotonic() - begun, 3), why))
+
+        try:
+            yield telling
+        except KeyboardInterrupt:
+            ended("cancelled" if stop.wanted else "interrupted")
+            if stop.wanted:
+                raise Cancelled from None
+            raise
+        except BaseException as error:
+            ended("failed", f"{type(error).__name__}: {error}")
+            raise
+        ended("finished")
 
 
 def run_span(workflow: Workflow, runs: Path, executor: Executor, display: Display, first: str, last: str) -> None:
@@ -97,42 +155,49 @@ def run_span(workflow: Workflow, runs: Path, executor: Executor, display: Displa
                 stage.stage.kind.again(stage.stage.settings, stage.inputs, stage.folder, executor, first, last)
             )
         for stage, steps in zip(spanned, begun, strict=True):
-            clock = time.monotonic()
-            display.start(stage.stage.name)
-            for progress in steps:
-                display.progress(progress)
-            display.finish(stage.stage.name, time.monotonic() - clock)
+            name, clock = stage.stage.name, time.monotonic()
+            display.tell(name, Started(stage.stage.kind.name))
+            for said in steps:
+                display.tell(name, said)
+            display.tell(name, Finished(time.monotonic() - clock))
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Holds the lock of a run."""
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder / LOCK, timeout=0):
             yield
     except Timeout as error:
         raise RunRefused(f"another process runs {folder}; wait for it, or choose another folder with --runs") from error
 
 
-def _run_stage(planned: PlannedStage, executor: Executor, display: Display) -> None:
+def _run_stage(planned: PlannedStage, executor: Executor, telling: _Telling, stop: Stop) -> None:
     name, kind, folder = planned.stage.name, planned.stage.kind, planned.folder
     if folder.exists() and not kind.resumes:
         shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)
-    display.start(name)
-    started, clock, first = datetime.now(UTC), time.monotonic(), None
+    tell = partial(telling.tell, name)
+    tell(Started(kind.name))
+    begin_anew()
+    started, measured, first = datetime.now(UTC), Measured(executor, tell), None
     try:
-        for progress in kind.run(planned.stage.settings, planned.inputs, folder, executor):
-            first = progress.done if first is None else first
-            display.progress(progress)
+        with closing(kind.run(planned.stage.settings, planned.inputs, folder, executor)) as steps:
+            for said in steps:
+                measured.hear(said)
+                tell(said)
+                if isinstance(said, Progress):
+                    first = said.done if first is None else first
+                    stop.obey()  # what is told is committed
     except BaseException:
         if not kind.resumes or all(path.name.startswith(".") for path in folder.iterdir()):
             shutil.rmtree(folder)
         raise
-    seconds = time.monotonic() - clock
+    finished = measured.finished()
     manifest = {
         "stage": name,
         "kind": kind.name,
+        "package": kind.distribution,
         "version": kind.version,
         "fingerprint": planned.fingerprint,
         "settings": asdict(planned.stage.settings),
@@ -140,11 +205,11 @@ def _run_stage(planned: PlannedStage, executor: Executor, display: Display) -> N
         "where": executor.describe() if kind.distributed else "the driver",
         "continued_from": first,
         "started": started.isoformat(timespec="seconds"),
-        "seconds": round(seconds, 3),
-        "versions": {package: importlib.metadata.version(package) for package in VERSIONS},
+        **asdict(finished),
+        "versions": {package: importlib.metadata.version(package) for package in (*VERSIONS, kind.distribution)},
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
     }
     write_text(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
     write_text(folder / SUCCESS, planned.fingerprint + "\n")
-    display.finish(name, seconds)
+    tell(finished)

@@ -11,8 +11,15 @@ from typing import Any
 
 from cluster import Executor
 from pipeline.progress import Progress
+from workflows.events import Lost, Pulse, Sent, Shard, Spread
 
-Run = Callable[[Any, dict[str, Path], Path, Executor], Iterator[Progress]]
+OWN = "chronovox"
+"""The distribution of the kinds that are not another package's."""
+
+Said = Progress | Spread | Shard | Pulse | Sent | Lost
+"""What a stage tells while it runs: how far it is; if it has workers, what they do."""
+
+Run = Callable[[Any, dict[str, Path], Path, Executor], Iterator[Said]]
 
 
 @dataclass(frozen=True)
@@ -22,18 +29,21 @@ class StageKind:
     Attributes:
         name: As written behind `stage:` in a recipe.
         settings: The dataclass of its settings.
-        run: Runs it: settings, input folders by role, output folder, executor; yields progress.
+        run: Runs it: settings, input folders by role, output folder, executor; yields progress, and what its
+            workers do. What is told as done is committed: closed there, it can be continued.
         version: Raised whenever the same settings and inputs give another output.
         roles: The inputs it needs, each with the kind of stage it must come from.
         optional: Inputs it can do without, each with the kind of stage it must come from.
         others: The kind of stage its freely named inputs must come from, if it takes such inputs.
         gathers: Whether an input that a matrix repeats is all its repetitions, and not the one of the same values.
         names_series: Where its settings name series of a `preprocess` stage, and which.
-        files: Names of the settings that name files or folders outside the run, each one or several.
+        files: Names of the settings that name files or folders outside the run, each one, several or none.
         resumes: Whether an interrupted run of it left something to continue from.
         again: Computes again what a finished or unfinished folder holds of a span of time: settings, input folders,
             output folder, executor, the first and the last year or date. What it refuses is raised at the call.
         distributed: Whether it runs in the executor's workers, and not in the process that runs the workflow.
+        makes: Another kind whose place its output can take: the same files, with the same meaning.
+        distribution: The installed package that offers it; the catalogue says.
     """
 
     name: str
@@ -47,8 +57,10 @@ class StageKind:
     names_series: Callable[[Any], Mapping[tuple[str | int, ...], str]] = lambda _: {}
     files: tuple[str, ...] = ()
     resumes: bool = False
-    again: Callable[[Any, dict[str, Path], Path, Executor, str, str], Iterator[Progress]] | None = None
+    again: Callable[[Any, dict[str, Path], Path, Executor, str, str], Iterator[Said]] | None = None
     distributed: bool = False
+    makes: str | None = None
+    distribution: str = OWN
 
 
 @dataclass(frozen=True)
@@ -61,18 +73,16 @@ class Stage:
     inputs: Mapping[str, str]
 
     def fingerprint(self, upstream: Mapping[str, str]) -> str:
-        """The hash of name, kind, version, settings and the fingerprints of the inputs.
+        """The hash of name, kind, version, settings and the fingerprints of the inputs; of another package's kind that
+        package's name too, but not its version.
 
         Files count by content, not by path: the same archive in another place is the same archive. URLs count as such.
         """
         settings = asdict(self.settings)
         for key in self.kind.files:
             given = settings[key]
-            digests = [
-                path if "://" in path else content_digest(Path(path))
-                for path in ((given,) if isinstance(given, str) else given)
-            ]
-            settings[key] = digests[0] if isinstance(given, str) else digests
+            digests = [path if "://" in path else content_digest(Path(path)) for path in names_in(given)]
+            settings[key] = digests if isinstance(given, tuple) else next(iter(digests), None)
         identity = {
             "name": self.name,
             "kind": self.kind.name,
@@ -80,7 +90,14 @@ class Stage:
             "settings": settings,
             "inputs": {role: upstream[name] for role, name in self.inputs.items()},
         }
+        if self.kind.distribution != OWN:
+            identity["distribution"] = self.kind.distribution
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def names_in(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The files that a setting names: one, several, or none."""
+    return (value,) if isinstance(value, str) else value or ()
 
 
 def content_digest(path: Path) -> str:

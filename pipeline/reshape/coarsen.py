@@ -21,7 +21,12 @@ EVEN = 1e-3
 
 @dataclass(frozen=True)
 class Coarsen(Settings):
-    """How many voxels along each axis become one; `trim` leaves out last ones that fill no block."""
+    """How many voxels along each axis become one.
+
+    Attributes:
+        depth, height, width: Along that axis.
+        trim: Whether last voxels that fill no block are left out, and not refused.
+    """
 
     depth: int = 1
     height: int = 1

@@ -24,8 +24,12 @@ WHOLE = 1e-4
 
 @dataclass(frozen=True)
 class Regrid(Settings):
-    """The places along each coordinate that is to be another one, as first, last (included) and step; or one `spacing`
-    of voxels for all axes that have more than one place, in the unit of their coordinates (mm)."""
+    """The places along each coordinate that is to be another one; or one spacing for all.
+
+    Attributes:
+        latitude, longitude, level, x, y, z: The first, the last (included) and the step.
+        spacing: Of voxels along all axes that have more than one place, in the unit of their coordinates (mm).
+    """
 
     latitude: Points | None = None
     longitude: Points | None = None

@@ -17,7 +17,12 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Crop(Settings):
-    """Voxels along each axis, from 0: the first that is taken, and the first that is not taken any more."""
+    """Voxels along each axis.
+
+    Attributes:
+        depth, height, width: Along that axis, from 0: the first that is taken, and the first that is not taken any
+            more.
+    """
 
     depth: Span | None = None
     height: Span | None = None

@@ -14,7 +14,11 @@ from pipeline.volume import InputError, Settings
 
 @dataclass(frozen=True)
 class Tile(Settings):
-    """How many voxels a tile has along the axes that are cut; along the others it has all."""
+    """How many voxels a tile has along the axes that are cut; along the others it has all.
+
+    Attributes:
+        depth, height, width: Along that axis.
+    """
 
     depth: int | None = None
     height: int | None = None

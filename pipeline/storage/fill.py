@@ -24,17 +24,19 @@ from pipeline.storage.blocks import Blocks, Box, box, sizes
 from pipeline.storage.chunk_files import Encoded
 from pipeline.storage.lazy import LazyBlocks
 from pipeline.storage.means import COPIES, Means, held_bytes
-from pipeline.stream import AGAIN, StoreError
+from pipeline.stream import AGAIN, Clock, StoreError
 from pipeline.volume import DATA, InputError
 
 
 def fill(
-    volume: xr.Dataset, path: Path, means: Means, *, only: Collection[str] | None = None
+    volume: xr.Dataset, path: Path, means: Means, *, only: Collection[str] | None = None, clock: Clock | None = None
 ) -> Iterator[tuple[int, int]]:
     """Writes what is not written yet of a volume into the one created at `path` (a store, or a group of one).
 
     Args:
         only: The keys of the files that are to be written; by default all.
+        clock: Counts `reading` (and computing what is read) and `encoding`, on several threads, and `waiting for
+            reads` of the one that writes.
 
     Yields:
         Bytes that are done, before compression, and bytes in all: once at the start, and after each shard.
@@ -43,7 +45,7 @@ def fill(
         InputError: The memory does not hold a chunk; or what reading raises.
         StoreError: The store cannot be written.
     """
-    target, data = store.Target(path), volume[DATA].data
+    target, data, clock = store.Target(path), volume[DATA].data, clock or Clock()
     if not isinstance(data, dask.array.Array):
         data = dask.array.from_array(data, chunks=target.blocks.shard, name=False)
     shards = list(target.blocks.shards(target.shape))
@@ -57,11 +59,11 @@ def fill(
     with _threads(max(1, plan.held - 1)) as pool:
         blocks = LazyBlocks(data)
         begin = (
-            ((place, part), pool.submit(_encoded, blocks, target, part, one))
+            ((place, part), pool.submit(_encoded, blocks, target, part, one, clock))
             for place, part in left
             for one in _parts(part, plan.extent)
         )
-        encoded = _ahead(begin, plan.held - 1, means)
+        encoded = _ahead(begin, plan.held - 1, means, clock)
         for (place, part), group in itertools.groupby(encoded, key=lambda one: one[0]):
             chunks = (chunk for _, some in group for chunk in some)
             try:
@@ -139,33 +141,39 @@ def _parts(shard: Box, extent: tuple[int, ...]) -> Iterator[Box]:
 
 
 def _ahead(
-    begin: Iterable[tuple[tuple, Future]], ahead: int, means: Means
+    begin: Iterable[tuple[tuple, Future]], ahead: int, means: Means, clock: Clock
 ) -> Iterator[tuple[tuple, list[tuple[tuple[int, ...], Encoded]]]]:
     """Parts with their shard, encoded, in order; so many of them are in work beside the one that is written."""
     begun: deque[tuple[tuple, Future]] = deque()
     for one in begin:
         begun.append(one)
         if len(begun) > ahead:
-            yield _made(*begun.popleft())
+            yield _made(*begun.popleft(), clock)
             means.keep_within()
     while begun:
-        yield _made(*begun.popleft())
+        yield _made(*begun.popleft(), clock)
 
 
-def _made(key: tuple, future: Future) -> tuple[tuple, list]:
+def _made(key: tuple, future: Future, clock: Clock) -> tuple[tuple, list]:
     try:
-        return key, future.result()
+        with clock("waiting for reads"):
+            return key, future.result()
     except OSError as error:
         raise StoreError(f"reading failed: {error}; {AGAIN}") from error
 
 
-def _encoded(data: LazyBlocks, target: store.Target, shard: Box, part: Box) -> list[tuple[tuple[int, ...], Encoded]]:
+def _encoded(
+    data: LazyBlocks, target: store.Target, shard: Box, part: Box, clock: Clock
+) -> list[tuple[tuple[int, ...], Encoded]]:
     """The chunks of a part: their numbers in the shard along each axis, and their bytes."""
     chunk = target.blocks.chunk
     counts = tuple(range(-(-size // c)) for size, c in zip(sizes(part), chunk, strict=True))
     corner = tuple((p.start - s.start) // c for p, s, c in zip(part, shard, chunk, strict=True))
     places = (tuple(c + n for c, n in zip(corner, number, strict=True)) for number in itertools.product(*counts))
-    return list(zip(places, target.encoding.encode_all(data.part(part)), strict=True))
+    with clock("reading"):
+        frames = data.part(part)
+    with clock("encoding"):
+        return list(zip(places, target.encoding.encode_all(frames), strict=True))
 
 
 def _name(place: tuple[int, ...]) -> str:

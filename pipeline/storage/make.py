@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from pipeline.storage.fill import fill, take
 from pipeline.storage.means import Means
 from pipeline.storage.origin import ORIGIN
 from pipeline.storage.unfinished import unfinished
+from pipeline.stream import Clock
 from pipeline.volume import AXES, DATA, InputError
 
 
@@ -108,15 +110,31 @@ def make(
             if known == blocks[None]:
                 take(destination, made, store.Target(destination).shape[0])
         total = sum(volume[DATA].nbytes for volume in volumes.values())
-        before = 0
+        before, continued, clock, begun = 0, None, Clock(), time.perf_counter()
         for group, volume in volumes.items():
-            for done, _ in fill(volume, made / (group or ""), means):
-                yield Progress((before + done) // MEGABYTE, -(-total // MEGABYTE), f"{(before + done) / 1e6:.0f} MB")
+            frame = volume[DATA].nbytes / max(1, volume.sizes["time"])
+            for done, _ in fill(volume, made / (group or ""), means, clock=clock):
+                made_now = before + done
+                continued = made_now if continued is None else continued
+                yield Progress(
+                    made_now // MEGABYTE,
+                    -(-total // MEGABYTE),
+                    f"{made_now / 1e6:.0f} MB",
+                    frames=round((made_now - continued) / frame),
+                    size=made_now - continued,
+                    shares=shares(clock, time.perf_counter() - begun),
+                )
             before += volume[DATA].nbytes
         if longer:
             replace_folder(made, destination, aside)
         else:
             os.replace(made, destination)
+
+
+def shares(clock: Clock, seconds: float) -> dict[str, float]:
+    """Seconds by activity, of all: who does not wait for what is read writes it."""
+    known = clock.seconds()
+    return known | {"writing": seconds - known.get("waiting for reads", 0.0), "all": seconds}
 
 
 def refuse_taken(destination: Path) -> None:

@@ -56,6 +56,11 @@ class Loader:
         """Seconds that were waited for `frames`, in all."""
         return self._clock.seconds().get(WAITING, 0.0)
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """By activity: `reading`, beside the steps, and `waiting for reads`."""
+        return self._clock.seconds()
+
     def close(self) -> None:
         """Ends the thread, after the read that it is at."""
         self._reader.close()

@@ -32,7 +32,7 @@ class TrainSettings(Settings):
     """Settings of a `train` stage.
 
     Attributes:
-        model: See `ModelSettings`.
+        model: What is trained.
         start: Fits how the first layer's states are read, in closed form, before the first step
             (`least_squares.LeastSquares`); the model is then looked at on the validation frames before that step too.
             Without it the model starts as an exponential average.

@@ -20,7 +20,7 @@ import torch
 import zarr
 from zarr.codecs import BloscCodec
 
-from cluster import Done, Layout, LocalExecutor, Tally, in_time
+from cluster import Layout, LocalExecutor, Tally, in_time
 from cluster.cost import moved
 from cluster.ray_executor import RayExecutor
 from pipeline.filter import FilterJob, FilterSettings, FilterWorker, Sequence4D
@@ -67,8 +67,6 @@ def timed(group, layout: Layout) -> tuple[float, list[Tally]]:
     for event in group.walk(layout, "chain"):
         if isinstance(event, Tally):
             tallies.append(event)
-        else:
-            assert isinstance(event, Done)
     return time.perf_counter() - begun, tallies
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from cluster import Done, LocalExecutor, Lost, Place, Started, Tally, WorkerLost, walk_all
-from cluster.actor import Worker
+from cluster.actor import Waiting, Worker
 from cluster.exchange import EXCHANGES
 from tests.cluster.teller import FaultOnce, Teller, Telling, hang, vanish
 
@@ -104,7 +104,8 @@ def test_a_worker_says_what_it_waits_for(tmp_path):
     job = Telling(tmp_path, (4,))
     layout = job.layout(2)
     alone = Worker(job.worker(), 1)
-    waiting = next(alone.walk(layout, "chain", lambda *_: None, seconds=1))
+    events = alone.walk(layout, "chain", lambda *_: None, seconds=1)
+    waiting = next(event for event in events if isinstance(event, Waiting))
     with pytest.raises(WorkerLost, match="waited 0 s for the carry that enters shard 1 of strand 0 from worker 0"):
         alone.mail.wait(waiting.keys, 0.1, lambda: _in_words(waiting.keys, layout))
 

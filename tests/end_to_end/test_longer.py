@@ -8,6 +8,7 @@ import pytest
 from cluster import LocalExecutor
 from pipeline.storage import store
 from tests.synthetic import Silent, blobs
+from workflows.events import Started
 from workflows.load import load
 from workflows.run import run
 
@@ -58,8 +59,7 @@ def forecast(recipe, runs="runs", *changes):
     """The folder, what was said, and the stages that ran."""
     display = Silent()
     folders = run(load(recipe, changes), recipe.parent / runs, LocalExecutor(2), display)
-    lines = [event[1].line for event in display.events if event[0] == "progress" and event[1].line]
-    return folders["forecast"], " ".join(lines), display.names("start")
+    return folders["forecast"], " ".join(display.lines()), display.names(Started)
 
 
 def files(folder):

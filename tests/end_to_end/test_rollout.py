@@ -10,6 +10,7 @@ from tests.end_to_end.test_kill import finish, kill_when, start
 from tests.export.stores import exported
 from tests.rolled import results
 from tests.synthetic import Silent, write_recipe
+from workflows.events import Started
 from workflows.load import RecipeError, load
 from workflows.run import run
 
@@ -59,8 +60,8 @@ def test_a_recipe_rolls_out_and_its_page_shows_it(finished_run, tmp_path):
 
     display = Silent()
     again = run(load(with_stages(recipe, ("horizon: 12", "horizon: 20"))), runs, LocalExecutor(), display)
-    assert display.names("start") == ["months"]
-    lines = [event[1].line for event in display.events if event[0] == "progress"]
+    assert display.names(Started) == ["months"]
+    lines = display.lines()
     assert f"the first 12 of 20 frames from each start are those of {folders['months'].name}" in lines
     assert json.loads((again["months"] / "manifest.json").read_text())["continued_from"] == 12
     exported(again["months"] / "rollout.zarr", tmp_path / "months.nc")

@@ -32,7 +32,7 @@ def again(made, span=SPAN, workers=2):
     workflow, runs, _ = made
     display = Silent()
     run_span(workflow, runs, LocalExecutor(workers), display, *span)
-    return [progress.line for kind, progress in display.events if kind == "progress" and progress.line]
+    return display.lines()
 
 
 def bits(forecast: Path):

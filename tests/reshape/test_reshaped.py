@@ -178,7 +178,7 @@ def test_a_recipe_from_archive_to_report(tmp_path):
     [
         ("{height: 2}", "{hieght: 2}", r"coarsen\.hieght: unknown key 'hieght'; did you mean 'height'\?"),
         ("tile:", "tiles:", r"reshape\.tiles: unknown key 'tiles'; did you mean 'tile'\?"),
-        ("canonical", "up", r"reshape: orient is 'up'; give 'canonical', or one each of L/R"),
+        ("canonical", "up", r"reshape.orient: orient is 'up'; give 'canonical', or one each of L/R"),
         ("[1, 9]", "[1, 9, 2]", r"reshape\.crop\.height: "),
         ("every: 2", "every: 2.5", r"reshape\.resample\.every: "),
         ("[b.w1, b.w0]", "c.w1", r"forecast\.series: no series 'c\.w1'; known are a, b"),

@@ -48,16 +48,16 @@ WRONG = [
     ("steps: 15", "steps: many", r":16: stages\.model\.steps: input should be a valid integer.* \(it is 'many'\)"),
     ("steps: 15", "steps: '15'", r":16: stages\.model\.steps: input should be a valid integer"),
     ("steps: 15", "steps: 1.5", r":16: stages\.model\.steps: input should be a valid integer"),
-    ("steps: 15", "steps: 0", r":12: stages\.model: steps is 0; give at least 1"),
+    ("steps: 15", "steps: 0", r":16: stages\.model\.steps: steps is 0; give at least 1"),
     (
         "layers: 2",
         "layers: 2, transition: kernal",
-        r":15: stages\.model\.model: transition is 'kernal'; give one of propagator, kernel, pointwise",
+        r":15: stages\.model\.model\.transition: transition is 'kernal'; give one of propagator, kernel, pointwise",
     ),
     (
         "layers: 2",
         "layers: 2, transition: kernel, selective: true",
-        r":15: stages\.model\.model: selective with transition 'kernel'",
+        r":15: stages\.model\.model\.selective: selective with transition 'kernel'",
     ),
     ("layers: 2", "layers: 2, selective: 1", r":15: .*selective: input should be a valid boolean \(it is 1\)"),
     ("steps: 15", "steps: [1", r":\d+: not YAML"),
@@ -84,7 +84,11 @@ WRONG = [
     ),
     ("series: b, chunk", "series: c, chunk", r":22: stages\.forecast\.series: no series 'c'; known are a, b"),
     ("series: b, chunk", "series: [b, c], chunk", r":22: stages\.forecast\.series\.1: no series 'c'; known are a, b"),
-    ("series: b, chunk", "series: [a, a], chunk", r":22: stages\.forecast: series is \['a', 'a'\]; give at least one"),
+    (
+        "series: b, chunk",
+        "series: [a, a], chunk",
+        r":22: stages\.forecast\.series: series is \['a', 'a'\]; give at least one",
+    ),
     ("series: b, chunk", "series: [b, 3], chunk", r":22: stages\.forecast\.series\.1: input should be a valid string"),
     ("{series: b, first", "{series: c, first", r":11: stages\.prepared\.splits\.test\.series: no series 'c'"),
     (
@@ -100,7 +104,7 @@ WRONG = [
     (
         "test: {series: b, first: 2000-02-01, last: 2000-04-10}",
         "test: []",
-        r":8: stages\.prepared\.splits: test is an empty list; give at least one period",
+        r":11: stages\.prepared\.splits\.test: test is an empty list; give at least one period",
     ),
     (
         "scores: {stage: evaluate,",
@@ -113,6 +117,28 @@ WRONG = [
         r":23: stages\.scores\.inputs\.brain: 'prepared' is a stage of kind preprocess; expected one of kind ingest",
     ),
     ("name: blobs", "name: a/b", r":1: name: is 'a/b'; give a word"),
+    # what newcomers do
+    ("    steps: 15", "\tsteps: 15", r":16: not YAML: found character .*; indent with spaces, not tabs"),
+    ("    steps: 15", "     steps: 15", r":16: not YAML: .*; indent the keys of one mapping alike"),
+    ("steps: 15", "steps:15", r":16: not YAML: .*; is a space missing behind a colon\?"),
+    ("variable: warmth", "variable: warm: th", r":3: not YAML: .*; put a text with a colon in quotes"),
+    ("variable: warmth", "variable: %warmth", r":3: not YAML: .*; put the text in quotes"),
+    ("layers: 2", "layers: 2, drift: yes", r":15: .*drift: input .* boolean \(it is 'yes'\); write true or false"),
+    ("steps: 15", "steps: '15'", r":16: .*steps: input .* integer \(it is '15'\); write it without quotes"),
+    ("steps: 15", "steps: 1e3", r":16: .*steps: input .* integer \(it is 1000\.0\); write 1000"),
+    ("steps: 15", "steps:", r":16: .*steps: input should be a valid integer \(it is empty\)"),
+    ("steps: 15", "15: steps", r":12: stages\.model\.15: unknown key '15'; known are model, start, steps"),
+    ("series: b, chunk", "series: 7, chunk", r":22: .*series: input .* string \(it is 7\); put it in quotes"),
+    (
+        "{series: b, first: 2000-02-01, last: 2000-04-10}",
+        "b",
+        r":11: .*test: input should be a mapping with keys such as series, first, last \(it is 'b'\)",
+    ),
+    ("stage: train", "stage: Train", r":13: .*no stage kind 'Train'; did you mean 'train'\?"),
+    ("stage: train", "stage: [train]", r":12: stages\.model: must be a mapping with a key stage: one of ingest"),
+    ("stage: train", "kind: train", r":12: stages\.model: lacks a key stage: one of ingest, preprocess"),
+    ("  report: {", "report: {", r":24: report: unknown key 'report'; is it a stage\? Indent it below stages"),
+    ("source: a.nc", "source: $DATA/a.nc", r":3: .*; a variable is mentioned as \$\{env\.DATA\}, and declared"),
 ]
 
 
@@ -158,6 +184,11 @@ def test_changes_to_a_recipe_that_is_not_whole(tmp_path, content):
 
 
 def test_no_such_recipe(tmp_path):
+    (tmp_path / "blobs.yaml").touch()
+    with pytest.raises(RecipeError, match=r"blob\.yaml: No such file or directory; did you mean 'blobs\.yaml'\?"):
+        load(tmp_path / "blob.yaml")
+    with pytest.raises(RecipeError, match=r"recipe of this name that comes with Chronovox is .*climate_forecast\.yaml"):
+        load(Path("climate_forecast"))
     with pytest.raises(RecipeError, match="No such file"):
         load(tmp_path / "none.yaml")
     (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00\x01")
@@ -172,6 +203,33 @@ def test_changes(recipe):
     assert workflow.stages["prepared"].settings.splits.test.last == "2000-04-01"
 
 
+def test_changes_within_lists_and_what_they_made(recipe):
+    recipe.write_text(
+        recipe.read_text()
+        .replace("validation: {series: a", "validation: [{series: b}, {series: a")
+        .replace("04-20}", "04-20}]")
+    )
+    changes = ["prepared.splits.validation.1.last=2000-04-18", "model.start={ridge: 1.0}", "model.start.level=0.5"]
+    workflow = load(recipe, [*changes, "name=trial"])
+    assert workflow.name == "trial"
+    assert workflow.stages["prepared"].settings.splits.validation[1].last == "2000-04-18"
+    start = workflow.stages["model"].settings.start
+    assert (start.ridge, start.level) == (1.0, 0.5)
+
+
+def test_a_boolean_with_an_anchor(recipe):
+    recipe.write_text(recipe.read_text().replace("layers: 2", "layers: 2, drift: &yes true, norm: *yes"))
+    model = load(recipe).stages["model"].settings.model
+    assert (model.drift, model.norm) == (True, True)
+
+
+def test_a_change_leaves_alone_what_shares_its_anchor(recipe):
+    text = recipe.read_text().replace("train: {series", "train: &t {series")
+    recipe.write_text(text.replace("validation: {series: a, first: 2000-04-01, last: 2000-04-20}", "validation: *t"))
+    splits = load(recipe, ["prepared.splits.validation.last=2000-04-20"]).stages["prepared"].settings.splits
+    assert (splits.validation.last, splits.train.last) == ("2000-04-20", "2000-03-30")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -183,8 +241,22 @@ def test_changes(recipe):
         ("prepared.splits.test.last=2000-02-31", "the value is not YAML"),
         ("forecast.chunk=\x07", "the value is not YAML"),
         ("forecast.chunk.deep=1", "'chunk' has no keys of its own"),
+        (
+            "model.steps=x",
+            r"^--set model\.steps=x: stages\.model\.steps: input should be a valid integer \(it is 'x'\)$",
+        ),
+        ("model.curriculum.0.window=3", r"^--set model\.curriculum\.0\.window=3: .*curriculum: input should be a list"),
+        ("forecast.series=[b, c]", r"^--set forecast\.series=\[b, c\]: .*no series 'c'"),
+        ("environment.DATA=x", "set the variable itself, as in `DATA=x chronovox"),
     ],
 )
 def test_wrong_changes(recipe, change, message):
     with pytest.raises(RecipeError, match=message):
         load(recipe, [change])
+
+
+def test_a_change_beyond_a_list(recipe):
+    recipe.write_text(recipe.read_text().replace("series: b, chunk", "series: [a, b], chunk"))
+    assert load(recipe, ["forecast.series.1=a", "forecast.series.0=b"]).stages["forecast"].settings.series == ("b", "a")
+    with pytest.raises(RecipeError, match=r"^--set forecast\.series\.2=c: '2' is no number from 0 to 1"):
+        load(recipe, ["forecast.series.2=c"])

@@ -8,6 +8,7 @@ from filelock import FileLock
 from cluster import LocalExecutor
 from pipeline.volume import InputError
 from tests.synthetic import Silent, blobs, write_recipe
+from workflows.events import Finished, Skipped, Started
 from workflows.load import load
 from workflows.plan import plan
 from workflows.run import RunRefused, run
@@ -51,12 +52,12 @@ def test_an_archive_counts_by_content_not_by_place_or_date(recipe, tmp_path):
 def test_finished_stages_are_skipped_and_changed_ones_get_new_folders(recipe, tmp_path):
     first, second, third = Silent(), Silent(), Silent()
     folders = run(load(recipe), tmp_path / "runs", LocalExecutor(), first)
-    assert first.names("finish") == ALL
+    assert first.names(Finished) == ALL
     assert run(load(recipe), tmp_path / "runs", LocalExecutor(), second) == folders
-    assert second.names("skip") == ALL
-    assert second.names("start") == []
+    assert second.names(Skipped) == ALL
+    assert second.names(Started) == []
     changed = run(load(recipe, ["forecast.chunk=16"]), tmp_path / "runs", LocalExecutor(), third)
-    assert third.names("start") == ["forecast", "scores", "report"]
+    assert third.names(Started) == ["forecast", "scores", "report"]
     assert folders["forecast"].exists()
     assert changed["forecast"].exists()
     manifest = json.loads((changed["forecast"] / "manifest.json").read_text())
@@ -69,7 +70,7 @@ def test_a_failed_ingest_leaves_nothing(recipe, tmp_path):
     with pytest.raises(InputError, match=r"b\.nc begins with b'broken', which is none of NetCDF"):
         run(load(recipe), tmp_path / "runs", LocalExecutor(), Silent())
     left = {path.name.split("-")[0] for path in (tmp_path / "runs" / "blobs").iterdir()}
-    assert left == {".lock", "raw_a"}
+    assert left == {".lock", "events.jsonl", "raw_a"}
 
 
 @pytest.mark.slow

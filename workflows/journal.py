@@ -1,0 +1,97 @@
+"""The event log of a run: `events.jsonl`, one event a line; whoever watches a run reads it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from pipeline.progress import Progress
+from workflows.events import Began, Event, Pulse, Shard, as_line
+
+NAME = "events.jsonl"
+
+PAUSE = 0.25
+"""Seconds in which of the news of one kind about one thing only the last is kept."""
+
+KEEP = 20e6
+"""Bytes from which on a log is put aside when a run begins, as `events-1.jsonl`; the one before that is given up."""
+
+
+class Journal:
+    """Writes events as lines.
+
+    Args:
+        file: Where to.
+    """
+
+    def __init__(self, file: TextIO):
+        self._file, self._held, self._written = file, {}, 0.0
+
+    @classmethod
+    def of_run(cls, folder: Path) -> Journal:
+        """Goes on with the log of a run."""
+        path = folder / NAME
+        if path.exists() and path.stat().st_size > KEEP:
+            path.replace(path.with_stem(path.stem + "-1"))
+        whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
+        file = path.open("a")
+        file.write("" if whole else "\n")  # who wrote it was killed within a line
+        return cls(file)
+
+    def tell(self, stage: str | None, event: Event) -> None:
+        """Takes an event; frequent ones are written a moment later, and only the last of those about one thing."""
+        now = time.time()
+        if key := _passing(event):
+            self._held.pop((stage, *key), None)
+            self._held[stage, *key] = (now, stage, event)
+            if now >= self._written + PAUSE:
+                self.flush()
+            return
+        self.flush()
+        self._write([(now, stage, event)])
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()
+
+    def flush(self) -> None:
+        """Writes what is held."""
+        self._write(list(self._held.values()))
+        self._held.clear()
+        self._written = time.time()
+
+    def _write(self, lines: list[tuple[float, str | None, Event]]) -> None:
+        self._file.write("".join(json.dumps(as_line(*line)) + "\n" for line in lines))
+        self._file.flush()
+
+
+def _passing(event: Event) -> tuple | None:
+    """What an event is about, if a later one about the same takes its place."""
+    if isinstance(event, Shard):
+        return "shard", event.strand, event.index
+    if isinstance(event, Pulse):
+        return "pulse", event.worker, event.usage.pid
+    if isinstance(event, Progress) and not event.line:
+        return ("progress",)
+    return None
+
+
+def last_run(path: Path) -> list[dict[str, Any]]:
+    """The events of a log, from the last beginning of a run on. A line that is not whole is left out."""
+    found: list[dict[str, Any]] = []
+    with path.open() as file:
+        for line in filter(None, map(parsed, file)):
+            if line["event"] == Began.__name__.lower():
+                found.clear()
+            found.append(line)
+    return found
+
+
+def parsed(text: str) -> dict[str, Any] | None:
+    """A line of a log; `None` where it is not whole, as after a kill."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
