@@ -54,7 +54,8 @@ def denoised(facts: Facts, name: str, means: Means) -> Draft:
     prepared = {
         "reshape": Setting(
             reshape,
-            f"Along {SPACE[axis]}, the longest axis, {SLABS} slabs of {coarse} "
+            ("Voxels are made coarser first, so that a step of training takes seconds. " if factors else "")
+            + f"Along {SPACE[axis]}, the longest axis, {SLABS} slabs of {coarse} "
             f"voxels{f' ({rest} are left out)' if rest else ''}: {series}.{letter}0 and so on. The noise's deviation "
             f"is a fifth of what each channel varies by ({own}); give the one that your scanner has.",
         ),
@@ -73,13 +74,13 @@ def denoised(facts: Facts, name: str, means: Means) -> Draft:
                 "layers": 2, "norm": True, "gate_taps": 3,
             }
         ),
-        "steps": Setting(100),
+        "steps": Setting(150),
         "window": Setting(
             room.window, f"frames; a step takes about {megabytes(room.bytes)} of the {megabytes(means.memory)} stated"
         ),
         "burn_in": Setting(0, "frames before and after count, so all are scored"),
         "learning_rate": Setting(0.003),
-        "validate_every": Setting(20, "the step with the least validation error is kept"),
+        "validate_every": Setting(25, "the step with the least validation error is kept"),
         "seed": Setting(0),
     }  # fmt: skip
     tested = f"{series}.{letter}1"
