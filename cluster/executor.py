@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from cluster.actor import Doing, Done, Owner, Pulse, Tally
 from cluster.cost import Hop
 from cluster.layout import Layout
+from cluster.resources import Places
 from cluster.usage import Usage
 
 
@@ -42,6 +43,14 @@ class Executor(Protocol):
 
     memory: float | None
     used: Usage | None
+
+    def places(self, *, threads: int, most: int | None = None, workers: int | None = None) -> Places:
+        """Where a group of at most `most` workers, or a number of `workers`, would be; no cluster is started for it.
+
+        Raises:
+            ResourceError: There is no place for them, or no cluster where one was named.
+        """
+        ...
 
     def group(
         self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False

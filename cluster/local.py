@@ -10,6 +10,7 @@ from typing import Any
 from cluster.actor import Doing, Done, Owner, Pulse, Tally, Waiting, Worker
 from cluster.cost import Hop
 from cluster.layout import Layout
+from cluster.resources import Places
 from cluster.usage import Usage
 
 PATIENCE = 600.0
@@ -62,6 +63,12 @@ class LocalExecutor:
     def __init__(self, workers: int | None = None, *, silence: float = 3600.0, memory: float | None = None):
         self._workers, self._silence, self.memory = workers or 1, silence, memory
         self.used: Usage | None = None
+
+    def places(self, *, threads: int, most: int | None = None, workers: int | None = None) -> Places:
+        del threads
+        if workers is not None and workers > 1:
+            return Places(workers, apart=True)  # a team's processes
+        return Places(1 if workers else min(self._workers, most or self._workers), apart=False)
 
     @contextmanager
     def group(self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False) -> Iterator[LocalGroup]:

@@ -24,7 +24,7 @@ from cluster.dask_on_ray import dask_on_ray
 from cluster.layout import Layout
 from cluster.mail import CONTINUE, Key, WorkerLost
 from cluster.ray_team import team_on_ray
-from cluster.resources import ResourceError, Slots, own_cores, plan_slots, refuse_unreachable
+from cluster.resources import Places, ResourceError, Slots, own_cores, plan_slots, refuse_unreachable
 from cluster.usage import Usage, forget_peak, own_usage
 from ssm_ops.carry import Place
 
@@ -36,6 +36,9 @@ END_SECONDS = 10.0
 
 TELL_SECONDS = 0.5
 """How often a worker tells what is done: a message takes three milliseconds of a core, those of Ray's own included."""
+
+HOP = Hop(1e-3, 2e8)
+"""What a message is taken to cost before there are workers between which it is measured."""
 
 HOP_TRIALS, HOP_BYTES = 5, 2**22
 """How often a message is timed, and the size of the largest."""
@@ -93,6 +96,18 @@ class RayExecutor:
         self._start(threads * (workers or 1))
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         return plan_slots(nodes, threads=threads, workers=workers)
+
+    def places(self, *, threads: int, most: int | None = None, workers: int | None = None) -> Places:
+        asked = workers or self._workers
+        if self._address is None and not ray.is_initialized():
+            nodes = [{"CPU": float(max(own_cores(), threads * (asked or 1))), "GPU": float(_own_gpus())}]
+        else:
+            self._start(threads * (asked or 1))
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        slots = plan_slots(nodes, threads=threads, workers=asked)
+        found = min(slots.workers, most or slots.workers)
+        known = {name: max(node.get(name, 0.0) for node in nodes) or None for name in ("memory", "object_store_memory")}
+        return Places(found, True, slots.gpus, len(nodes), known["memory"], known["object_store_memory"], HOP)
 
     @contextmanager
     def group(self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False) -> Iterator[RayGroup]:
@@ -197,6 +212,13 @@ class RayExecutor:
         if self._room and not self._guest:
             ray.shutdown()
         self._room = 0
+
+
+def _own_gpus() -> int:
+    """GPUs that a Ray started here would find."""
+    from ray._private.accelerators import NvidiaGPUAcceleratorManager
+
+    return NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
 
 
 class RayWorker:

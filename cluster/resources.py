@@ -7,6 +7,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.cost import Hop
+
 REACH_SECONDS = 10.0
 """How long a cluster may take to accept a connection."""
 
@@ -46,6 +48,29 @@ def plan_slots(nodes: Sequence[dict[str, float]], *, threads: int, workers: int 
     if workers is not None and workers > slots:
         raise ResourceError(f"{workers} workers were asked for, the cluster has {slots} {kind}; use --workers {slots}")
     return Slots(workers or slots, cpus=1 if gpus else threads, gpus=1 if gpus else 0)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the workers of a stage would be.
+
+    Attributes:
+        workers: How many.
+        apart: Whether they are processes of their own.
+        gpus: GPUs of each.
+        nodes: On how many machines they are.
+        memory: Bytes of the largest of those machines, where the cluster tells; else `None`.
+        objects: Bytes of a machine's object store, where there is one and its size is known.
+        hop: What a message between two workers is taken to cost, before there are any.
+    """
+
+    workers: int
+    apart: bool
+    gpus: int = 0
+    nodes: int = 1
+    memory: float | None = None
+    objects: float | None = None
+    hop: Hop = Hop(0.0, float("inf"))  # noqa: RUF009  it is frozen
 
 
 def own_cores() -> int:

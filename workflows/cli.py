@@ -12,9 +12,12 @@ import typer
 from workflows.archives import export, ingest
 from workflows.cancelling import cancel
 from workflows.doctor.command import doctor
+from workflows.executors import make_executor
 from workflows.init.command import init
+from workflows.looking import view
 from workflows.models import export_model, import_model
 from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
+from workflows.planning import plan
 from workflows.recipe_commands import check, schema
 from workflows.showing import closing_on_signals
 from workflows.stores import rechunk, repair, verify
@@ -71,6 +74,7 @@ def run(
         raise typer.BadParameter("--from and --to go together: give both years or dates, both are included")
     from workflows.display import display
     from workflows.load import load
+    from workflows.planning import foretold
     from workflows.run import run as run_workflow
     from workflows.run import run_span
 
@@ -80,7 +84,9 @@ def run(
         if first is not None:
             run_span(workflow, runs, place, screen, first, last)
             return
-        folders = run_workflow(workflow, runs, place, screen, command=shlex.join(["chronovox", *sys.argv[1:]]))
+        foreseen = foretold(workflow, runs, place, quiet=json)
+        command = shlex.join(["chronovox", *sys.argv[1:]])
+        folders = run_workflow(workflow, runs, place, screen, command=command, foreseen=foreseen)
     for name, folder in folders.items() if not json else ():
         for result in ("report.html", "scores.json"):
             if (folder / result).exists():
@@ -195,20 +201,10 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (
-    init,
-    check,
-    schema,
-    doctor,
-    cancel,
-    ingest,
-    export,
-    export_model,
-    import_model,
-    rechunk,
-    verify,
-    repair,
-):
+RECIPES = (init, check, schema, plan, cancel)
+STORES = (ingest, export, export_model, import_model, rechunk, verify, repair, view)
+
+for command in (*RECIPES, *STORES, doctor):
     app.command()(command)
 
 
@@ -302,19 +298,6 @@ def describe(decay: float, diffusivity: float | None, velocity: tuple | None) ->
     """The propagator that the options give, in words."""
     drift = f", velocity {', '.join(f'{v:g}' for v in velocity)}" if velocity else ""
     return f"decay {decay:g}, diffusivity {diffusivity or 0:g}{drift}"
-
-
-def make_executor(where: Where, workers: int | None, address: str | None, memory: float | None = None):
-    """The executor that the options ask for."""
-    if where is Where.local:
-        if address:
-            raise typer.BadParameter("--address joins a Ray cluster; use it with --executor ray")
-        from cluster.local import LocalExecutor
-
-        return LocalExecutor(workers, memory=memory)
-    from cluster.ray_executor import RayExecutor
-
-    return RayExecutor(address, workers=workers, memory=memory)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from pipeline.progress import Progress
-from workflows.events import Began, Ended, Event, Finished, Lost, Pulse, Skipped, Spread, Started
+from workflows.events import Began, Ended, Event, Finished, Lost, Planned, Pulse, Skipped, Spread, Started
 from workflows.journal import Journal
 
 EVERY_SECONDS = 60.0
@@ -167,7 +167,7 @@ class PlainDisplay:
                     self._say(f"{stage}: {self._standing(event, now)}")
             case Finished():
                 self._say(f"{stage}: done in {event.seconds:.1f} s")
-            case Began() | Ended():
+            case Began() | Planned() | Ended():
                 pass
             case _:
                 self._pace.hear(event)

@@ -34,6 +34,13 @@ class Began:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What the stages will take: of each that is foreseen, by name, the fields of `foresight.cost.Cost`."""
+
+    costs: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A stage was finished before."""
 
@@ -139,7 +146,7 @@ class Ended:
     why: str = ""
 
 
-Event = Began | Skipped | Started | Progress | Spread | Shard | Pulse | Sent | Lost | Finished | Ended
+Event = Began | Planned | Skipped | Started | Progress | Spread | Shard | Pulse | Sent | Lost | Finished | Ended
 
 
 def as_line(at: float, stage: str | None, event: Event) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from filelock import FileLock, Timeout
 from cluster import Executor
 from pipeline.progress import Progress
 from pipeline.storage.atomic import write_text
-from workflows.events import Began, Ended, Event, Finished, Skipped, Started
+from workflows.events import Began, Ended, Event, Finished, Planned, Skipped, Started
+from workflows.foresight.cost import Foreseen
 from workflows.journal import Journal
 from workflows.measured import Measured, begin_anew
 from workflows.plan import SUCCESS, PlannedStage, plan
@@ -45,7 +46,15 @@ class Display(Protocol):
     def tell(self, stage: str | None, event: Event) -> None: ...
 
 
-def run(workflow: Workflow, runs: Path, executor: Executor, display: Display, *, command: str = "") -> dict[str, Path]:
+def run(
+    workflow: Workflow,
+    runs: Path,
+    executor: Executor,
+    display: Display,
+    *,
+    command: str = "",
+    foreseen: Sequence[Foreseen] = (),
+) -> dict[str, Path]:
     """Runs a workflow in the folder `runs/NAME` and returns the folder of each stage.
 
     A stage whose folder bears a success marker is skipped. An interrupted stage continues if it can and is made anew if
@@ -54,6 +63,7 @@ def run(workflow: Workflow, runs: Path, executor: Executor, display: Display, *,
 
     Args:
         command: What was typed, for the log.
+        foreseen: What the stages will take, to be set beside what they take.
 
     Raises:
         RunRefused: The folder cannot be made, or another process holds this run's lock; the lock of a dead process
@@ -68,11 +78,14 @@ def run(workflow: Workflow, runs: Path, executor: Executor, display: Display, *,
     with _alone(folder), stoppable(folder) as stop, _told(folder, display, stop) as telling:
         planned = plan(workflow, folder)
         telling.tell(None, beginning(workflow.name, planned, executor, command))
+        costs = {one.name: asdict(one.cost) for one in foreseen if one.cost is not None}
+        if costs:
+            telling.tell(None, Planned(costs))
         for stage in planned:
             if stage.finished:
                 telling.tell(stage.stage.name, Skipped())
             else:
-                _run_stage(stage, executor, telling, stop)
+                _run_stage(stage, executor, telling, stop, costs.get(stage.stage.name))
     return {stage.stage.name: stage.folder for stage in planned}
 
 
@@ -172,7 +185,7 @@ def _alone(folder: Path) -> Iterator[None]:
         raise RunRefused(f"another process runs {folder}; wait for it, or choose another folder with --runs") from error
 
 
-def _run_stage(planned: PlannedStage, executor: Executor, telling: _Telling, stop: Stop) -> None:
+def _run_stage(planned: PlannedStage, executor: Executor, telling: _Telling, stop: Stop, cost: dict | None) -> None:
     name, kind, folder = planned.stage.name, planned.stage.kind, planned.folder
     if folder.exists() and not kind.resumes:
         shutil.rmtree(folder)
@@ -206,6 +219,7 @@ def _run_stage(planned: PlannedStage, executor: Executor, telling: _Telling, sto
         "continued_from": first,
         "started": started.isoformat(timespec="seconds"),
         **asdict(finished),
+        "foreseen": cost,
         "versions": {package: importlib.metadata.version(package) for package in (*VERSIONS, kind.distribution)},
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -106,5 +107,13 @@ def content_digest(path: Path) -> str:
         inside = sorted(file for file in path.rglob("*") if file.is_file())
         told = [(str(file.relative_to(path)), content_digest(file)) for file in inside]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    status = path.stat()
+    return _file_digest(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _file_digest(path: Path, size: int, changed: int) -> str:
+    """Read once in a process, unless the file was changed since: a plan and its run both ask."""
+    del size, changed
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -62,7 +62,8 @@ def _normal(volume: xr.Dataset, *, masked: bool) -> xr.Dataset:
     if masked:
         data = dask.array.concatenate([data, dask.array.ones_like(data)], axis=1)
     bare = with_masks(volume, names)
-    return bare.assign({DATA: (AXES, data, volume[DATA].attrs)}).assign_attrs(boundary=list(natural_boundary(volume)))
+    attributes = {**volume[DATA].attrs, "units": "1", "normalised_from": volume[DATA].attrs.get("units", "")}
+    return bare.assign({DATA: (AXES, data, attributes)}).assign_attrs(boundary=list(natural_boundary(volume)))
 
 
 def frame_bytes(volume: xr.Dataset) -> int:

@@ -52,6 +52,21 @@ STEPS = 3
 """Of training; the last one is timed: the first compiles."""
 
 
+LONG = 2_000_000
+"""Voxels times frames of a window beyond which its length does not change what is rehearsed."""
+
+COARSE, MATTERS = 3.0, 60e6
+"""By what the numbers that a model plainly holds are multiplied for a bound of all that it takes, and the bytes from
+which on it is worth to know better."""
+
+NOMINAL = 2e-8
+"""Seconds for each byte that a model plainly holds, where nothing was rehearsed."""
+
+
+class RehearsalFailed(RuntimeError):
+    """A bug, or a machine that is too small even for a rehearsal."""
+
+
 @dataclass(frozen=True)
 class Line:
     """What two sizes took, and so any.
@@ -103,12 +118,16 @@ def rehearsed(part: Part, kept: Kept) -> dict[str, Line]:
 
     Raises:
         InputError: What the stages refuse.
-        RuntimeError: The rehearsal failed.
+        RehearsalFailed: What was rehearsed failed.
     """
+    window, voxels = window_of(part.settings), _voxels(part.volume)
+    if (line := _too_small_to_matter(part)) is not None:
+        return dict.fromkeys(("train", "infer"), line)
+    long = voxels * window > LONG
     identity = {
-        "settings": asdict(part.settings),
-        "shard": part.shard,
-        "sizes": dict(part.volume.sizes),
+        "settings": asdict(shortened(part.settings, SHORTEST if long else window)),
+        "shard": part.shard and (min(part.shard[0] * voxels, LONG), part.shard[1] / part.shard[0]),
+        "sizes": {axis: size for axis, size in part.volume.sizes.items() if axis != "time"},
         "attributes": {name: str(value) for name, value in sorted(part.volume.attrs.items())},
     }
 
@@ -123,13 +142,23 @@ def rehearsed(part: Part, kept: Kept) -> dict[str, Line]:
                 timeout=SECONDS,
             )
             if done.returncode:
-                raise RuntimeError(f"the rehearsal of a training failed:\n{done.stderr}")
+                raise RehearsalFailed(f"the rehearsal of a training failed:\n{done.stderr}")
             found = json.loads(answer.read_text())
         if "refused" in found:
             raise InputError(found["refused"])
         return found
 
     return {name: Line(**line) for name, line in kept.get("rehearsal", identity, measure).items()}
+
+
+def _too_small_to_matter(part: Part) -> Line | None:
+    """What a window takes at most that takes little beside the libraries; `None` of a larger one."""
+    model, shard = part.settings.model, part.shard or (0, 0)
+    size = float(_voxels(part.volume) * max(window_of(part.settings), shard[0]) * part.settings.together)
+    plain = 4.0 * model.layers * (6 * model.channels + 14 * model.states) * (1 + model.bidirectional) * size
+    if COARSE * plain > MATTERS:
+        return None
+    return Line(size, LIBRARIES + COARSE * plain, NOMINAL * plain, 0.0, 0.0)
 
 
 def measured(part: Part, folder: Path) -> dict[str, dict[str, float]]:
@@ -217,6 +246,12 @@ def shortened(settings: TrainSettings, frames: int) -> TrainSettings:
     return replace(
         settings,
         steps=STEPS,
+        keep=1,
+        seed=0,
+        learning_rate=1e-4,
+        warm_up=0,
+        spike=None,
+        backoff=1.0,
         validate_every=STEPS,
         checkpoint_every=STEPS,
         window=frames,
