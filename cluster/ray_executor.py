@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,15 +24,12 @@ from cluster.dask_on_ray import dask_on_ray
 from cluster.layout import Layout
 from cluster.mail import CONTINUE, Key, WorkerLost
 from cluster.ray_team import team_on_ray
-from cluster.resources import Places, ResourceError, Slots, own_cores, plan_slots
+from cluster.resources import Places, ResourceError, Slots, own_cores, plan_slots, refuse_unreachable
 from cluster.usage import Usage, forget_peak, own_usage
 from ssm_ops.carry import Place
 
 START_SECONDS = 120.0
 """How long workers may wait for their places."""
-
-REACH_SECONDS = 10.0
-"""How long a cluster may take to accept a connection."""
 
 END_SECONDS = 10.0
 """How long we wait to see that workers are gone."""
@@ -223,24 +219,6 @@ def _own_gpus() -> int:
     from ray._private.accelerators import NvidiaGPUAcceleratorManager
 
     return NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
-
-
-def refuse_unreachable(address: str) -> None:
-    """Ray would try for minutes to reach an address where nothing listens."""
-    if address.startswith("ray://"):
-        raise ResourceError(
-            f"{address} is the address of a Ray Client, through which a stage cannot report its progress; "
-            f"run on a machine of the cluster with --address auto, or give HOST:PORT of its head"
-        )
-    host, _, port = address.rpartition(":")
-    if not port.isdigit():
-        return  # `auto`, or a name that Ray resolves by itself
-    try:
-        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
-    except OSError as error:
-        raise ResourceError(
-            f"no Ray cluster answers at {address} ({error}); check `ray status` there, or leave --address out"
-        ) from error
 
 
 class RayWorker:

@@ -11,7 +11,9 @@ import typer
 
 from workflows.archives import export, ingest
 from workflows.cancelling import cancel
+from workflows.doctor.command import doctor
 from workflows.executors import make_executor
+from workflows.init.command import init
 from workflows.looking import view
 from workflows.models import export_model, import_model
 from workflows.options import Changes, Cut, Memory, Precision, Recipe, Way, Where, counts, listed, numbers, size, words
@@ -200,9 +202,10 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (
-    check, schema, plan, board, cancel, view, ingest, export, export_model, import_model, rechunk, verify, repair
-):  # fmt: skip
+RECIPES = (init, check, schema, plan, board, cancel)
+STORES = (ingest, export, export_model, import_model, rechunk, verify, repair, view)
+
+for command in (*RECIPES, *STORES, doctor):
     app.command()(command)
 
 
