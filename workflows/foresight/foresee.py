@@ -20,6 +20,7 @@ from cluster.cost import choose
 from pipeline.elapsed import median_step
 from pipeline.infer import InferSettings
 from pipeline.model import Forecaster
+from pipeline.phases import PHASE
 from pipeline.roles import Roles
 from pipeline.rollouts.settings import RolloutSettings
 from pipeline.splits import Span
@@ -333,7 +334,7 @@ def model_of(settings: TrainSettings, volume: xr.Dataset) -> Forecaster:
 
 def _few(volume: xr.Dataset, settings: TrainSettings) -> xr.Dataset:
     """As many frames as a rehearsal wants, without their numbers."""
-    few = volume.isel(time=slice(0, 3 * window_of(settings) + 2))
+    few = volume.isel(time=slice(0, 3 * window_of(settings) + 2)).drop_vars(PHASE, errors="ignore")
     nothing = dask.array.zeros(few[DATA].shape, dtype="float32")
     bare = few.assign({DATA: (few[DATA].dims, nothing, few[DATA].attrs)})
     return (
