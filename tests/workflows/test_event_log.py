@@ -88,5 +88,5 @@ def test_a_real_run_stands_at_any_time_as_its_log_says(logged, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"neither runs/blob nor blob is a folder; runs in runs are: blobs"):
         to_watch("blob", Path("runs"))
-    with pytest.raises(InputError, match=r"has no event log \(events.jsonl\), which runs write since"):
+    with pytest.raises(InputError, match=r"has no event log \(events.jsonl\), which every run writes"):
         to_watch("blobs", tmp_path / "runs")

@@ -1,6 +1,8 @@
 """A run opened in Python."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +31,18 @@ def test_a_run_gives_its_volumes_and_scores(finished_run):
     assert "forecast" in run._repr_html_()
     assert "infer" in repr(run)
     assert (run.events["event"] == "finished").sum() == len(run)
+
+
+def test_the_readme_s_python_runs(finished_run, tmp_path, monkeypatch):
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    _, opened = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "climate_forecast").symlink_to(finished_run["report"].parent)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(opened, names)
+    assert names["forecast"]["data"].ndim == 5
+    assert names["errors"]["model.mse"] > 0
 
 
 def test_what_is_not_there_is_said(finished_run, tmp_path):
