@@ -25,7 +25,7 @@ from cluster.layout import Layout
 from cluster.mail import CONTINUE, Key, WorkerLost
 from cluster.own import own_cluster
 from cluster.ray_team import team_on_ray
-from cluster.resources import Places, ResourceError, Slots, own_cores, plan_slots
+from cluster.resources import Places, ResourceError, Slots, own_cores, plan_slots, refuse_unreachable
 from cluster.usage import Usage, forget_peak, own_usage
 from ssm_ops.carry import Place
 
@@ -37,6 +37,9 @@ END_SECONDS = 10.0
 
 TELL_SECONDS = 0.5
 """How often a worker tells what is done: a message takes three milliseconds of a core, those of Ray's own included."""
+
+HOP = Hop(1e-3, 2e8)
+"""What a message is taken to cost before there are workers between which it is measured."""
 
 HOP_TRIALS, HOP_BYTES = 5, 2**22
 """How often a message is timed, and the size of the largest."""
@@ -79,7 +82,7 @@ class RayExecutor:
         elif self._address is None:
             self._ending.enter_context(own_cluster(room))
         else:
-            refuse_client(self._address)
+            refuse_unreachable(self._address)
             self._ending.enter_context(authentication.showing_token())
             address = authentication.knock(self._address)
             self._ending.callback(ray.shutdown)
@@ -106,7 +109,7 @@ class RayExecutor:
         slots = plan_slots(nodes, threads=threads, workers=asked)
         found = min(slots.workers, most or slots.workers)
         known = {name: max(node.get(name, 0.0) for node in nodes) or None for name in ("memory", "object_store_memory")}
-        return Places(found, True, slots.gpus, len(nodes), known["memory"], known["object_store_memory"])
+        return Places(found, True, slots.gpus, len(nodes), known["memory"], known["object_store_memory"], HOP)
 
     @contextmanager
     def group(self, make: Callable[[], Owner], *, threads: int, most: int, fewer: bool = False) -> Iterator[RayGroup]:
@@ -217,15 +220,6 @@ def _own_gpus() -> int:
     from ray._private.accelerators import NvidiaGPUAcceleratorManager
 
     return NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
-
-
-def refuse_client(address: str) -> None:
-    """The address of a Ray Client will not do."""
-    if address.startswith("ray://"):
-        raise ResourceError(
-            f"{address} is the address of a Ray Client, through which a stage cannot report its progress; "
-            f"run on a machine of the cluster with --address auto, or give HOST:PORT of its head"
-        )
 
 
 class RayWorker:

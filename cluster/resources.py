@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from cluster.cost import Hop
+
+REACH_SECONDS = 10.0
+"""How long a cluster may take to accept a connection."""
 
 
 class ResourceError(ValueError):
@@ -55,6 +61,7 @@ class Places:
         nodes: On how many machines they are.
         memory: Bytes of the largest of those machines, where the cluster tells; else `None`.
         objects: Bytes of a machine's object store, where there is one and its size is known.
+        hop: What a message between two workers is taken to cost, before there are any.
     """
 
     workers: int
@@ -63,8 +70,27 @@ class Places:
     nodes: int = 1
     memory: float | None = None
     objects: float | None = None
+    hop: Hop = Hop(0.0, float("inf"))  # noqa: RUF009  it is frozen
 
 
 def own_cores() -> int:
     """The CPUs that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def refuse_unreachable(address: str) -> None:
+    """Ray would try for minutes to reach an address where nothing listens."""
+    if address.startswith("ray://"):
+        raise ResourceError(
+            f"{address} is the address of a Ray Client, through which a stage cannot report its progress; "
+            f"run on a machine of the cluster with --address auto, or give HOST:PORT of its head"
+        )
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        return  # `auto`, or a name that Ray resolves by itself
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        raise ResourceError(
+            f"no Ray cluster answers at {address} ({error}); check `ray status` there, or leave --address out"
+        ) from error

@@ -246,6 +246,12 @@ class FilterJob:
         """A shard in words."""
         return self.sequence.describe(place)
 
+    @property
+    def extents(self) -> list[tuple[str, int, int]]:
+        """Each strand's channels, its frames, and the frames of its shards."""
+        frames, first = self.sequence.shape[0], self.sequence.shards[0]
+        return [(f"channels {part.start} to {part.stop - 1}", frames, first.stop) for part in self.sequence.parts]
+
     def beginning(self) -> str:
         """What is there already, in words; empty where nothing is."""
         if self.earlier is None:

@@ -130,6 +130,11 @@ class InferJob:
         self.ledger = Ledger(self.output / "committed.json", names)
 
     @property
+    def extents(self) -> list[tuple[str, int, int]]:
+        """Each strand's series, its frames, and the frames of its shards."""
+        return [(strand.series, strand.shards[-1].stop, strand.shards[0].stop) for strand in self.strands]
+
+    @property
     def task(self) -> Task:
         """What the model makes."""
         return self.described["description"]["model"]["task"]

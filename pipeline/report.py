@@ -22,7 +22,7 @@ from pipeline.storage import arrays
 from pipeline.times import in_words
 from pipeline.volume import Settings
 
-VERSION = 3
+VERSION = 4
 
 LABELS = {
     "model": "model",

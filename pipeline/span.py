@@ -57,7 +57,7 @@ class SpanJob:
 
     def __init__(self, whole: InferJob, first: int | str, last: int | str):
         self.whole, self.threads, self.states, self.work = whole, whole.threads, whole.states, whole.work
-        self.frame_bytes, self.parts = whole.frame_bytes, whole.parts
+        self.frame_bytes, self.parts, self.extents = whole.frame_bytes, whole.parts, whole.extents
         if not arrays.is_store(whole.prediction):
             raise InputError(f"{whole.prediction} is not there; run the recipe first, without --from and --to")
         spans, known = [], []

@@ -15,6 +15,7 @@ from pipeline.preprocess import PreprocessSettings, preprocess
 from pipeline.progress import Progress
 from pipeline.splits import Period, Splits
 from pipeline.storage import arrays, store
+from workflows.workflow import Workflow
 
 RECIPE = """\
 name: blobs
@@ -73,6 +74,15 @@ def write_recipe(
     recipe = folder / "blobs.yaml"
     recipe.write_text(RECIPE.format(steps=steps, chunk=chunk, checkpoint_every=checkpoint_every))
     return recipe
+
+
+def up_to(stage: str, recipe: Path) -> Workflow:
+    """The workflow of a recipe without what follows a stage."""
+    from workflows.load import load
+
+    whole = load(recipe)
+    names = list(whole.stages)
+    return Workflow(whole.name, {name: whole.stages[name] for name in names[: names.index(stage) + 1]})
 
 
 class Silent:

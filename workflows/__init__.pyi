@@ -1,6 +1,7 @@
 from .dump import dump
 from .load import load
 from .mistakes import RecipeError
+from .opened import Result, Run, open_run
 from .recipe import Recipe
 from .stage import Stage, StageKind
 from .workflow import Workflow
@@ -8,9 +9,12 @@ from .workflow import Workflow
 __all__ = [
     "Recipe",
     "RecipeError",
+    "Result",
+    "Run",
     "Stage",
     "StageKind",
     "Workflow",
     "dump",
     "load",
+    "open_run",
 ]

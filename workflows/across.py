@@ -21,12 +21,14 @@ class Job(cluster.Job, Protocol):
 
     Attributes:
         lengths: Shards of each strand.
+        extents: Each strand's name, its frames, and the frames of its shards (the last may have fewer).
         ledger: What is committed.
         frame_bytes: Of a frame that is read, uncompressed.
         parts: Strands that a frame is divided over.
     """
 
     lengths: Sequence[int]
+    extents: Sequence[tuple[str, int, int]]
     ledger: Ledger
     frame_bytes: int
     parts: int
@@ -99,6 +101,7 @@ def spread(job: Job, started: Started) -> Spread:
     return Spread(
         started.workers,
         tuple(job.lengths),
+        tuple(job.extents),
         layout.spans,
         layout.teams,
         choice.name if choice.members > 1 else "none",

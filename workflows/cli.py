@@ -12,8 +12,11 @@ import typer
 from workflows import clusters
 from workflows.archives import export, ingest
 from workflows.cancelling import cancel
+from workflows.doctor.command import doctor
 from workflows.executors import make_executor
+from workflows.init.command import init
 from workflows.jobs import list_runs, logs, status, submit
+from workflows.looking import view
 from workflows.models import export_model, import_model
 from workflows.options import (
     Changes,
@@ -34,6 +37,7 @@ from workflows.planning import plan
 from workflows.recipe_commands import check, schema
 from workflows.showing import closing_on_signals
 from workflows.stores import rechunk, repair, verify
+from workflows.watching import board
 
 app = typer.Typer(
     help="Convolutional state-space models over 4D archives, on Ray, resumable from Zarr.",
@@ -209,12 +213,14 @@ def verify_scan(
         raise typer.Exit(1)
 
 
-for command in (check, schema, plan, submit, status, logs, cancel):
+RECIPES = (init, check, schema, plan, board)
+JOBS = (submit, status, logs, cancel)
+STORES = (ingest, export, export_model, import_model, rechunk, verify, repair, view)
+
+for command in (*RECIPES, *JOBS, *STORES, doctor):
     app.command()(command)
 app.command("list")(list_runs)
 app.add_typer(clusters.app, name="cluster")
-for command in (ingest, export, export_model, import_model, rechunk, verify, repair):
-    app.command()(command)
 
 
 @app.command()

@@ -59,6 +59,7 @@ class Spread:
     Attributes:
         workers: How many.
         lengths: Shards of each strand.
+        strands: Each strand's name, its frames, and the frames of its shards (the last may have fewer).
         spans: For each strand the shards that are to be done, [first, stop).
         teams: For each strand the workers that own its shards in turn.
         exchange: How carries pass.
@@ -68,6 +69,7 @@ class Spread:
 
     workers: int
     lengths: tuple[int, ...]
+    strands: tuple[tuple[str, int, int], ...]
     spans: tuple[tuple[int, int], ...]
     teams: tuple[tuple[int, ...], ...]
     exchange: str

@@ -15,6 +15,10 @@ NAME = "events.jsonl"
 PAUSE = 0.25
 """Seconds in which of the news of one kind about one thing only the last is kept."""
 
+PULSES, RAREST = 0.01, 60.0
+"""Of how a process is only the last is kept, of this share of the time since the log was opened, or of so many seconds:
+a log of a day is not mostly pulses."""
+
 KEEP = 20e6
 """Bytes from which on a log is put aside when a run begins, as `events-1.jsonl`; the one before that is given up."""
 
@@ -28,6 +32,7 @@ class Journal:
 
     def __init__(self, file: TextIO):
         self._file, self._held, self._written = file, {}, 0.0
+        self._opened = self._pulsed = time.time()
 
     @classmethod
     def of_run(cls, folder: Path) -> Journal:
@@ -47,7 +52,7 @@ class Journal:
             self._held.pop((stage, *key), None)
             self._held[stage, *key] = (now, stage, event)
             if now >= self._written + PAUSE:
-                self.flush()
+                self._write_passing(now)
             return
         self.flush()
         self._write([(now, stage, event)])
@@ -60,7 +65,16 @@ class Journal:
         """Writes what is held."""
         self._write(list(self._held.values()))
         self._held.clear()
-        self._written = time.time()
+        self._written = self._pulsed = time.time()
+
+    def _write_passing(self, now: float) -> None:
+        """Writes what is held, pulses where it is time for them."""
+        if now >= self._pulsed + min(PULSES * (now - self._opened), RAREST):
+            self.flush()
+            return
+        kept = {key: line for key, line in self._held.items() if isinstance(line[2], Pulse)}
+        self._write([line for key, line in self._held.items() if key not in kept])
+        self._held, self._written = kept, now
 
     def _write(self, lines: list[tuple[float, str | None, Event]]) -> None:
         self._file.write("".join(json.dumps(as_line(*line)) + "\n" for line in lines))

@@ -34,8 +34,6 @@ def plan(
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """What a run will take: chunks, workers, bytes, memory, time. Nothing is written. Exit code 2: it does not fit."""
-    from rich.console import Console
-
     from workflows.foresight.table import show
     from workflows.load import load
     from workflows.showing import closing_on_signals
@@ -46,7 +44,7 @@ def plan(
         if json:
             typer.echo(encoding.dumps([asdict(one) for one in foreseen], indent=1))
         else:
-            show(foreseen, Console())
+            show(foreseen)
         refuse()
 
 

@@ -80,7 +80,7 @@ def stoppable(folder: Path) -> Iterator[Stop]:
     def look() -> None:
         interrupted = False
         while not ended.wait(LOOK_SECONDS):
-            now = _asked(folder)
+            now = asked(folder)
             stop.wanted = stop.wanted or now is not None
             if now and not interrupted:
                 interrupted = True
@@ -96,7 +96,7 @@ def stoppable(folder: Path) -> Iterator[Stop]:
         (folder / NAME).unlink(missing_ok=True)
 
 
-def _asked(folder: Path) -> bool | None:
+def asked(folder: Path) -> bool | None:
     """Whether the request says now; `None` without one."""
     try:
         return bool(json.loads((folder / NAME).read_text())["now"])

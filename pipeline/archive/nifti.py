@@ -31,7 +31,7 @@ COMPONENTS = (
 """Intents of NIfTI that make a further axis the components of one quantity."""
 
 
-def open_nifti(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
+def open_nifti(paths: Sequence[Path], ask: Ask, *, whole: bool = True) -> xr.Dataset:
     """NIfTI-1 and NIfTI-2 files (also compressed, also pairs of .hdr and .img) as one volume.
 
     Several files with a fourth axis are runs, one after another in the order given: the coordinate `run` marks their
@@ -45,6 +45,10 @@ def open_nifti(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
     The fourth axis is time where the header gives it a unit of time and a step; a step that cannot be meant (2000 s) is
     read in the unit that was, with a warning. Any other is refused unless `ask.time` is "t": then frames are numbered.
 
+    Args:
+        paths, ask: What is read, and what of it.
+        whole: Whether compressed files are read through to see that they are; without, their headers are believed.
+
     Returns:
         `data` (time, channel, depth, height, width) = (t, 1, z, y, x), in the stored type where values are not scaled,
         otherwise float32 (float64 where 32 bits and more are scaled); `time` in seconds, `z`, `y`, `x` in mm (see
@@ -56,7 +60,7 @@ def open_nifti(paths: Sequence[Path], ask: Ask) -> xr.Dataset:
             time; or something is asked that NIfTI has not.
     """
     _check_ask(ask)
-    opened = [_opened(path, ask) for path in paths]
+    opened = [_opened(path, ask, whole=whole) for path in paths]
     files = [file for file in opened if file is not None]
     if not files:
         open_file(paths[0])  # tells why it cannot be read
@@ -110,9 +114,9 @@ def _check_ask(ask: Ask) -> None:
         raise InputError(f"the axis 't' is to be time and {ask.channels!r}, the same axis, channels; choose one")
 
 
-def _opened(path: Path, ask: Ask) -> NiftiFile | None:
+def _opened(path: Path, ask: Ask, *, whole: bool) -> NiftiFile | None:
     try:
-        file = open_file(path)
+        file = open_file(path, whole=whole)
     except InputError:
         if ask.skip_bad:
             return None

@@ -125,8 +125,11 @@ class NiftiFile:
         return values
 
 
-def open_file(path: Path) -> NiftiFile:
+def open_file(path: Path, *, whole: bool = True) -> NiftiFile:
     """What a NIfTI file declares and holds.
+
+    Args:
+        whole: Whether a compressed file is read through to see how much it holds; without, its header is believed.
 
     Raises:
         InputError: It is no NIfTI, its header contradicts itself, or it holds no numbers that a volume can have.
@@ -153,7 +156,8 @@ def open_file(path: Path) -> NiftiFile:
     check_affine(affine, path)
     offset = int(header.get_data_offset())
     try:
-        bytes_held, damage = _held(data_path, offset + prod(sizes) * stored.itemsize)
+        expected = offset + prod(sizes) * stored.itemsize
+        bytes_held, damage = _held(data_path, expected) if whole else (expected, "")
     except OSError as error:
         raise InputError(f"{data_path}, the numbers of {path}, cannot be read: {error}; fetch it again") from error
     pixdim = header["pixdim"]

@@ -8,6 +8,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from cluster.ray_executor import RayExecutor
+from pipeline.progress import Progress
 from tests.cluster.test_failures import filter_job
 from tests.synthetic import Silent
 from workflows.filtering import run_filter
@@ -26,10 +27,13 @@ def main() -> None:
     job, seen = filter_job(folder, naps), []
 
     class Removing(Silent):
-        def progress(self, progress):
-            if progress.line:
-                seen.append(progress.line)
-            if progress.done >= 5 and nodes:
+        def tell(self, stage, event):
+            super().tell(stage, event)
+            if not isinstance(event, Progress):
+                return
+            if event.line:
+                seen.append(event.line)
+            if event.done >= 5 and nodes:
                 cluster.remove_node(nodes.pop())
                 nodes.clear()
 

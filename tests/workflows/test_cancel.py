@@ -11,13 +11,10 @@ import pytest
 
 from cluster import LocalExecutor
 from pipeline.progress import Progress
-from tests.synthetic import Silent, write_recipe
-from workflows.events import Ended, Finished, Shard
-from workflows.journal import NAME, Journal, last_run
-from workflows.load import load
+from tests.synthetic import Silent, up_to, write_recipe
+from workflows.events import Ended, Finished
 from workflows.run import run
 from workflows.stopping import Cancelled, is_running, request_stop
-from workflows.workflow import Workflow
 
 
 class AsksToEnd(Silent):
@@ -32,13 +29,6 @@ class AsksToEnd(Silent):
         if stage == self.stage and isinstance(event, Progress) and event.done == self.at:
             request_stop(self.folder, now=False)
             time.sleep(1.2)
-
-
-def up_to(stage, recipe):
-    """The workflow of a recipe without what follows a stage."""
-    whole = load(recipe)
-    names = list(whole.stages)
-    return Workflow(whole.name, {name: whole.stages[name] for name in names[: names.index(stage) + 1]})
 
 
 def test_a_run_ends_at_a_safe_point_and_goes_on_from_there(tmp_path):
@@ -63,33 +53,6 @@ def test_a_request_from_before_counts_for_nothing(tmp_path):
     screen = Silent()
     run(up_to("raw_a", write_recipe(tmp_path)), tmp_path / "runs", LocalExecutor(), screen)
     assert screen.events[-1][1].how == "finished"
-
-
-def test_the_log_holds_what_was_told_and_a_torn_line_does_no_harm(tmp_path):
-    workflow, folder = up_to("forecast", write_recipe(tmp_path, steps=2)), tmp_path / "runs" / "blobs"
-    screen = Silent()
-    run(workflow, tmp_path / "runs", LocalExecutor(2), screen)
-    log = last_run(folder / NAME)
-    assert [line["event"] for line in log[:2]] == ["began", "started"]
-    assert log[-1]["how"] == "finished"
-    assert [line["stage"] for line in log if line["event"] == "finished"] == screen.names(Finished)
-    shards = [event for _, event in screen.events if isinstance(event, Shard)]
-    last = {event.index: event for event in shards}
-    assert {event.doing for event in last.values()} == {"done"}
-    assert {event.worker for event in last.values()} == {0, 1}
-    assert {line["index"] for line in log if line["event"] == "shard" and line["doing"] == "done"} == set(last)
-    (spread,) = (line for line in log if line["event"] == "spread")
-    assert (spread["teams"], spread["lengths"]) == ([[0, 1]], [len(last)])
-    finished = {line["stage"]: line for line in log if line["event"] == "finished"}
-    assert all(line["peak"] > 1e8 for line in finished.values())
-    assert finished["forecast"]["moved"] == spread["moved"] > 0
-
-    with (folder / NAME).open("a") as file:
-        file.write('{"at": 1, "event": "prog')
-    journal = Journal.of_run(folder)
-    journal.tell(None, Ended("failed", 1.0, "why"))
-    journal.close()
-    assert [line["event"] for line in last_run(folder / NAME)] == [*(line["event"] for line in log), "ended"]
 
 
 STUCK = """

@@ -16,10 +16,11 @@ import dask.array
 import xarray as xr
 
 from cluster import Executor, lay_out, own_usage
-from cluster.cost import Hop, choose
+from cluster.cost import choose
 from pipeline.elapsed import median_step
 from pipeline.infer import InferSettings
 from pipeline.model import Forecaster
+from pipeline.phases import PHASE
 from pipeline.roles import Roles
 from pipeline.rollouts.settings import RolloutSettings
 from pipeline.splits import Span
@@ -54,9 +55,6 @@ LEFT = 0.15
 
 RAY = 110e6
 """Bytes of a process that started or joined Ray."""
-
-HOP = Hop(1e-3, 2e8)
-"""What a message between workers is taken to cost before there are any; when they are there it is measured."""
 
 SCORED, DRAWN = 4e6, 2e6
 """Bytes of frames a second that are scored, and drawn: orders of magnitude, of one core."""
@@ -227,7 +225,7 @@ class _Looking:
         layout = lay_out(lengths, places.workers)
         network = model_of(model.settings, self.known[model.prepared].volumes[settings.names[0]])
         states = network.carry_bytes(tuple(first.sizes[axis] for axis in SPACE), settings.carry_tolerance)
-        choice = choose(layout, states, HOP)
+        choice = choose(layout, states, places.hop)
         line, size = model.lines["infer"], _voxels(first) * settings.chunk * settings.chunks_per_shard
         memory, frames = line.memory(size), sum(volume.sizes["time"] for volume in volumes.values())
         written = 4 * frames * _voxels(first) * len(Roles.of(first, model.settings.model).makes)
@@ -336,7 +334,7 @@ def model_of(settings: TrainSettings, volume: xr.Dataset) -> Forecaster:
 
 def _few(volume: xr.Dataset, settings: TrainSettings) -> xr.Dataset:
     """As many frames as a rehearsal wants, without their numbers."""
-    few = volume.isel(time=slice(0, 3 * window_of(settings) + 2))
+    few = volume.isel(time=slice(0, 3 * window_of(settings) + 2)).drop_vars(PHASE, errors="ignore")
     nothing = dask.array.zeros(few[DATA].shape, dtype="float32")
     bare = few.assign({DATA: (few[DATA].dims, nothing, few[DATA].attrs)})
     return (

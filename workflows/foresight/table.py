@@ -14,15 +14,16 @@ WIDE = 110
 """Columns that the table wants at least."""
 
 
-def show(foreseen: Sequence[Foreseen], console: Console) -> None:
+def show(foreseen: Sequence[Foreseen]) -> None:
     """A row a stage, and the whole."""
+    console = Console(width=max(Console().width, WIDE))
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("stage", no_wrap=True)
     for heading in ("chunks", "shards", "waves", "workers", "reads", "writes", "moves", "memory", "GPU", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in foreseen:
         table.add_row(one.name, *cells(one))
-    console.print(table, width=max(console.width, WIDE), soft_wrap=True)
+    console.print(table)
     for one in foreseen:
         if one.cost is not None and (one.cost.shape or one.cost.axis):
             told = "; ".join(filter(None, (one.cost.shape, one.cost.axis)))

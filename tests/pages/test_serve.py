@@ -1,0 +1,92 @@
+"""Who gets a page, and how it ends."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import pytest
+from bokeh.models import Div
+
+from pipeline.volume import InputError
+from tests.export.stores import volume, written
+from tests.pages.conftest import running
+from workflows.pages.serve import Served
+
+
+def served(port=0):
+    return Served(lambda document: document.add_root(Div(text="hello")), "A page", port)
+
+
+def status(url: str, **headers: str) -> int:
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=10)
+    connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
+    found = connection.getresponse().status
+    connection.close()
+    return found
+
+
+def test_only_who_has_the_token_gets_anything_of_the_page():
+    with running(served()) as page:
+        base, token = page.link.split("?token=")
+        handshake = {
+            "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Origin": base.rstrip("/"),
+            "Sec-WebSocket-Protocol": "bokeh, x",
+        }  # fmt: skip
+        assert status(page.link) == 200
+        assert status(base + "ws?token=" + token, **handshake) == 101
+        for path in ("", "metadata", "autoload.js", "autoload.js?bokeh-autoload-element=1"):
+            for wrong in ("", "token=", f"token={token[:-1]}", f"token={token}x", "token=%F0%9F%98%80"):
+                assert status(base + path + ("&" if "?" in path else "?") + wrong) == 403
+        for wrong in ("", "?token=wrong"):
+            assert status(base + "ws" + wrong, **handshake) == 403
+        assert status(base, Cookie=f"chronovox_{page.port}=wrong") == 403
+        assert status(base + "static/js/bokeh.min.js") == 200
+
+
+def test_the_first_load_leaves_a_cookie_that_scripts_cannot_read():
+    with running(served()) as page:
+        given = urlopen(page.link, timeout=10).headers["Set-Cookie"]
+        name, value = given.split(";")[0].split("=")
+        assert name == f"chronovox_{page.port}"
+        assert "HttpOnly" in given
+        assert "SameSite=Strict" in given
+        assert status(page.link.split("?")[0], Cookie=f"{name}={value}") == 200
+
+
+def test_a_port_that_is_taken_is_a_users_mistake():
+    with running(served()) as page, pytest.raises(InputError, match=f"port {page.port} of 127.0.0.1 cannot be had"):
+        served(page.port)
+
+
+def test_a_page_that_was_stopped_before_it_ran_ends_at_once():
+    page = served()
+    page.stop()
+    with running(page):
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_says_where_it_is_and_ends_quietly(number, tmp_path, window):
+    path = written(tmp_path / "a.zarr", alone=volume())
+    command = [sys.executable, "-m", "workflows.cli", "view", str(path)]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            link = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S{32}$", process.stdout.readline().strip())
+            window.page.goto(link.group())
+            window.until("() => window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle")
+            window.choose("play", active=True)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (process.returncode, said) == (0, "")

@@ -1,0 +1,1 @@
+"""Pages on this machine: `serve.py` shows one to the person who started it and to nobody else."""
