@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -104,24 +105,18 @@ def probe(address: str | None, file: str, content: str) -> Answer:
     """Starts or joins a cluster, and asks each living node."""
     import ray
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    from cluster.connection import joined, own_cluster
+
     begun, own = time.monotonic(), versions(PACKAGES)
-    quiet = {"logging_level": "error", "log_to_driver": False}
-    try:
-        if address is None:
-            ray.init("local", num_cpus=1, include_dashboard=False, **quiet)
-        else:
-            ray.init(address=address, **quiet)
-    except Exception as error:  # Ray raises what its parts raise
-        return Answer(time.monotonic() - begun, own, problem=_first_line(error))
-    there = time.monotonic() - begun
-    try:
+    with ExitStack() as ending:
+        try:
+            ending.enter_context(own_cluster(1) if address is None else joined(address))
+        except Exception as error:  # Ray raises what its parts raise
+            return Answer(time.monotonic() - begun, own, problem=_first_line(error))
+        there = time.monotonic() - begun
         alive = [node for node in ray.nodes() if node["Alive"]]
         nodes = _asked(alive, file, content)
         return Answer(there, own, nodes, {name: float(value) for name, value in ray.cluster_resources().items()})
-    finally:
-        ray.shutdown()
 
 
 def _asked(alive: Sequence[dict[str, Any]], file: str, content: str) -> tuple[Node, ...]:

@@ -17,15 +17,14 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from cluster import authentication
 from cluster.actor import Doing, Done, Owner, Pulse, Tally, Waiting, Worker
+from cluster.connection import joined, own_cluster
 from cluster.cost import Hop
 from cluster.dask_on_ray import dask_on_ray
 from cluster.layout import Layout
 from cluster.mail import CONTINUE, Key, WorkerLost
-from cluster.own import own_cluster
 from cluster.ray_team import team_on_ray
-from cluster.resources import Places, ResourceError, Slots, own_cores, plan_slots, refuse_unreachable
+from cluster.resources import Places, ResourceError, Slots, own_cores, plan_slots
 from cluster.usage import Usage, forget_peak, own_usage
 from ssm_ops.carry import Place
 
@@ -82,14 +81,7 @@ class RayExecutor:
         elif self._address is None:
             self._ending.enter_context(own_cluster(room))
         else:
-            refuse_unreachable(self._address)
-            self._ending.enter_context(authentication.showing_token())
-            address = authentication.knock(self._address)
-            self._ending.callback(ray.shutdown)
-            try:
-                ray.init(address=address, logging_level="error", log_to_driver=False)
-            except (ConnectionError, TimeoutError, ValueError) as error:
-                raise ResourceError(f"no Ray cluster answers at {self._address}: {error}") from error
+            self._ending.enter_context(joined(self._address))
         if callable(terminate) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, terminate)  # Ray's would print a stack of its own
         self._room = room

@@ -32,7 +32,7 @@ def up(
 ) -> None:
     """Start a Ray cluster on this machine, with a dashboard on 127.0.0.1, until Ctrl-C or SIGTERM; then all of it is
     gone. Other Rays of the machine are left alone."""
-    from cluster.own import cluster_for_jobs
+    from cluster.connection import cluster_for_jobs
     from cluster.resources import own_cores
 
     cpus = cpus or own_cores()

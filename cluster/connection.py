@@ -1,4 +1,5 @@
-"""A Ray of our own on this machine: started, and ended by its handle, which leaves other Rays of the machine alone."""
+"""Clusters that this process joins, and those that it starts on this machine and ends by their handles, which leaves
+other Rays alone."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from ray._private.node import Node
 from ray._private.parameter import RayParams
 from ray._private.utils import write_ray_address
 
-from cluster.authentication import wanting_token, where_from
+from cluster.authentication import knock, showing_token, wanting_token, where_from
+from cluster.resources import ResourceError, refuse_unreachable
 
 END_SECONDS = 10.0
 """How long the processes of a cluster may take to end after they were told to."""
@@ -53,6 +55,29 @@ def own_cluster(cpus: int) -> Iterator[None]:
         finally:
             with _all_gone():
                 ray.shutdown()
+
+
+@contextmanager
+def joined(address: str) -> Iterator[None]:
+    """A cluster that is there, to which this process is connected while the block lasts. It is shown the user's token.
+
+    Args:
+        address: `HOST:PORT` of its head, or `auto`.
+
+    Raises:
+        ResourceError: Nothing answers there, it is no Ray, or it refuses our token or the lack of one.
+    """
+    refuse_unreachable(address)
+    with showing_token():
+        found = knock(address)
+        try:
+            ray.init(address=found, logging_level="error", log_to_driver=False)
+        except (ConnectionError, TimeoutError, ValueError) as error:
+            raise ResourceError(f"no Ray cluster answers at {address}: {error}") from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 @contextmanager
