@@ -237,8 +237,9 @@ class RayWorker:
                 waits, mail = isinstance(event, Waiting), self._worker.mail
                 if not waits:
                     news.append(event)
-                long = waits and not mail.comes(event.keys, TELL_SECONDS)
-                if news and (long or time.monotonic() >= told + TELL_SECONDS):
+                urgent = any(isinstance(one, Done | Tally) for one in news)
+                tells = waits and (urgent or not mail.comes(event.keys, TELL_SECONDS))
+                if news and (tells or time.monotonic() >= told + TELL_SECONDS):
                     yield news
                     news, told = [], time.monotonic()
                 if waits:
