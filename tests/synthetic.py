@@ -106,6 +106,24 @@ class Silent:
         return [event.line for _, event in self.events if isinstance(event, Progress) and event.line]
 
 
+class Stops(Silent):
+    """Interrupts the run when so many shards are done."""
+
+    def __init__(self, shards):
+        super().__init__()
+        self.shards = shards
+
+    def tell(self, stage, event):
+        super().tell(stage, event)
+        if isinstance(event, Progress) and event.done >= self.shards and event.note:
+            raise KeyboardInterrupt
+
+
+def progress_of(steps):
+    """How far a stage tells that it is, without what its workers do."""
+    return (said for said in steps if isinstance(said, Progress))
+
+
 def write_untrained(folder: Path, *, volume_channels: int = 1, boundary: tuple[str, ...] = ("reflect",) * 3) -> Path:
     """A run's folder: a series of 40 blobs ingested and prepared, and a checkpoint of a model as training starts it."""
     data, prepared, model = folder / "raw-0", folder / "prepared-0", folder / "model-0"

@@ -13,24 +13,12 @@ from pipeline import filter as filtering
 from pipeline.filter import FilterJob, FilterSettings
 from pipeline.volume import InputError
 from ssm_ops import Propagator, scan
-from tests.synthetic import Silent
+from tests.synthetic import Silent, Stops
 from workflows.filtering import run_filter
 
 SHAPE, CHUNK = (37, 4, 1, 12, 10), 4
 BOUNDARY, VELOCITY = ("reflect", "reflect", "periodic"), (0.0, 0.0, 0.5)
 SETTINGS = FilterSettings(0.1, 0.2, VELOCITY, BOUNDARY)
-
-
-class Heard(Silent):
-    """Keeps the lines that would stay on the screen."""
-
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def progress(self, progress):
-        if progress.line:
-            self.lines.append(progress.line)
 
 
 def write_input(path, shape=SHAPE, dtype=np.float32, missing=0.02):
@@ -67,9 +55,9 @@ def expected(data, times=None, dt=1.0):
 
 
 def run(source, output, settings=SETTINGS, *, workers=1, shard=8, **options):
-    heard = Heard()
+    heard = Silent()
     run_filter(FilterJob(settings, source, output, shard=shard), LocalExecutor(workers), heard, **options)
-    return xr.open_zarr(output, consolidated=False, decode_cf=False)["data"].values, heard.lines
+    return xr.open_zarr(output, consolidated=False, decode_cf=False)["data"].values, heard.lines()
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
@@ -134,13 +122,10 @@ def test_started_again_it_continues_to_the_same_bits(shards, source, tmp_path, m
     path, _, _ = source
     whole, _ = run(path, tmp_path / "whole.zarr", workers=2)
 
-    class Stops(Silent):
-        def progress(self, progress):
-            if progress.done >= shards and progress.note:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        run_filter(FilterJob(SETTINGS, path, tmp_path / "out.zarr", shard=8), LocalExecutor(2), Stops(), cut="time")
+        run_filter(
+            FilterJob(SETTINGS, path, tmp_path / "out.zarr", shard=8), LocalExecutor(2), Stops(shards), cut="time"
+        )
     assert not (tmp_path / "out.zarr").exists()
     monkeypatch.setattr(filtering, "PART_BYTES", 2**40)  # another machine would divide otherwise: the plan is kept
     again, _ = run(path, tmp_path / "out.zarr", workers=3, shard=12)

@@ -15,7 +15,7 @@ from pipeline.filter import FilterJob, FilterSettings
 from pipeline.storage import atomic, store
 from pipeline.volume import AXES, InputError
 from tests.pipeline.test_filter import BOUNDARY, CHUNK, SETTINGS, VELOCITY, many_parts, run  # noqa: F401
-from tests.synthetic import Silent
+from tests.synthetic import Stops
 from workflows.filtering import run_filter
 
 FRAMES, SHARD = 45, 8
@@ -94,16 +94,6 @@ def test_only_new_frames_and_their_shard_are_read(tmp_path, monkeypatch):
     run(tmp_path / "in.zarr", tmp_path / "out.zarr", settings, shard=SHARD)
     spans = {(path.name, start, stop) for path, _, start, stop in reads}
     assert spans == {("in.zarr", 36, 37), ("in.zarr", 32, 40), ("in.zarr", 40, 45), ("out.zarr", 36, 37)}
-
-
-class Stops(Silent):
-    def __init__(self, shards):
-        super().__init__()
-        self.shards = shards
-
-    def progress(self, progress):
-        if progress.done >= self.shards and progress.note:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("shards", [13, 18])

@@ -15,6 +15,7 @@ from pipeline.storage import store
 from pipeline.train import train
 from pipeline.training.settings import TrainSettings
 from pipeline.volume import InputError, cut
+from tests.synthetic import progress_of
 from tests.whole_model import made
 from workflows.model_stages import across_time
 
@@ -105,7 +106,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(inputs, tmp_path, shards)
     interrupted(settings, inputs, tmp_path / "broken", 2, shards)
     reached = committed(tmp_path / "broken")
     assert reached >= shards
-    notes = [progress.done for progress in across_time(settings, inputs, tmp_path / "broken", LocalExecutor(2))]
+    notes = [one.done for one in progress_of(across_time(settings, inputs, tmp_path / "broken", LocalExecutor(2)))]
     assert notes[0] == reached
     assert store.read_frames(tmp_path / "broken" / "prediction.zarr", None, 0, 130).tobytes() == whole.tobytes()
 
@@ -127,7 +128,7 @@ def test_a_carry_tolerance_spares_messages_and_tells_its_bound(inputs, single, t
     for tolerance in (0.0, 1e-6, 0.2):
         settings, output = InferSettings("b", chunk=7, carry_tolerance=tolerance), tmp_path / str(tolerance)
         output.mkdir()
-        lines = [progress.line for progress in across_time(settings, inputs, output, LocalExecutor(3))]
+        lines = [one.line for one in progress_of(across_time(settings, inputs, output, LocalExecutor(3)))]
         assert ("layer 2, carry tolerance" in "".join(lines)) == (tolerance > 0)
         moved.append(
             next(float(word.split()[-2]) for line in lines for word in line.split("moved")[:1] if "moved" in line)

@@ -9,6 +9,7 @@ from pipeline.dataset import forecast_of
 from pipeline.infer import InferJob, InferSettings
 from pipeline.storage import arrays, store
 from pipeline.volume import InputError
+from tests.synthetic import progress_of
 from tests.written import write_volume
 from workflows.model_stages import across_time
 
@@ -47,7 +48,7 @@ def all_bits(output):
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
 def test_each_series_has_the_bits_of_itself_alone(inputs, alone, tmp_path, workers):
-    lines = [step.line for step in across_time(SEVERAL, inputs, tmp_path, LocalExecutor(workers))]
+    lines = [step.line for step in progress_of(across_time(SEVERAL, inputs, tmp_path, LocalExecutor(workers)))]
     assert all_bits(tmp_path) == alone
     choice = next(line for line in lines if "worker" in line)
     expected = {
@@ -61,12 +62,12 @@ def test_each_series_has_the_bits_of_itself_alone(inputs, alone, tmp_path, worke
 
 def test_interrupted_it_continues_on_another_number_of_workers(inputs, alone, tmp_path):
     steps = across_time(SEVERAL, inputs, tmp_path, LocalExecutor(3))
-    for step in steps:
+    for step in progress_of(steps):
         if step.done >= 9:
             break
     steps.close()
     assert sum(json.loads((tmp_path / "committed.json").read_text()).values()) == 9
-    assert next(across_time(SEVERAL, inputs, tmp_path, LocalExecutor(2))).done == 9
+    assert next(progress_of(across_time(SEVERAL, inputs, tmp_path, LocalExecutor(2)))).done == 9
     list(across_time(SEVERAL, inputs, tmp_path, LocalExecutor(2)))
     assert all_bits(tmp_path) == alone
 

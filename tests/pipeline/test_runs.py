@@ -14,7 +14,7 @@ from pipeline.filter import FilterJob, FilterSettings
 from pipeline.volume import AXES, InputError
 from ssm_ops import reference
 from tests.pipeline.test_filter import many_parts, run  # noqa: F401
-from tests.synthetic import Silent
+from tests.synthetic import Stops
 from workflows.filtering import run_filter
 
 CHUNK, SHARD = 4, 8
@@ -134,15 +134,10 @@ def test_a_tolerance_keeps_its_promise(tolerance, tmp_path):
 
 @pytest.mark.parametrize("shards", [1, 7])
 def test_killed_and_started_again(shards, tmp_path):
-    class Stops(Silent):
-        def progress(self, progress):
-            if progress.done >= shards and progress.note:
-                raise KeyboardInterrupt
-
     whole, _ = run(write(tmp_path / "in.zarr"), tmp_path / "whole.zarr", SETTINGS, shard=SHARD)
     job = FilterJob(SETTINGS, tmp_path / "in.zarr", tmp_path / "out.zarr", shard=SHARD)
     with pytest.raises(KeyboardInterrupt):
-        run_filter(job, LocalExecutor(2), Stops(), cut="time")
+        run_filter(job, LocalExecutor(2), Stops(shards), cut="time")
     for settings, runs in ((replace(SETTINGS, join_runs=True), RUNS), (SETTINGS, np.sort(RUNS))):
         write(tmp_path / "in.zarr", runs=runs)
         with pytest.raises(InputError, match="is the unfinished result of another scan"):

@@ -211,6 +211,7 @@ def test_no_cluster(tmp_path):
     assert (found.state, "check the address" in found.remedy) == ("failed", True)
 
 
+@pytest.mark.slow
 def test_the_command_with_a_ray_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["doctor", "--json"])

@@ -95,7 +95,7 @@ SHAPES = {
     ("shape", "executor"),
     [
         (SMALL, "local"),
-        pytest.param(((40, 1, 8, 24, 24), 12, 6), "local", id="rehearsed"),
+        pytest.param(((40, 1, 8, 24, 24), 12, 6), "local", id="rehearsed", marks=pytest.mark.slow),
         *[pytest.param(shape, "local", marks=pytest.mark.slow, id=name) for name, shape in SHAPES.items()],
         pytest.param(SHAPES["fields"], "ray", marks=pytest.mark.slow, id="fields on Ray"),
     ],

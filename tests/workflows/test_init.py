@@ -85,7 +85,9 @@ def run_as_it_is(recipe, *changes):
     return folders, scores
 
 
-@pytest.mark.parametrize("kind", ["climate", "medical", "video", pytest.param("few", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["climate", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("medical", "video", "few"))]
+)
 def test_a_recipe_runs_as_it_is(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make = {
