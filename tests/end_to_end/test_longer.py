@@ -90,6 +90,7 @@ def test_new_frames_alone_are_forecast(recipe):
     assert linked.samefile(old / linked.relative_to(new))
 
 
+@pytest.mark.slow
 def test_a_frame_that_changed_ends_what_is_taken(recipe):
     old, _, _ = forecast(recipe)
     archive(recipe.parent / "b.nc", 41, change=17)

@@ -185,6 +185,7 @@ except typer.Exit as exit:
 """
 
 
+@pytest.mark.slow
 def test_the_button_ends_a_real_run(tmp_path, opened):
     """Of a stage that needs nothing and takes a minute."""
     folder = tmp_path / "runs" / "long"

@@ -110,6 +110,7 @@ def cancel(folder, *options):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.slow
 def test_the_command_comes_back_when_the_run_has_ended(running, tmp_path):
     process = running("--executor", "local")
     done = cancel(tmp_path, "blobs")
