@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any, TextIO
@@ -40,9 +41,8 @@ class Journal:
         path = folder / NAME
         if path.exists() and path.stat().st_size > KEEP:
             path.replace(path.with_stem(path.stem + "-1"))
-        whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
         file = path.open("a")
-        file.write("" if whole else "\n")  # who wrote it was killed within a line
+        file.write("" if _is_whole(path) else "\n")  # who wrote it was killed within a line
         return cls(file)
 
     def tell(self, stage: str | None, event: Event) -> None:
@@ -79,6 +79,14 @@ class Journal:
     def _write(self, lines: list[tuple[float, str | None, Event]]) -> None:
         self._file.write("".join(json.dumps(as_line(*line)) + "\n" for line in lines))
         self._file.flush()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file ends with a line's end, or is empty."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        return file.read(1) in (b"", b"\n")
 
 
 def _passing(event: Event) -> tuple | None:

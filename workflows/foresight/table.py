@@ -54,7 +54,7 @@ def summary(foreseen: Sequence[Foreseen]) -> str:
     seconds = [cost.seconds for cost in costs if cost.seconds is not None]
     told = f"about {duration(sum(seconds))}" + ("" if len(seconds) == len(costs) else " and what is not known")
     parts = [
-        f"{told} in all (rough: a factor of two either way)",
+        f"{told} in all (a rough guess)",
         f"{readable(sum(cost.disk for cost in costs))} of disk at most",
         f"{readable(max(cost.host * cost.processes for cost in costs))} of memory at most",
     ]
