@@ -57,4 +57,6 @@ def how_it_ended(folder: Path) -> str:
         return f"its process died{where}; what was committed stands, and the same command continues"
     if end["how"] == "finished":
         return "it had finished before it was asked"
+    if end["how"] == "failed":
+        return f"it failed{where}: {end.get('why', '')}"
     return f"{end['how']}{where}; its workers are gone and their devices are free. The same command continues"

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +43,12 @@ def is_running(folder: Path) -> bool:
         return True
 
 
-def await_end(folder: Path, seconds: float, tell: Callable[[], None] = lambda: None) -> bool:
-    """Waits until no process works on the run, at most so long; whether that is so. `tell` is called meanwhile."""
+def await_end(folder: Path, seconds: float) -> bool:
+    """Waits until no process works on the run, at most so long; whether that is so."""
     deadline = time.monotonic() + seconds
     while is_running(folder):
         if time.monotonic() >= deadline:
             return False
-        tell()
         time.sleep(LOOK_SECONDS / 2)
     return True
 
