@@ -223,7 +223,8 @@ class _Looking:
         ]
         places = self.executor.places(threads=settings.threads, most=sum(lengths))
         layout = lay_out(lengths, places.workers)
-        network = model_of(model.settings, self.known[model.prepared].volumes[settings.names[0]])
+        learned = self.known[model.prepared]  # which may have other series than are forecast
+        network = model_of(model.settings, learned.volumes[learned.spans["train"][0].series])
         states = network.carry_bytes(tuple(first.sizes[axis] for axis in SPACE), settings.carry_tolerance)
         choice = choose(layout, states, places.hop)
         line, size = model.lines["infer"], _voxels(first) * settings.chunk * settings.chunks_per_shard
