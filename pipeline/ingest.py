@@ -158,7 +158,8 @@ def told(volume: xr.Dataset, destination: Path) -> list[str]:
         lines.append(f"time from {in_words(times[0])} to {in_words(times[-1])} {unit}".rstrip())
     if "run" in volume.coords:
         frames = np.unique(volume["run"].values, return_counts=True)[1]
-        lines.append(f"{len(frames)} runs of {', '.join(map(str, np.unique(frames)))} frames")
+        sizes = " to ".join(map(str, dict.fromkeys((frames.min(), frames.max()))))
+        lines.append(f"{len(frames)} runs of {sizes} frames")
     lines.append(f"channels {', '.join(map(str, volume['channel'].values))}")
     lines += [f"left out: {one}" for one in volume.attrs.get("skipped", ())]
     if "missing" in volume.coords and volume["missing"].values.any():
