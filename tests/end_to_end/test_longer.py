@@ -11,7 +11,7 @@ from tests.synthetic import Silent, blobs
 from workflows.events import Started
 from workflows.foresight.foresee import foresee
 from workflows.foresight.kept import Kept
-from workflows.load import load
+from workflows.language.load import load
 from workflows.plan import plan
 from workflows.run import run
 

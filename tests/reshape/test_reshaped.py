@@ -25,7 +25,7 @@ from pipeline.storage import arrays, store
 from pipeline.volume import AXES, DATA, InputError
 from tests.reshape.volumes import cut, grid, scan
 from tests.synthetic import Silent, write_recipe
-from workflows.load import RecipeError, load
+from workflows.language.load import RecipeError, load
 from workflows.run import RunRefused, run
 
 VALUES = np.random.default_rng(0).normal(size=(20, 2, 4, 6, 8)).astype(np.float32)
@@ -170,7 +170,7 @@ def test_a_recipe_from_archive_to_report(tmp_path):
     prediction = store.open_volume(folders["forecast"] / "prediction.zarr", "b.w1")
     assert dict(prediction.sizes) == {"time": 65, "channel": 1, "depth": 1, "height": 4, "width": 3}
     assert prediction["longitude"].values.tolist() == [230, 240, 250]
-    assert (folders["report"] / "report.html").exists()
+    assert (folders["report"] / "section.html").exists()
 
 
 @pytest.mark.parametrize(
