@@ -60,7 +60,11 @@ def run(
     workers: Workers = None,
     address: Annotated[
         str | None,
-        typer.Option(help="The Ray cluster to join; by default one is started on this machine.", show_default=False),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The Ray cluster to join; by default one is started on this machine.",
+            show_default=False,
+        ),
     ] = None,
     first: Annotated[
         str | None,
@@ -281,7 +285,11 @@ def scan(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of a worker.")] = 1,
     address: Annotated[
         str | None,
-        typer.Option(help="The Ray cluster to join; by default one is started on this machine.", show_default=False),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The Ray cluster to join; by default one is started on this machine.",
+            show_default=False,
+        ),
     ] = None,
     cut: Annotated[Cut, typer.Option(help="What is divided over the workers.")] = Cut.auto,
     exchange: Annotated[Way, typer.Option(help="How carries pass between workers.")] = Way.auto,

@@ -17,7 +17,7 @@ SHIPPED = Path(__file__).with_name("recipes")
 
 
 def load(path: str | Path, changes: Sequence[str] = ()) -> Workflow:
-    """Reads a recipe.
+    """Reads a recipe and checks it; no stage is run.
 
     Args:
         path: A YAML file; or a Python file (`.py`), whose code is run, see `workflows.python_file`.
