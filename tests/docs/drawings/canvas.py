@@ -63,13 +63,15 @@ class Canvas:
         """What points enclose, filled."""
         self._add(f'<polygon class="{kind}" points="{" ".join(f"{_n(x)},{_n(y)}" for x, y in points)}"/>')
 
-    def arrow(self, start: tuple[float, float], end: tuple[float, float], colour: str = "ink") -> None:
+    def arrow(
+        self, start: tuple[float, float], end: tuple[float, float], colour: str = "ink", *, fine: bool = False
+    ) -> None:
         """From one place to another, straight."""
         (a, b), (c, d) = start, end
         length = ((c - a) ** 2 + (d - b) ** 2) ** 0.5
         u, v = (c - a) / length, (d - b) / length
         foot = c - 8 * u, d - 8 * v
-        self.line([start, foot], "line" if colour == "ink" else colour + " thick")
+        self.line([start, foot], "line" if colour == "ink" else colour if fine else f"{colour} thick")
         self.area(
             [end, (foot[0] - 4.5 * v, foot[1] + 4.5 * u), (foot[0] + 4.5 * v, foot[1] - 4.5 * u)], f"solid-{colour}"
         )

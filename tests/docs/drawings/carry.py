@@ -20,7 +20,7 @@ BOUNDARY = ("reflect",)
 LEFT, RIGHT, TOP, BOTTOM = 118, 836, 90, 300
 
 BOUND = 1e-6
-"""Of the error, so that it is the same on any machine."""
+"""Of the error: what the drawing says is the same on any machine."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def draw() -> str:
         canvas.text(x + 32, 355, told, f"small bold {kind}")
     canvas.box(LEFT + 400, 342, 24, 16, "purple-fill")
     canvas.text(LEFT + 432, 355, "what the carry becomes", "small bold purple")
-    told = f"the two together differ from the whole scan by less than {BOUND:g} of the largest state, in float32"
+    told = "the two together differ from the whole scan by less than a millionth of the largest state, in float32"
     canvas.text(LEFT, 378, told, "small soft")
     return canvas.svg()
 

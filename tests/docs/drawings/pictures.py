@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.docs.drawings import carry, kill, volume, waves
+from tests.docs.drawings import carry, exchange, kill, volume, waves
 
 FOLDER = Path(__file__).parents[3] / "docs" / "drawings"
 
@@ -15,5 +15,6 @@ def pictures() -> dict[str, str]:
         "volume.svg": volume.draw(),
         "carry.svg": carry.draw(),
         "waves.svg": waves.draw(),
+        "exchange.svg": exchange.draw(),
         "kill.svg": kill.draw(),
     }
