@@ -15,7 +15,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from pipeline.dataset import Truth
-from pipeline.main_score import SQUARED_ERROR, MainScore
+from pipeline.main_score import SQUARED_ERROR, MainScore, bracketed
 from pipeline.storage import store
 from pipeline.times import in_words
 
@@ -41,13 +41,6 @@ NYQUIST = 0.5
 
 
 Panel = tuple[str, Float[np.ndarray, "height width"], dict[str, object]]
-
-
-def bracketed(units: str, power: int) -> str:
-    """The units or their square in brackets, as it goes behind a name; nothing for numbers without a unit."""
-    if not units or not power:
-        return ""
-    return f" ({units})" if power == 1 else f" ({units}²)" if units.isalpha() else f" ({units})²"
 
 
 def training_curve(history: list[dict], truth: Truth, main: MainScore) -> Figure:

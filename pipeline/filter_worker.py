@@ -123,7 +123,9 @@ class FilterWorker:
         shard = self.sequence.shards[index]
         span = (shard.start, shard.stop, self.channels)
         read = partial(store.read_frames, self.sequence.source, None, *span, empty=memory.empty)
-        frames = patiently(read, f"reading frames {shard.start} to {shard.stop - 1} of {self.sequence.source}")
+        frames = patiently(
+            read, f"reading frames {shard.start} to {shard.stop - 1} of {self.sequence.source}", self.clock
+        )
         frames = self.sequence.as_scanned(frames)
         if not np.isfinite(frames).all():
             raise InputError(
@@ -140,11 +142,11 @@ class FilterWorker:
         if start < sequence.kept:  # the earlier result's last chunk was not full: what it holds stays as it is
             read = partial(store.read_frames, sequence.earlier, None, start, sequence.kept, part)
             where = f"reading frames {start} to {sequence.kept - 1} of {sequence.earlier}"
-            states[: sequence.kept - start] = patiently(read, where)
+            states[: sequence.kept - start] = patiently(read, where, self.clock)
         write = partial(store.write_frames, path, start, states, part.start)
-        digests = patiently(write, f"writing frames {start} to {shard.stop - 1} of {path}")
+        digests = patiently(write, f"writing frames {start} to {shard.stop - 1} of {path}", self.clock)
         name, border = sequence.name(place.strand), self.borders.pop(place, None)
         manifest.record(path / DATA, f"{name}-{place.index}", digests)
         shards = len(sequence.shards)
         index = partial(self.index.write, name, place.index + 1, shards, [leaving], last_frame=border)
-        patiently(index, f"writing the carry that enters shard {place.index + 1} of {name}")
+        patiently(index, f"writing the carry that enters shard {place.index + 1} of {name}", self.clock)

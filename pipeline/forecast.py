@@ -174,11 +174,11 @@ class ShardWorker:
             for start, stop in shard.chunks():
                 part = physical[start - shard.start : stop - shard.start]
                 where = f"writing frames {start} to {stop - 1} of {strand.forecast}"
-                digests |= patiently(partial(store.write_frames, strand.forecast, start, part), where)
+                digests |= patiently(partial(store.write_frames, strand.forecast, start, part), where, self.clock)
             manifest.record(strand.forecast / DATA, f"shard-{shard.index}", digests)
             if not stored:
                 index = partial(self.index.write, strand.name, shard.index + 1, len(strand.shards), leaving)
-                patiently(index, f"writing the carries that enter shard {shard.index + 1}")
+                patiently(index, f"writing the carries that enter shard {shard.index + 1}", self.clock)
 
         return all_done([self.writer.put(write, physical.nbytes, place)], shard.stop - shard.start)
 
@@ -267,4 +267,4 @@ class ShardWorker:
         shard = strand.shards[place.index]
         span = (strand.series, shard.start, shard.stop)
         read = partial(store.read_frames, self.prepared, *span, empty=memory.empty)
-        return patiently(read, f"reading frames {shard.start} to {shard.stop - 1} of {self.prepared}")
+        return patiently(read, f"reading frames {shard.start} to {shard.stop - 1} of {self.prepared}", self.clock)

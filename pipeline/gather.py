@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader
 
 from pipeline.progress import Progress, Steps
 from pipeline.scores import student_interval
 from pipeline.scoring import WHOLE
+from pipeline.section import write_section
 from pipeline.volume import InputError, Settings
 
-VERSION = 1
+VERSION = 2
 
 MODEL = "model"
 VALIDATION = "validation"
@@ -47,7 +47,7 @@ class GatherSettings(Settings):
 
 
 def gather(settings: GatherSettings, inputs: dict[str, Path], output: Path) -> Steps:
-    """Writes `summary.json`, `summary.csv` and `report.html` into `output`.
+    """Writes `summary.json`, `summary.csv` and `section.html` into `output`.
 
     Of each part of the frames (`all` is the whole; channels, levels and regions as `evaluate` was told; those that all
     inputs have) and of each forecast there is the mean squared error of each input, their mean, and the mean of the
@@ -76,10 +76,7 @@ def gather(settings: GatherSettings, inputs: dict[str, Path], output: Path) -> S
     (output / "summary.json").write_text(json.dumps(summary | {"parts": parts}, indent=2) + "\n")
     table(parts, list(found)).to_csv(output / "summary.csv", index=False)
     page = summary | {"title": settings.title, "parts": parts, "whole": WHOLE, "validation": VALIDATION}
-    template = Environment(loader=PackageLoader("pipeline", "templates"), autoescape=True).get_template(
-        "gathered.html.j2"
-    )
-    (output / "report.html").write_text(template.render(page))
+    write_section(output, "gathered.html.j2", page)
     yield Progress(1, 1, f"{len(found)} inputs, model {np.mean(errors[WHOLE][MODEL]):.4f}")
 
 

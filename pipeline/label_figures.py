@@ -32,6 +32,13 @@ def colours_of(classes: int) -> Colormap:
     return ListedColormap(["#c8c8c8", *chosen[: classes - 1]]).with_extremes(bad=MISSING)
 
 
+def label_colours(classes: int) -> tuple[dict, dict]:
+    """How labels are drawn, and how 0 (right) and 1 (wrong)."""
+    labels = {"cmap": colours_of(classes), "norm": BoundaryNorm(np.arange(classes + 1) - 0.5, classes)}
+    two = {"cmap": ListedColormap([RIGHT, WRONG]).with_extremes(bad=MISSING), "norm": BoundaryNorm([-0.5, 0.5, 1.5], 2)}
+    return labels, two
+
+
 def label_maps(prediction: Path, truth: Truth, number: int, classes: int) -> Figure:
     """The labels of one frame as they were made, as they are, and where the two differ; the middle slice. Voxels
     without a label in truth are white in the latter two."""
@@ -41,8 +48,7 @@ def label_maps(prediction: Path, truth: Truth, number: int, classes: int) -> Fig
     differs = np.where(np.isnan(real), np.nan, made != real)
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
-    colours = {"cmap": colours_of(classes), "norm": BoundaryNorm(np.arange(classes + 1) - 0.5, classes)}
-    two = {"cmap": ListedColormap([RIGHT, WRONG]).with_extremes(bad=MISSING), "norm": BoundaryNorm([-0.5, 0.5, 1.5], 2)}
+    colours, two = label_colours(classes)
     panels = (("model", made, colours), ("truth", real, colours), ("where they differ", differs, two))
     *both, (axes, mesh) = drawn(figure, panels, truth, number)
     bars = [figure.colorbar(mesh, ax=axes, label="label") for axes, mesh in both]

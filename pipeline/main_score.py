@@ -29,3 +29,10 @@ ERROR_RATE = MainScore("error_rate", "error rate", "share of wrong labels", 0)
 def main_score(model: dict) -> MainScore:
     """That of a model, given what its checkpoint says of it (`description`)."""
     return SQUARED_ERROR if model["model"]["classes"] is None else ERROR_RATE
+
+
+def bracketed(units: str, power: int) -> str:
+    """The units or their square in brackets, as it goes behind a name; nothing for numbers without a unit."""
+    if not units or not power:
+        return ""
+    return f" ({units})" if power == 1 else f" ({units}²)" if units.isalpha() else f" ({units})²"

@@ -17,7 +17,8 @@ class Progress:
         line: What is to stay on the screen.
         frames: Frames that were worked on since the stage began or went on; 0 where nothing is said.
         size: Their bytes, uncompressed.
-        shares: Seconds by activity since then, where the stage knows them.
+        shares: Seconds by activity since then, where the stage knows them; where a store failed, beside them `retries`:
+            how often it was tried again.
     """
 
     done: int

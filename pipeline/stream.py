@@ -19,6 +19,9 @@ TRIALS = 4
 """How often a store is tried before it counts as broken: once, and after 0.2, 0.4 and 0.8 seconds."""
 
 
+RETRIES = "retries"
+"""Beside the seconds of a clock: how often a store was tried again."""
+
 AGAIN = "what was committed stands: when the store answers again, the same command continues"
 
 PATIENCE = 3600.0
@@ -30,10 +33,12 @@ class StoreError(OSError):
 
 
 class Clock:
-    """Seconds by activity. Threads may add at the same time; activities of one thread do not overlap."""
+    """Seconds by activity, and how often a store was tried again. Threads may add at the same time; activities of one
+    thread do not overlap."""
 
     def __init__(self):
         self._seconds: Counter[str] = Counter()
+        self._retries = 0
         self._lock = threading.Lock()
 
     @contextmanager
@@ -47,12 +52,23 @@ class Clock:
             with self._lock:
                 self._seconds[activity] += time.perf_counter() - begun
 
+    def again(self) -> None:
+        """A store failed, and is tried again."""
+        with self._lock:
+            self._retries += 1
+
     def seconds(self) -> dict[str, float]:
-        return dict(self._seconds)
+        """By activity; where a store was tried again, `retries` is how often."""
+        return dict(self._seconds) | ({RETRIES: self._retries} if self._retries else {})
 
 
-def patiently(call: Callable[[], Any], what: str) -> Any:
+def patiently(call: Callable[[], Any], what: str, clock: Clock) -> Any:
     """Calls, and calls again where the store failed.
+
+    Args:
+        call: Reads or writes.
+        what: It does, for a message.
+        clock: Counts how often it was called again.
 
     Raises:
         StoreError: It failed `TRIALS` times; the last failure is the cause.
@@ -61,6 +77,7 @@ def patiently(call: Callable[[], Any], what: str) -> Any:
         retry=retry_if_exception_type(OSError),
         stop=stop_after_attempt(TRIALS),
         wait=wait_exponential(multiplier=0.2),
+        before_sleep=lambda _: clock.again(),
         reraise=True,
     )
     try:

@@ -90,6 +90,7 @@ def run(
         raise typer.BadParameter("--from and --to go together: give both years or dates, both are included")
     from workflows.display import display
     from workflows.load import load
+    from workflows.plan import REPORT
     from workflows.planning import foretold
     from workflows.run import run as run_workflow
     from workflows.run import run_span
@@ -103,10 +104,11 @@ def run(
         foreseen = foretold(workflow, runs, place, quiet=json)
         command = shlex.join(["chronovox", *sys.argv[1:]])
         folders = run_workflow(workflow, runs, place, screen, command=command, foreseen=foreseen)
-    for name, folder in folders.items() if not json else ():
-        for result in ("report.html", "scores.json"):
-            if (folder / result).exists():
-                typer.echo(f"{name}: {folder / result}")
+    if not json:
+        for name, folder in folders.items():
+            if (folder / "scores.json").exists():
+                typer.echo(f"{name}: {folder / 'scores.json'}")
+        typer.echo(f"report: {runs / workflow.name / REPORT}")
 
 
 @app.command("verify-scan")

@@ -14,6 +14,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from pipeline.progress import Progress
+from pipeline.stream import RETRIES
 from workflows.events import Began, Ended, Event, Finished, Lost, Planned, Pulse, Skipped, Spread, Started
 from workflows.journal import Journal
 
@@ -65,7 +66,7 @@ class Pace:
 
     def told(self) -> str:
         """In words; empty where nothing is known yet."""
-        return " · ".join(filter(None, (self.rates(), self.shares(), self.workers())))
+        return " · ".join(filter(None, (self.rates(), self.shares(), self.workers(), self.retries())))
 
     def rates(self) -> str:
         """Frames and bytes a second, of the last seconds."""
@@ -89,6 +90,11 @@ class Pace:
             return ""
         alive = f"{self._workers} worker{'s' if self._workers > 1 else ''}"
         return f"{alive}, {self._lost} lost on the way" if self._lost else alive
+
+    def retries(self) -> str:
+        """How often stores were tried again."""
+        count = round(sum(one.get(RETRIES, 0.0) for one in self._seconds.values()))
+        return f"stores tried again {count} time{'s' if count > 1 else ''}" if count else ""
 
 
 class TerminalDisplay:

@@ -94,7 +94,8 @@ class Pulse:
     Attributes:
         worker: Its number, or `None` for the driver or a stage's only worker.
         usage: Its memory.
-        seconds: By activity, since it began; of a worker that walks shards also `all`.
+        seconds: By activity, since it began; of a worker that walks shards also `all`. Where a store failed, beside
+            them `retries`: how often it was tried again.
     """
 
     worker: int | None

@@ -16,7 +16,7 @@ import xarray as xr
 from pipeline.storage import arrays, store
 from pipeline.volume import InputError
 from workflows.journal import NAME, last_run
-from workflows.plan import SUCCESS
+from workflows.plan import REPORT, SUCCESS
 
 STORES = ("raw.zarr", "prepared.zarr", "prediction.zarr", "rollout.zarr")
 """What stages call the volumes that they make."""
@@ -63,6 +63,12 @@ class Run(Mapping[str, "Result"]):
     def _results(self) -> dict[str, Result]:
         began = next(event for event in self._log if event["event"] == "began")
         return {one["name"]: Result(one["name"], one["kind"], self.folder / one["folder"]) for one in began["stages"]}
+
+    @property
+    def report(self) -> Path | None:
+        """The page that tells of it, where it was written: when a run ended."""
+        path = self.folder / REPORT
+        return path if path.exists() else None
 
     def __getitem__(self, name: str) -> Result:
         if name not in self._results:
@@ -150,11 +156,6 @@ class Result:
         if found is None:
             raise InputError(f"stage {self.name} of kind {self.kind} has no scores; an evaluate stage has")
         return json.loads(found.read_text())
-
-    @property
-    def page(self) -> Path | None:
-        """The report, where there is one."""
-        return next(iter(sorted(self.folder.glob("*.html"))), None)
 
     def _store(self) -> Path:
         found = next((path for name in STORES if (path := self.folder / name).exists()), None)

@@ -9,6 +9,10 @@ from workflows.stage import Stage
 from workflows.workflow import Workflow
 
 SUCCESS = "SUCCESS"
+"""In a stage's folder: it is finished."""
+
+RECIPE, REPORT = "recipe.yaml", "report.html"
+"""In a run's folder: its recipe as it was run, and its report."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,11 +22,13 @@ from filelock import FileLock, Timeout
 from cluster import Executor
 from pipeline.progress import Progress
 from pipeline.storage.atomic import write_text
+from workflows.dump import dump
 from workflows.events import Began, Ended, Event, Finished, Planned, Skipped, Started
 from workflows.foresight.cost import Foreseen
 from workflows.journal import Journal
 from workflows.measured import Measured, begin_anew
-from workflows.plan import SUCCESS, PlannedStage, plan
+from workflows.mistakes import RecipeError
+from workflows.plan import RECIPE, SUCCESS, PlannedStage, plan
 from workflows.stopping import LOCK, Cancelled, Stop, stoppable
 from workflows.workflow import Workflow
 
@@ -59,7 +61,8 @@ def run(
 
     A stage whose folder bears a success marker is skipped. An interrupted stage continues if it can and is made anew if
     not. A stage that fails leaves no half-made folder, unless it can continue from it. What happens is told to the
-    display, and to the event log (`workflows.journal`) in the run's folder.
+    display, and to the event log (`workflows.journal`) in the run's folder. The recipe as it is run is kept there, and
+    however the run ends its report is written (`workflows.report`).
 
     Args:
         command: What was typed, for the log.
@@ -75,8 +78,9 @@ def run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunRefused(f"{folder} cannot be made: {error.strerror}; choose another folder with --runs") from error
-    with _alone(folder), stoppable(folder) as stop, _told(folder, display, stop) as telling:
+    with _alone(folder), stoppable(folder) as stop, _reported(folder), _told(folder, display, stop) as telling:
         planned = plan(workflow, folder)
+        _keep_recipe(workflow, folder)
         telling.tell(None, beginning(workflow.name, planned, executor, command))
         costs = {one.name: asdict(one.cost) for one in foreseen if one.cost is not None}
         if costs:
@@ -136,6 +140,30 @@ def _told(folder: Path, display: Display, stop: Stop) -> Iterator[_Telling]:
             ended("failed", f"{type(error).__name__}: {error}")
             raise
         ended("finished")
+
+
+def _keep_recipe(workflow: Workflow, folder: Path) -> None:
+    """Writes the workflow as a recipe into the folder of its run, if a recipe can say it."""
+    try:
+        text = dump(workflow)
+    except RecipeError:
+        (folder / RECIPE).unlink(missing_ok=True)
+        return
+    write_text(folder / RECIPE, text)
+
+
+@contextmanager
+def _reported(folder: Path) -> Iterator[None]:
+    """When the block ends, however it does, the report of the run is written."""
+    from workflows.report.page import write_report
+
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # a full disk may be what it failed of
+            write_report(folder)
+        raise
+    write_report(folder)
 
 
 def run_span(workflow: Workflow, runs: Path, executor: Executor, display: Display, first: str, last: str) -> None:

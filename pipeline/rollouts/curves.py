@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.figures import COLOURS, bracketed, picture
+from pipeline.figures import COLOURS, picture
+from pipeline.main_score import bracketed
 
 
 def lead_section(folder: Path | None, labels: Mapping[str, str]) -> dict | None:

@@ -69,4 +69,4 @@ class Loader:
         window, start, stop = part
         series, first = window
         what = f"reading frames {first + start} to {first + stop - 1} of series {series}"
-        return patiently(lambda: self._windows.read(window, start, stop), what)
+        return patiently(lambda: self._windows.read(window, start, stop), what, self._clock)

@@ -22,6 +22,7 @@ from pipeline.stream import Clock, StoreError
 from tests.pipeline.test_filter import BOUNDARY, VELOCITY, write_input
 from tests.synthetic import Silent
 from workflows.across import across_workers
+from workflows.display import Pace
 from workflows.filtering import choose_cut, run_filter
 
 COMMAND = Path(sys.executable).with_name("chronovox")
@@ -83,8 +84,8 @@ def filter_job(folder, table=None):
     return job
 
 
-def run(job, executor):
-    run_filter(job, executor, Silent(), cut="time")
+def run(job, executor, display=None):
+    run_filter(job, executor, display or Silent(), cut="time")
     return bits(job.destination)
 
 
@@ -143,7 +144,11 @@ def test_a_store_that_fails_twice_and_then_works(what, whole, tmp_path, monkeypa
     job.prepare()
     failing = Failing(operator.attrgetter(what)(storage), 2)
     monkeypatch.setattr(f"pipeline.storage.{what}", lambda *given, **more: failing(*given, **more))
-    assert run(job, LocalExecutor(2)) == whole
+    screen, pace = Silent(), Pace()
+    assert run(job, LocalExecutor(2), screen) == whole
+    for _, event in screen.events:
+        pace.hear(event)
+    assert "stores tried again 2 times" in pace.told()
 
 
 def test_a_store_that_stays_away(whole, tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ def run_recipe(folder, raw, prepared, *, series, steps=3):
     folders = run(load(recipe), folder / "runs", LocalExecutor(2), Silent())
     scores = json.loads((folders["scores"] / "scores.json").read_text())
     assert all(np.isfinite(value) for value in scores.values() if isinstance(value, float))
-    assert (folders["report"] / "report.html").stat().st_size > 10_000
+    assert (folders["report"] / "section.html").stat().st_size > 10_000
     return folders, scores
 
 
@@ -110,7 +110,7 @@ def test_runs_of_fmri_learned_from_but_one(tmp_path):
         {"series": "run1", "first": "0", "last": "50", "frames": 21},
         {"series": "run2", "first": "0", "last": "40", "frames": 17},
     ]
-    assert "run1, 0 to 50, 21 frames; run2, 0 to 40, 17 frames" in (folders["report"] / "report.html").read_text()
+    assert "run1, 0 to 50, 21 frames; run2, 0 to 40, 17 frames" in (folders["report"] / "section.html").read_text()
     with pytest.raises(InputError, match="anomalies by month of a series without dates"):
         run_recipe(tmp_path, raw, splits + "    anomalies: month\n", series="run3")
 
@@ -203,7 +203,7 @@ def test_masked_months(ocean):
     weighted = [np.sum((weights * e**2)[np.isfinite(e)]) / np.sum(weights[np.isfinite(e)]) for e in errors]
     assert scores["climatology.mse_latitude_weighted"] == pytest.approx(np.mean(weighted), rel=1e-5)
     assert scores["model.mse"] < scores["persistence.mse"]  # which knows no seasons
-    page = (folders["report"] / "report.html").read_text()
+    page = (folders["report"] / "section.html").read_text()
     assert "mean of the training frames of the same month" in page
     assert ["<h2>Channels</h2>" in page, "<h2>Levels</h2>" in page, "<h2>Regions</h2>" in page] == [True, False, False]
 
@@ -298,4 +298,4 @@ def test_parts_of_masked_months(ocean, tmp_path):
     assert found["intervals"]["all"]["model"]["mean"] == pytest.approx(found["model.mse"], rel=1e-12)
     assert "climatology.acc" not in found, "what has no anomaly has no correlation"
     assert (tmp_path / "spectra.csv").read_text() == "channel,frames,wavenumber,truth,model,persistence\n", "land"
-    assert "Every test frame lacks a value" in (folders["report"] / "report.html").read_text()
+    assert "Every test frame lacks a value" in (folders["report"] / "section.html").read_text()

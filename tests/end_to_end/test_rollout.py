@@ -55,8 +55,8 @@ def test_a_recipe_rolls_out_and_its_page_shows_it(finished_run, tmp_path):
         assert of_lead == pytest.approx({key: one[key] for key in of_lead}, rel=1e-5, abs=1e-5)
     assert [ahead["leads"][lead]["starts"] for lead in "12"] == [70, 69]
     assert not (folders["ahead"] / "rollout.zarr").exists()
-    assert "Further ahead" in (folders["page"] / "report.html").read_text()
-    assert "Further ahead" not in (folders["report"] / "report.html").read_text()
+    assert "Further ahead" in (folders["page"] / "section.html").read_text()
+    assert "Further ahead" not in (folders["report"] / "section.html").read_text()
 
     display = Silent()
     again = run(load(with_stages(recipe, ("horizon: 12", "horizon: 20"))), runs, LocalExecutor(), display)

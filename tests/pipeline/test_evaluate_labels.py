@@ -161,7 +161,7 @@ def test_labels_are_scored_through_all_stages(labelled, tmp_path):
     assert not (tmp_path / "spectra.csv").exists()
 
     list(report(ReportSettings(), {**inputs, "scores": tmp_path}, tmp_path))
-    page = re.sub('src="[^"]*"', "", (tmp_path / "report.html").read_text())
+    page = re.sub('src="[^"]*"', "", (tmp_path / "section.html").read_text())
     for told in ("most frequent label of the voxel in training", "mean Dice", "Which label was taken for which"):
         assert told in page
     assert "MSE" not in page

@@ -60,7 +60,7 @@ def test_means_and_paired_differences(count, tmp_path):
                 [interval["low"], interval["mean"], interval["high"]], ends, rtol=1e-6, atol=1e-9
             )
     assert table.loc[("all", "model"), ["difference", "difference_low"]].isna().all()
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "section.html").read_text()
     assert "Region brain" in page
     assert f"{errors['all']['model'].mean():.4f}" in page
 

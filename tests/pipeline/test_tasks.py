@@ -211,7 +211,7 @@ def test_what_was_restored_is_scored_beside_the_input_and_gaussian_filters(prepa
     made = store.open_volume(tmp_path / "prediction.zarr")["data"].values[test, 0]
     assert scores["model.mse"] == pytest.approx(((made - clean[test]) ** 2).mean())
     list(report(ReportSettings(), {**inputs, "scores": output, "prediction": tmp_path}, output))
-    page = (output / "report.html").read_text()
+    page = (output / "section.html").read_text()
     assert "what was read, with its noise" in page
     assert "Gaussian filter of it, widths best in hindsight" in page
 

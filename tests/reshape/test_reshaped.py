@@ -170,7 +170,7 @@ def test_a_recipe_from_archive_to_report(tmp_path):
     prediction = store.open_volume(folders["forecast"] / "prediction.zarr", "b.w1")
     assert dict(prediction.sizes) == {"time": 65, "channel": 1, "depth": 1, "height": 4, "width": 3}
     assert prediction["longitude"].values.tolist() == [230, 240, 250]
-    assert (folders["report"] / "report.html").exists()
+    assert (folders["report"] / "section.html").exists()
 
 
 @pytest.mark.parametrize(

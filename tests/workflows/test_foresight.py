@@ -209,4 +209,4 @@ def test_times_in_words():
     assert [duration(seconds) for seconds in (None, 0.2, 45, 200, 23_400)] == ["?", "1 s", "45 s", "3 min", "6.5 h"]
     done = Foreseen("a", "ingest", True)
     assert cells(done)[-1] == "finished, skipped"
-    assert summary([done]) == "1 stages are finished and will be skipped"
+    assert summary([done]) == "every stage is finished: nothing is left to do"

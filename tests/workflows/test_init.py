@@ -79,7 +79,7 @@ def movie(path, frames=48):
 def run_as_it_is(recipe, *changes):
     """Runs a recipe in this process; its folders, and its scores."""
     folders = run(load(recipe, changes), recipe.parent / "runs", LocalExecutor(), Silent())
-    assert (folders["report"] / "report.html").stat().st_size > 10_000
+    assert (folders["report"] / "section.html").stat().st_size > 10_000
     scores = json.loads((folders["scores"] / "scores.json").read_text())
     assert np.isfinite(scores["model.mse"])
     return folders, scores

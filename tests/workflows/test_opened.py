@@ -23,7 +23,7 @@ def test_a_run_gives_its_volumes_and_scores(finished_run):
     assert run["prepared"].series == ("a", "b")
     assert run["prepared"].open("b").sizes == run["forecast"].open().sizes
     assert run["scores"].scores == json.loads((finished_run["scores"] / "scores.json").read_text())
-    assert run["report"].page == finished_run["report"].resolve() / "report.html"
+    assert run.report == finished_run["report"].parent / "report.html"
     assert run["model"].manifest["kind"] == "train"
     table = run.table()
     assert table["finished"].all()

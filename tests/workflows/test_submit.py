@@ -52,7 +52,7 @@ def test_what_travels_with_a_run(tmp_path, monkeypatch):
     )
     assert seen.stdout.split() == [str(folder / "workflows"), str(folder / "pipeline")]
     assert (folder / "workflows/recipes/climate_forecast.yaml").exists()
-    assert (folder / "pipeline/templates/report.html.j2").exists()
+    assert (folder / "pipeline/templates/page.html.j2").exists()
 
 
 def test_files_of_a_recipe_that_are_elsewhere(tmp_path):

@@ -120,7 +120,7 @@ def rehearsed(part: Part, kept: Kept) -> dict[str, Line]:
         InputError: What the stages refuse.
         RehearsalFailed: What was rehearsed failed.
     """
-    window, voxels = window_of(part.settings), _voxels(part.volume)
+    window, voxels = window_of(part.settings), voxels_of(part.volume)
     if (line := _too_small_to_matter(part)) is not None:
         return dict.fromkeys(("train", "infer"), line)
     long = voxels * window > LONG
@@ -154,7 +154,7 @@ def rehearsed(part: Part, kept: Kept) -> dict[str, Line]:
 def _too_small_to_matter(part: Part) -> Line | None:
     """What a window takes at most that takes little beside the libraries; `None` of a larger one."""
     model, shard = part.settings.model, part.shard or (0, 0)
-    size = float(_voxels(part.volume) * max(window_of(part.settings), shard[0]) * part.settings.together)
+    size = float(voxels_of(part.volume) * max(window_of(part.settings), shard[0]) * part.settings.together)
     plain = 4.0 * model.layers * (6 * model.channels + 14 * model.states) * (1 + model.bidirectional) * size
     if COARSE * plain > MATTERS:
         return None
@@ -186,13 +186,13 @@ class _Scene:
 
     def __init__(self, part: Part, folder: Path, wanted: float, most: int):
         self.part, self.folder = part, folder
-        voxels = _voxels(part.volume)
+        voxels = voxels_of(part.volume)
         self.whole = voxels * most <= wanted
         self.frames = most if self.whole else max(min(most, SHORTEST), int(min(most, wanted / voxels)))
         volume = part.volume if self.whole else _cropped(part.volume, wanted / self.frames, part.settings.model.patch)
         self.settings = shortened(part.settings, self.frames)
         self.volume = volume.isel(time=slice(0, 3 * self.frames + 2))
-        self.size = float(_voxels(volume) * self.frames)
+        self.size = float(voxels_of(volume) * self.frames)
         write_noise(self.volume, folder, self.frames, self.settings.model.classes, self.settings.model.targets)
 
     def played(self, name: str, base: int) -> dict[str, float]:
@@ -226,7 +226,7 @@ class _Scene:
         for _ in across_workers(job, LocalExecutor()):
             pass
         each = (time.perf_counter() - begun) / max(1, sum(job.lengths))
-        return {"size": float(_voxels(self.volume) * length // chunk * chunk), "seconds": each}
+        return {"size": float(voxels_of(self.volume) * length // chunk * chunk), "seconds": each}
 
 
 LIBRARIES, LEAST = 175e6, 2e6
@@ -265,14 +265,15 @@ def shortened(settings: TrainSettings, frames: int) -> TrainSettings:
     )
 
 
-def _voxels(volume: xr.Dataset) -> int:
+def voxels_of(volume: xr.Dataset) -> int:
+    """Of a frame."""
     return math.prod(volume.sizes[axis] for axis in SPACE)
 
 
 def _cropped(volume: xr.Dataset, voxels: float, patch: int) -> xr.Dataset:
     """A part of the frames with about so many voxels, whole patches along each axis."""
     long = [axis for axis in SPACE if volume.sizes[axis] > patch]
-    share = min(1.0, voxels / _voxels(volume)) ** (1 / max(1, len(long)))
+    share = min(1.0, voxels / voxels_of(volume)) ** (1 / max(1, len(long)))
     sizes = {axis: max(1, round(volume.sizes[axis] * share / patch)) * patch for axis in long}
     return volume.isel({axis: slice(0, min(size, volume.sizes[axis])) for axis, size in sizes.items()})
 

@@ -47,10 +47,10 @@ def summary(foreseen: Sequence[Foreseen]) -> str:
     """The whole in a line."""
     costs = [one.cost for one in foreseen if one.cost is not None]
     skipped = sum(one.finished for one in foreseen)
+    if skipped == len(foreseen):
+        return "every stage is finished: nothing is left to do"
     if not costs:
-        return (
-            f"{skipped} stages are finished and will be skipped" if skipped == len(foreseen) else "nothing is foreseen"
-        )
+        return "nothing is foreseen"
     seconds = [cost.seconds for cost in costs if cost.seconds is not None]
     told = f"about {duration(sum(seconds))}" + ("" if len(seconds) == len(costs) else " and what is not known")
     parts = [

@@ -75,7 +75,7 @@ def forecast(facts: Facts, kind: Kind, name: str, means: Means) -> Draft:
         inputs["rollout"] = "ahead"
     title = Setting(f"{some(facts.channels)}, one {unit} ahead")
     stages.append(
-        Stage("report", "report", {"title": title}, inputs, "One page, report.html: scores, curves, pictures.")
+        Stage("report", "report", {"title": title}, inputs, "Scores, curves and pictures for the run's report.html.")
     )
     return Draft(
         name,

@@ -100,7 +100,8 @@ def denoised(facts: Facts, name: str, means: Means) -> Draft:
         ),
         Stage(
             "report", "report", {"title": Setting(f"Noise taken away from {some(channels)}")},
-            {"scores": "scores", "prediction": "restored", **both}, "One page, report.html.",
+            {"scores": "scores", "prediction": "restored", **both},
+            "Scores, curves and pictures for the run's report.html.",
         ),
     )  # fmt: skip
     return Draft(

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment
 
 from cluster.cost import readable
+from pipeline.stream import RETRIES
 from workflows.display import ACTIVITIES
 from workflows.pages.board.grid import Grid
 from workflows.pages.board.history import History
@@ -145,6 +146,9 @@ def facts(stage: Stage | None, history: History, time: float) -> str:
         if stage.grid or stage.losses:
             told.append(("losses", str(len(stage.losses)), bool(stage.losses)))
             told.append(("begun again", str(stage.again), bool(stage.again)))
+        known = [one.seconds for one in stage.processes.values() if one.seconds] or [stage.shares]
+        if retries := round(sum(one.get(RETRIES, 0.0) for one in known)):
+            told.append(("stores tried again", str(retries), True))
     return FACTS.render(facts=told)
 
 
