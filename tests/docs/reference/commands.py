@@ -29,7 +29,7 @@ GROUPS = {
 
 INTRODUCTION = """# Commands
 
-`chronovox COMMAND --help` shows the same in a terminal. Sizes of memory are written as in `800MB` or `2GB`.
+`--help` behind a command shows the same in a terminal. Sizes of memory are written as in `800MB` or `2GB`.
 
 | exit code | |
 | --- | --- |
