@@ -42,7 +42,7 @@ RUN = "run"
 """The kind of jobs that are runs; others help them."""
 
 CANCELLED = (130, 143)
-"""The exit codes of a driver that was told to end, see `workflows.showing`."""
+"""The exit codes of a driver that was told to end, see `workflows.commands.showing`."""
 
 TALKATIVE = tuple(
     f"ray.{module}"

@@ -54,7 +54,7 @@ def written(monkeypatch):
 def finished_run(tmp_path_factory):
     """The folders of a finished run of the small synthetic recipe, in this process."""
     from cluster import LocalExecutor
-    from workflows.load import load
+    from workflows.language.load import load
     from workflows.run import run
 
     folder = tmp_path_factory.mktemp("finished")

@@ -78,7 +78,7 @@ def write_recipe(
 
 def up_to(stage: str, recipe: Path) -> Workflow:
     """The workflow of a recipe without what follows a stage."""
-    from workflows.load import load
+    from workflows.language.load import load
 
     whole = load(recipe)
     names = list(whole.stages)

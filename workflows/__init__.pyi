@@ -1,8 +1,8 @@
-from .dump import dump
-from .load import load
+from .language.dump import dump
+from .language.load import load
+from .language.recipe import Recipe
 from .mistakes import RecipeError
 from .opened import Result, Run, open_run
-from .recipe import Recipe
 from .stage import Stage, StageKind
 from .workflow import Workflow
 

@@ -22,10 +22,10 @@ from filelock import FileLock, Timeout
 from cluster import Executor
 from pipeline.progress import Progress
 from pipeline.storage.atomic import write_text
-from workflows.dump import dump
 from workflows.events import Began, Ended, Event, Finished, Planned, Skipped, Started
 from workflows.foresight.cost import Foreseen
 from workflows.journal import Journal
+from workflows.language.dump import dump
 from workflows.measured import Measured, begin_anew
 from workflows.mistakes import RecipeError
 from workflows.plan import RECIPE, SUCCESS, PlannedStage, plan

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
-from workflows.environment import Taken
+from workflows.language.environment import Taken
 from workflows.stage import Stage
 
 

@@ -32,7 +32,7 @@ from ssm_ops.stitch import Stitching
 from tests.benchmarks.filter_once import Silent
 from tests.benchmarks.in_memory import InMemory, Left
 from tests.benchmarks.scan_speed import medians, publish, row
-from workflows.filtering import run_filter
+from workflows.commands.filtering import run_filter
 
 HERE = Path(__file__).parent
 ROUNDS = 7

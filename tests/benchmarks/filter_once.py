@@ -20,7 +20,7 @@ from cluster import LocalExecutor
 from pipeline.filter import FilterJob, FilterSettings
 from ssm_ops import Grid, Propagator
 from tests.benchmarks.peak_memory import peak
-from workflows.filtering import run_filter
+from workflows.commands.filtering import run_filter
 
 BOUNDARY = ("periodic", "periodic", "periodic")
 

@@ -11,7 +11,7 @@ from cluster.ray_executor import RayExecutor
 from pipeline.progress import Progress
 from tests.cluster.test_failures import filter_job
 from tests.synthetic import Silent
-from workflows.filtering import run_filter
+from workflows.commands.filtering import run_filter
 
 
 def nap() -> None:

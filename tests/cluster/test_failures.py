@@ -22,8 +22,8 @@ from pipeline.stream import Clock, StoreError
 from tests.pipeline.test_filter import BOUNDARY, VELOCITY, write_input
 from tests.synthetic import Silent
 from workflows.across import across_workers
+from workflows.commands.filtering import choose_cut, run_filter
 from workflows.display import Pace
-from workflows.filtering import choose_cut, run_filter
 
 COMMAND = Path(sys.executable).with_name("chronovox")
 SETTINGS = FilterSettings(0.1, 0.2, VELOCITY, BOUNDARY)

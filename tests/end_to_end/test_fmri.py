@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.dataset import Truth, splits_of
 from pipeline.storage import store
-from workflows.load import load
+from workflows.language.load import load
 
 COMMAND = Path(sys.executable).with_name("chronovox")
 RECIPE = Path(__file__).parents[2] / "workflows" / "recipes" / "fmri_leave_one_run_out.yaml"

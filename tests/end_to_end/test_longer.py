@@ -9,7 +9,7 @@ from cluster import LocalExecutor
 from pipeline.storage import store
 from tests.synthetic import Silent, blobs
 from workflows.events import Started
-from workflows.load import load
+from workflows.language.load import load
 from workflows.run import run
 
 RECIPE = """\

@@ -22,7 +22,7 @@ from pipeline.storage import store
 from pipeline.volume import AXES, InputError
 from tests.synthetic import Silent
 from tests.written import write_volume
-from workflows.load import load
+from workflows.language.load import load
 from workflows.model_stages import across_span, across_time
 from workflows.run import run
 

@@ -11,7 +11,7 @@ from tests.export.stores import exported
 from tests.rolled import results
 from tests.synthetic import Silent, write_recipe
 from workflows.events import Started
-from workflows.load import RecipeError, load
+from workflows.language.load import RecipeError, load
 from workflows.run import run
 
 STAGES = """\

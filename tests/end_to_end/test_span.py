@@ -13,7 +13,7 @@ from pipeline.volume import InputError
 from tests.synthetic import Silent
 from tests.written import write_volume
 from workflows.cli import app
-from workflows.load import load
+from workflows.language.load import load
 from workflows.run import RunRefused, run_span
 
 CHUNK, FRAMES = 7, 130

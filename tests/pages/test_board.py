@@ -13,12 +13,12 @@ from filelock import FileLock
 from pipeline.progress import Progress
 from tests.pages.conftest import running
 from tests.pages.logs import Written, divided, plain, pulse
+from workflows.commands.watching import to_watch
 from workflows.events import Ended, Finished, Lost
 from workflows.pages.board.page import Page
 from workflows.pages.board.states import COLOURS, State
 from workflows.pages.serve import Served
 from workflows.stopping import LOCK, NAME, is_running
-from workflows.watching import to_watch
 
 SETTLED = "() => window.Bokeh && Bokeh.documents.length > 0 && Bokeh.documents[0].is_idle"
 SAYS = "([name, text]) => Bokeh.documents[0].get_model_by_name(name).text.includes(text)"
@@ -163,7 +163,7 @@ from cluster import LocalExecutor
 from pipeline.progress import Progress
 from workflows.display import JsonDisplay
 from workflows.run import run
-from workflows.showing import closing_on_signals
+from workflows.commands.showing import closing_on_signals
 from workflows.stage import Stage, StageKind
 from workflows.workflow import Workflow
 

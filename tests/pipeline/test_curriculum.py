@@ -9,7 +9,7 @@ from pipeline.training.curriculum import Cut, Lesson
 from pipeline.training.settings import TrainSettings
 from tests.pipeline.training_runs import TINY, left_by, records, stopped, trained
 from tests.synthetic import write_recipe
-from workflows.load import load
+from workflows.language.load import load
 
 LESSONS = (Lesson(first_step=3, horizon=2), Lesson(first_step=5, window=10, burn_in=4, horizon=3))
 TAUGHT = dataclasses.replace(TINY, steps=7, spike=1e6, spike_steps=3, curriculum=LESSONS)

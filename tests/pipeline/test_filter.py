@@ -14,7 +14,7 @@ from pipeline.filter import FilterJob, FilterSettings
 from pipeline.volume import InputError
 from ssm_ops import Propagator, scan
 from tests.synthetic import Silent, Stops
-from workflows.filtering import run_filter
+from workflows.commands.filtering import run_filter
 
 SHAPE, CHUNK = (37, 4, 1, 12, 10), 4
 BOUNDARY, VELOCITY = ("reflect", "reflect", "periodic"), (0.0, 0.0, 0.5)

@@ -16,7 +16,7 @@ from pipeline.storage import atomic, store
 from pipeline.volume import AXES, InputError
 from tests.pipeline.test_filter import BOUNDARY, CHUNK, SETTINGS, VELOCITY, many_parts, run  # noqa: F401
 from tests.synthetic import Stops
-from workflows.filtering import run_filter
+from workflows.commands.filtering import run_filter
 
 FRAMES, SHARD = 45, 8
 DATA = np.random.default_rng(5).standard_normal((FRAMES, 3, 1, 6, 5)).astype(np.float32)

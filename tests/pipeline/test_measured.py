@@ -53,7 +53,7 @@ def test_data_are_prepared_without_what_models_need(tmp_path):
     )
     code = (
         "import sys, cluster, workflows.run, workflows.display\n"
-        "from pathlib import Path\nfrom workflows.load import load\n"
+        "from pathlib import Path\nfrom workflows.language.load import load\n"
         "load(Path(sys.argv[1]))\nprint(sorted({'torch', 'ray', 'numba'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code, recipe], capture_output=True, text=True, timeout=60)

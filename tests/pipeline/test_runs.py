@@ -15,7 +15,7 @@ from pipeline.volume import AXES, InputError
 from ssm_ops import reference
 from tests.pipeline.test_filter import many_parts, run  # noqa: F401
 from tests.synthetic import Stops
-from workflows.filtering import run_filter
+from workflows.commands.filtering import run_filter
 
 CHUNK, SHARD = 4, 8
 STARTS = (9, 10, 16, 27)

@@ -25,7 +25,7 @@ from pipeline.storage import arrays, store
 from pipeline.volume import AXES, DATA, InputError
 from tests.reshape.volumes import cut, grid, scan
 from tests.synthetic import Silent, write_recipe
-from workflows.load import RecipeError, load
+from workflows.language.load import RecipeError, load
 from workflows.run import RunRefused, run
 
 VALUES = np.random.default_rng(0).normal(size=(20, 2, 4, 6, 8)).astype(np.float32)

@@ -57,7 +57,7 @@ def test_a_request_from_before_counts_for_nothing(tmp_path):
 
 STUCK = """
 import hashlib, sys
-from workflows import showing
+from workflows.commands import showing
 showing.GRACE = 1.0
 with showing.closing_on_signals():
     print("here", flush=True)

@@ -1,9 +1,9 @@
 """The command: help at once, exit codes, one message and no traceback for a user's mistake."""
 
+import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,13 @@ def chronovox(*arguments, cwd=None):
 
 
 def test_help_is_there_at_once():
+    """Seconds of the processor: how long it takes beside other tests is theirs."""
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = os.times()
         done = chronovox("--help")
-        seconds.append(time.perf_counter() - started)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
         assert done.returncode == 0
         assert "run" in done.stdout
     assert statistics.median(seconds) < 0.7

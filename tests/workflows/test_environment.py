@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from tests.synthetic import write_recipe
 from workflows.cli import app
-from workflows.environment import Taken
-from workflows.load import RecipeError, load
+from workflows.language.environment import Taken
+from workflows.language.load import RecipeError, load
 from workflows.plan import plan
 
 DECLARED = 'environment: {DATA: "", STEPS: 15, LAST: 2000-03-30, SEEDS: }\n'

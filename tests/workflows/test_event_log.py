@@ -11,12 +11,12 @@ from cluster import LocalExecutor
 from pipeline.volume import InputError
 from tests.pages.logs import plain, read, shards_of
 from tests.synthetic import Silent, up_to, write_recipe
+from workflows.commands.watching import to_watch
 from workflows.events import Ended, Finished, Shard, Spread
 from workflows.journal import NAME, Journal, last_run
 from workflows.pages.board import recorded
 from workflows.pages.board.standing import Status
 from workflows.run import run
-from workflows.watching import to_watch
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from workflows.foresight.kept import Kept
 from workflows.foresight.limits import Limits, refuse_over_budget
 from workflows.foresight.rehearsal import Line
 from workflows.foresight.table import cells, duration, summary
-from workflows.load import load
+from workflows.language.load import load
 from workflows.plan import plan
 from workflows.run import run
 from workflows.workflow import Workflow

@@ -21,7 +21,7 @@ from workflows.cli import app, exit_code
 from workflows.init.asking import are_echoes
 from workflows.init.looking import look
 from workflows.init.sample import READ_BYTES, sampled
-from workflows.load import load
+from workflows.language.load import load
 from workflows.run import run
 
 

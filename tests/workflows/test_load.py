@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.synthetic import write_recipe
-from workflows.load import RecipeError, load
+from workflows.language.load import RecipeError, load
 
 RECIPES = Path(__file__).parents[2] / "workflows" / "recipes"
 

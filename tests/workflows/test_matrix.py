@@ -4,8 +4,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.synthetic import write_recipe
-from workflows.load import RecipeError, load
-from workflows.matrix import Matrix
+from workflows.language.load import RecipeError, load
+from workflows.language.matrix import Matrix
 from workflows.plan import plan
 
 WRITTEN_ONCE = """\

@@ -17,7 +17,7 @@ from pipeline.storage import store
 from tests.synthetic import write_recipe
 from workflows.catalog import Kinds
 from workflows.cli import app
-from workflows.load import RecipeError, load
+from workflows.language.load import RecipeError, load
 from workflows.plan import plan
 
 EXAMPLE = Path(__file__).with_name("example_package")

@@ -14,7 +14,7 @@ from pipeline.volume import Settings
 from tests.synthetic import write_recipe
 from tests.workflows.test_load import OWN_FILES, RECIPES
 from workflows import Recipe, RecipeError, dump, load
-from workflows.dump import written
+from workflows.language.dump import written
 from workflows.plan import plan
 
 IN_YAML = """\

@@ -14,7 +14,7 @@ from pipeline.moving import FRAMES, in_a_row
 from pipeline.section import SECTION, body_of
 from pipeline.volume import InputError
 from tests.synthetic import Silent, up_to, write_recipe
-from workflows.load import load
+from workflows.language.load import load
 from workflows.plan import RECIPE, REPORT, plan
 from workflows.report import page as report_page
 from workflows.report.graph import GAP, HEIGHT, drawn

@@ -9,7 +9,7 @@ from cluster import LocalExecutor
 from pipeline.volume import InputError
 from tests.synthetic import Silent, blobs, write_recipe
 from workflows.events import Finished, Skipped, Started
-from workflows.load import load
+from workflows.language.load import load
 from workflows.plan import plan
 from workflows.run import RunRefused, run
 

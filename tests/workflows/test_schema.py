@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 import workflows
 from tests.synthetic import write_recipe
 from workflows.catalog import Kinds
-from workflows.load import RecipeError, load
-from workflows.schema import as_json, recipe_schema
+from workflows.language.load import RecipeError, load
+from workflows.language.schema import as_json, recipe_schema
 
 FOLDER = Path(workflows.__file__).parent
 PUBLISHED = FOLDER / "recipe.schema.json"

@@ -15,11 +15,11 @@ import pytest
 from cluster.authentication import MODE, PATH, VALUE
 from tests.end_to_end.test_kill import results
 from tests.synthetic import write_recipe
-from workflows import jobs as commands
-from workflows import packing
-from workflows.dump import dump
-from workflows.load import RecipeError, load
-from workflows.settings import elsewhere
+from workflows.commands import jobs as commands
+from workflows.commands import packing
+from workflows.language.dump import dump
+from workflows.language.load import RecipeError, load
+from workflows.language.settings import elsewhere
 
 COMMAND = Path(sys.executable).with_name("chronovox")
 PATIENCE = 300.0

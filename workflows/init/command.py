@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.options import listed, pairs, size, words
+from workflows.commands.options import listed, pairs, size, words
 
 
 class Kind(StrEnum):

@@ -2,7 +2,7 @@
 
 from tests.docs.reference.pages import FOLDER, SCHEMA, pages
 from workflows.catalog import Kinds
-from workflows.schema import as_json, recipe_schema
+from workflows.language.schema import as_json, recipe_schema
 
 SCHEMA.write_text(as_json(recipe_schema(Kinds(plugins=False))))
 for name, text in pages().items():

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.docs.reference.markdown import escaped, item, linked, prose
 from workflows.catalog import MODULES
-from workflows.schema import MENTION, WITHIN, Schema
+from workflows.language.schema import MENTION, WITHIN, Schema
 
 INTRODUCTION = """# Stages and their settings
 

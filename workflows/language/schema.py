@@ -16,13 +16,13 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_jsonable_python
 
-from workflows.docstrings import described
-from workflows.dump import written
-from workflows.environment import NAME
-from workflows.mentions import KEY
-from workflows.settings import adapter
+from workflows.language.docstrings import described
+from workflows.language.dump import written
+from workflows.language.environment import NAME
+from workflows.language.mentions import KEY
+from workflows.language.settings import adapter
+from workflows.language.yaml_file import REQUIRED
 from workflows.stage import StageKind
-from workflows.yaml_file import REQUIRED
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

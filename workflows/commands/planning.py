@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflows.executors import make_executor
-from workflows.options import Changes, Memory, Recipe, Where
+from workflows.commands.executors import make_executor
+from workflows.commands.options import Changes, Memory, Recipe, Where
 
 if TYPE_CHECKING:
     from cluster import Executor
@@ -35,9 +35,9 @@ def plan(
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """What a run will take: chunks, workers, bytes, memory, time. Nothing is written. Exit code 2: it does not fit."""
+    from workflows.commands.showing import closing_on_signals
     from workflows.foresight.table import show
-    from workflows.load import load
-    from workflows.showing import closing_on_signals
+    from workflows.language.load import load
 
     place = make_executor(executor, workers, address, memory)
     with closing_on_signals(place):

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from workflows.dump import as_tree
+from workflows.language.dump import as_tree
+from workflows.language.python_file import run_file
+from workflows.language.yaml_file import parsed, workflow_of
 from workflows.mistakes import RecipeError, nearest
-from workflows.python_file import run_file
 from workflows.workflow import Workflow
-from workflows.yaml_file import parsed, workflow_of
 
 __all__ = ["RecipeError", "load"]
 
-SHIPPED = Path(__file__).with_name("recipes")
+SHIPPED = Path(__file__).parents[1] / "recipes"
 
 
 def load(path: str | Path, changes: Sequence[str] = ()) -> Workflow:
     """Reads a recipe and checks it; no stage is run.
 
     Args:
-        path: A YAML file; or a Python file (`.py`), whose code is run, see `workflows.python_file`.
+        path: A YAML file; or a Python file (`.py`), whose code is run, see `workflows.language.python_file`.
         changes: `STAGE.KEY=VALUE` settings that replace those of the file, values written as in YAML; also
             `matrix.KEY=[VALUE, ..]`. A stage that is repeated is changed as it is written, in all repetitions.
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from workflows.catalog import Kinds
-from workflows.environment import Taken
+from workflows.language.environment import Taken
+from workflows.language.settings import settings_of
+from workflows.language.wiring import refuse_misfits
 from workflows.mistakes import Place, RecipeError, is_word, nearest
-from workflows.settings import settings_of
 from workflows.stage import Stage, StageKind
-from workflows.wiring import refuse_misfits
 from workflows.workflow import Workflow
 
 

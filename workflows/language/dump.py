@@ -9,8 +9,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from workflows.lines import commented
-from workflows.mentions import texts
+from workflows.language.lines import commented
+from workflows.language.mentions import texts
 from workflows.mistakes import RecipeError
 from workflows.workflow import Workflow
 

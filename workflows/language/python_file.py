@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from workflows.language.recipe import Recipe
 from workflows.mistakes import RecipeError
-from workflows.recipe import Recipe
 from workflows.workflow import Workflow
 
 NAME = "workflow"

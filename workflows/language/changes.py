@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
-from workflows.lines import commented, put_at
+from workflows.language.lines import commented, put_at
 from workflows.mistakes import RecipeError, nearest
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.jobs import Address, cancel_job
+from workflows.commands.jobs import Address, cancel_job
 
 
 def cancel(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.options import Chunk, Compressor, Format, Hands, Memory, ShardSize, listed, pairs, span, words
+from workflows.commands.options import Chunk, Compressor, Format, Hands, Memory, ShardSize, listed, pairs, span, words
 
 
 def ingest(
@@ -62,7 +62,7 @@ def ingest(
     from pipeline.storage import store
     from pipeline.storage.make import Storage
     from pipeline.storage.means import Means
-    from workflows.showing import show
+    from workflows.commands.showing import show
 
     if len(sources) < 2:
         raise typer.BadParameter("give what is to be read, and last the store to be made: SOURCE... DEST.zarr")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from workflows.options import Where
+from workflows.commands.options import Where
 
 if TYPE_CHECKING:
     from cluster import Executor

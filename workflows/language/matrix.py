@@ -24,9 +24,9 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
-from workflows.environment import NAME
-from workflows.lines import put
-from workflows.mentions import KEY, MENTION, OPENING, as_text, filled, texts
+from workflows.language.environment import NAME
+from workflows.language.lines import put
+from workflows.language.mentions import KEY, MENTION, OPENING, as_text, filled, texts
 from workflows.mistakes import Place, RecipeError, nearest
 
 Choice = Mapping[str, int]

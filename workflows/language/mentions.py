@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from workflows.lines import put, with_lines
+from workflows.language.lines import put, with_lines
 from workflows.mistakes import Place, RecipeError
 
 OPENING = "${"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workflows.options import Changes, Memory, Recipe, Workers
+from workflows.commands.options import Changes, Memory, Recipe, Workers
 
 if TYPE_CHECKING:
     from cluster.jobs import Job, Jobs
@@ -78,11 +78,11 @@ def submit(
 ) -> None:
     """Run a recipe as a job of a Ray cluster. Recipe and code come along; archives that the recipe names must lie where
     the cluster sees them under the same path, or at a URL. Comes back when the run has begun."""
-    from workflows.load import load
+    from workflows.commands.packing import pack
+    from workflows.language.load import load
+    from workflows.language.settings import elsewhere
     from workflows.mistakes import RecipeError, is_word
-    from workflows.packing import pack
     from workflows.run import RunRefused
-    from workflows.settings import elsewhere
 
     if name is not None and not is_word(name):
         raise RecipeError(f"is {name!r}; give a word of letters, digits, _ and -", where="--name")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.options import Chunk, Compressor, Hands, Memory, ShardSize
+from workflows.commands.options import Chunk, Compressor, Hands, Memory, ShardSize
 
 Kept = Annotated[Path, typer.Argument(metavar="STORE.zarr", help="A store that Chronovox made.", show_default=False)]
 
@@ -26,7 +26,7 @@ def rechunk(
     from pipeline.storage.make import Storage
     from pipeline.storage.means import Means
     from pipeline.storage.rechunk import rechunk as cut_anew
-    from workflows.showing import show
+    from workflows.commands.showing import show
 
     storage, means = Storage.of(chunk, shard, compressor), Means(memory, threads)
     show("rechunk", cut_anew(source, destination, storage, means))
@@ -51,8 +51,8 @@ def repair(path: Kept, memory: Memory = None, threads: Hands = None) -> None:
     """Make the files of a store again that are missing or damaged, from what the store was made of; to the bit."""
     from pipeline.storage.means import Means
     from pipeline.storage.verify import inspect
-    from workflows.repair import repair as mend
-    from workflows.showing import show
+    from workflows.commands.repair import repair as mend
+    from workflows.commands.showing import show
 
     damages = [damage for _, _, some in inspect(path) for damage in some]
     for damage in damages:

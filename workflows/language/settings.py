@@ -20,7 +20,7 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 
 from pipeline.archive import locate
 from pipeline.volume import InputError
-from workflows.explained import explained
+from workflows.language.explained import explained
 from workflows.mistakes import Place, RecipeError
 from workflows.stage import StageKind, names_in
 

@@ -10,14 +10,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
-from workflows.changes import change, reason_of
-from workflows.environment import filled_in
-from workflows.explained import RESERVED
-from workflows.lines import line_of
-from workflows.matrix import written_out
-from workflows.mentions import OPENING
+from workflows.language.changes import change, reason_of
+from workflows.language.environment import filled_in
+from workflows.language.explained import RESERVED
+from workflows.language.lines import line_of
+from workflows.language.matrix import written_out
+from workflows.language.mentions import OPENING
+from workflows.language.recipe import Recipe, kind_at
 from workflows.mistakes import RecipeError, nearest
-from workflows.recipe import Recipe, kind_at
 from workflows.workflow import Workflow
 
 KEYS = ("name", "environment", "matrix", "stages")
@@ -66,7 +66,7 @@ def workflow_of(tree: CommentedMap, path: Path, changes: Sequence[str] = ()) -> 
     Args:
         tree: The file; changes are made in it.
         path: Of the file, for messages; relative paths of files start in its folder.
-        changes: See `workflows.changes`.
+        changes: See `workflows.language.changes`.
 
     Raises:
         RecipeError: The message has the line, or the change, where the mistake is.

@@ -6,7 +6,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from workflows.dump import dump
+from workflows.language.dump import dump
 from workflows.workflow import Workflow
 
 PACKAGES = ("ssm_ops", "pipeline", "cluster", "workflows")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from workflows.options import Changes, Recipe
+from workflows.commands.options import Changes, Recipe
 
 
 def check(recipe: Recipe, changes: Changes = None) -> None:
     """Check a recipe and list its stages and what it takes from the environment, without running anything."""
-    from workflows.load import load
+    from workflows.language.load import load
 
     workflow = load(recipe, changes or ())
     for name, taken in workflow.environment.items():
@@ -23,6 +23,6 @@ def schema() -> None:
     """Print the JSON Schema of recipes, with the stages of all installed packages, for editors to complete and check
     by. The first line of a recipe names it: # yaml-language-server: $schema=PATH"""
     from workflows.catalog import Kinds
-    from workflows.schema import as_json, recipe_schema
+    from workflows.language.schema import as_json, recipe_schema
 
     typer.echo(as_json(recipe_schema(Kinds())), nl=False)

@@ -22,8 +22,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
-from workflows.lines import put
-from workflows.mentions import KEY, OPENING, as_text, filled, texts
+from workflows.language.lines import put
+from workflows.language.mentions import KEY, OPENING, as_text, filled, texts
 from workflows.mistakes import Place, RecipeError, nearest
 
 NAME = "env"

@@ -1,0 +1,1 @@
+"""The commands of `chronovox`, and how they show what they do."""

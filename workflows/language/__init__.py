@@ -1,0 +1,1 @@
+"""The language of recipes: how they are read, checked and written."""
