@@ -13,6 +13,7 @@ from cluster import LocalExecutor
 from pipeline.progress import Progress
 from tests.synthetic import Silent, up_to, write_recipe
 from workflows.events import Ended, Finished
+from workflows.plan import REPORT
 from workflows.run import run
 from workflows.stopping import Cancelled, is_running, request_stop
 
@@ -38,6 +39,9 @@ def test_a_run_ends_at_a_safe_point_and_goes_on_from_there(tmp_path):
         run(workflow, tmp_path / "runs", LocalExecutor(), asking)
     assert [event.how for _, event in asking.events if isinstance(event, Ended)] == ["cancelled"]
     assert not is_running(folder)
+    page = (folder / REPORT).read_text()
+    assert "Cancelled" in page
+    assert "model: stopped" in page
     folders = run(workflow, tmp_path / "runs", LocalExecutor(), later)
     assert later.names(Finished)[0] == "model"
     whole = run(workflow, tmp_path / "whole", LocalExecutor(), Silent())

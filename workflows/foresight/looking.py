@@ -41,6 +41,9 @@ STARTING, LOADING = 6.0, 3.0
 """Seconds in which a worker starts, imports and loads compiled code; in which the process that runs the recipe imports
 and loads that, with its first model."""
 
+SCORED = 4e6
+"""Bytes of frames a second that are scored: an order of magnitude, of one core."""
+
 
 @dataclass
 class Known:

@@ -19,7 +19,7 @@ from pipeline.rollouts.settings import RolloutSettings
 from pipeline.training.settings import TrainSettings
 from pipeline.volume import DATA, SPACE, cut
 from workflows.foresight.cost import Cost
-from workflows.foresight.looking import LIBRARIES, Known, Looking
+from workflows.foresight.looking import LIBRARIES, SCORED, Known, Looking
 from workflows.foresight.made import frame_bytes, in_words
 from workflows.foresight.rehearsal import Part, rehearsed, voxels_of, window_of
 from workflows.stage import Stage
@@ -111,8 +111,7 @@ def infer(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> tu
 def rollout(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> tuple[Known, Cost | None]:
     del folder
     settings, model = stage.settings, looking.known[stage.inputs["model"]]
-    names = (settings.series,) if isinstance(settings.series, str) else settings.series
-    volumes = {name: looking.known[stage.inputs["prepared"]].volumes[name] for name in names}
+    volumes = {name: looking.known[stage.inputs["prepared"]].volumes[name] for name in settings.names}
     known = Known(volumes, settings=settings)
     if finished:
         return known, None
@@ -121,14 +120,29 @@ def rollout(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> 
     memory = line.memory(voxels_of(first) * max(settings.chunk, 2 * members))
     places = looking.executor.places(threads=settings.threads, workers=1)
     frames = sum(volume.sizes["time"] for volume in volumes.values())
+    ahead = _starts(settings, looking.known[stage.inputs["prepared"]]) * settings.horizon
+    each = line.time(line.size) / line.size * voxels_of(first)
     cost = Cost(
         shape=f"{settings.horizon} frames ahead, {members} member{'s' if members > 1 else ''}",
         read=frames * frame_bytes(first),
         host=looking.host("rollout", memory - LIBRARIES["rollout"], apart=places.apart),
         device=round(memory) if places.gpus else 0,
+        seconds=looking.start(apart=places.apart)
+        + (frames + ahead * members) * each
+        + ahead * members * frame_bytes(first) / SCORED,
         axis="one worker",
     )
     return known, cost
+
+
+def _starts(settings: RolloutSettings, prepared: Known) -> int:
+    """About how many forecasts begin in all series."""
+    if settings.every is None:
+        return len(settings.names) * (len(settings.start) if isinstance(settings.start, tuple) else 1)
+    spans = (
+        prepared.spans[settings.split] if settings.split else [one for own in prepared.spans.values() for one in own]
+    )
+    return sum(-(-len(span.frames) // settings.every) for span in spans if span.series in settings.names)
 
 
 def _shard_of_forecasts(looking: Looking, training: str) -> tuple[int, int] | None:

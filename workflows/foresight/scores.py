@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from workflows.foresight.cost import Cost
-from workflows.foresight.looking import Known, Looking
+from workflows.foresight.looking import SCORED, Known, Looking
 from workflows.foresight.made import frame_bytes
 from workflows.stage import Stage
 
-SCORED, DRAWN = 4e6, 2e6
-"""Bytes of frames a second that are scored, and drawn: orders of magnitude, of one core."""
+DRAWN = 2e6
+"""Bytes of frames a second that are drawn: an order of magnitude, of one core."""
 
 
 def evaluate(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> tuple[Known, Cost | None]:

@@ -54,7 +54,6 @@ class Facts:
         closes: Whether longitudes go once around.
         voxel: Sizes along depth, height, width, and their unit; `None` where they are not known.
         sample: A look at the numbers.
-        warnings: What readers had to say.
     """
 
     format: str
