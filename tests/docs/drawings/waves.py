@@ -102,7 +102,7 @@ def draw() -> str:
             canvas.box(x, y - 12, 22, 15, kind)
         canvas.text(x + 30, y, name, f"small bold {kind}")
         canvas.text(x + 120, y, told, "small soft")
-    told = f"shards of {readable(FRAMES)}, carries of {readable(CARRY)}; rates as measured on one core"
+    told = f"simulated: shards of {readable(FRAMES)}, carries of {readable(CARRY)}; rates as measured on one core"
     canvas.text(28, 432, f"{told}, reading and writing left out", "small soft")
     return canvas.svg()
 
