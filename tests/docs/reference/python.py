@@ -153,7 +153,7 @@ def _called(one: Function | Class) -> str:
     name, line = f"{of_class}{one.name}", f"({', '.join(told)}){back}"
     if len(name + line) > WIDTH:
         line = "\n".join(["(", *(f"    {part}," for part in told), f"){back}"])
-    return (name + line).replace("'", '"')
+    return name + line
 
 
 def _argument(parameter: Parameter) -> str:
@@ -165,4 +165,4 @@ def _argument(parameter: Parameter) -> str:
 
 
 def _code(text: str) -> str:
-    return f"```py\n{text}\n```"
+    return f"```py\n{text}\n```".replace("'", '"')  # as ruff, which formats Markdown too, has them
