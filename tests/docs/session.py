@@ -76,7 +76,8 @@ class Session(AbstractContextManager):
             capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         told = f"{block}: {text or arguments[-1]}\n{done.stdout}\n{done.stderr}"
-        assert done.returncode == code, f"exit code {done.returncode}, not {code}, of {told}"
+        ended = done.returncode if done.returncode >= 0 else 128 - done.returncode  # killed, as shells tell it
+        assert ended == code, f"exit code {ended}, not {code}, of {told}"
         assert "Traceback" not in done.stderr, told
 
     def _look(self, command: Command, block: Block) -> None:
