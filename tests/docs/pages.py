@@ -13,6 +13,7 @@ with a backslash goes on in the next. `<!-- not run: WHY -->` before a block: it
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import shlex
@@ -136,6 +137,7 @@ def links(page: Path) -> Iterator[str]:
             yield str(address)
 
 
+@functools.cache
 def headings(page: Path) -> set[str]:
     """The names by which links find the headings of a page, as GitHub makes them."""
     tokens = MarkdownIt("commonmark").parse(page.read_text())

@@ -1,5 +1,6 @@
 """The pages say what is so: commands that there are and that end well, links that lead somewhere, programs that run."""
 
+import functools
 import re
 
 import pytest
@@ -18,9 +19,14 @@ TARGETS = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTI
 RUN = [page for page in PAGES if any(block.run for block in blocks(page)) and page.name != "README.md"]
 
 
+@functools.cache
+def command_line():
+    return typer.main.get_command(app)
+
+
 def refuse_mistakes(words, command=None, parent=None):
     """Parses the words behind `chronovox` as the command line does, and runs nothing."""
-    command = command or typer.main.get_command(app)
+    command = command or command_line()
     context = command.make_context(command.name, list(words), parent=parent)
     if hasattr(command, "commands") and "--help" not in words:
         _, found, rest = command.resolve_command(context, list(words))
@@ -29,7 +35,7 @@ def refuse_mistakes(words, command=None, parent=None):
 
 def known(words):
     """Whether words name a command and options that it has; arguments may be missing, as within a sentence."""
-    command, rest = typer.main.get_command(app), list(words)
+    command, rest = command_line(), list(words)
     while rest and hasattr(command, "commands"):
         command = command.commands.get(rest.pop(0))
         if command is None:
