@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECIPE := workflows/recipes/climate_forecast.yaml
 
-.PHONY: demo test trials bench scaling lint clean
+.PHONY: demo test trials bench scaling docs lint clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Chronovox needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -38,6 +38,11 @@ bench: $(VENV)/ready
 # The walk over 8 to 1024 GPUs in simulated time; writes the tables of cluster/DESIGN.md. About a minute.
 scaling: $(VENV)/ready
 	$(BIN)/python -m tests.benchmarks.cluster_scaling
+
+# The reference from help texts, settings and docstrings (and the schema of recipes), the drawings from numbers.
+docs: $(VENV)/ready
+	$(BIN)/python -m tests.docs.reference
+	$(BIN)/python -m tests.docs.drawings
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -23,14 +23,15 @@ ROLES = ("prediction", "prepared", "model")
 
 @dataclass(frozen=True)
 class EvaluateSettings(Settings):
-    """Settings of an `evaluate` stage. Its inputs are `prediction`, `prepared` and `model`; others, of `ingest` stages
-    and named freely, are masks: each is a region by that name, where its first frame is not zero.
+    """Settings of an `evaluate` stage: the prediction and its baselines, scored on the test frames, as `scores.json`.
+    Inputs of `ingest` stages, named freely, are masks: each is a region by that name, where its first frame is not
+    zero.
 
     Attributes:
         rates: Rates tried for the exponential average; of forecasts.
         gaussian: Widths tried for a Gaussian filter in space and time; of models that take noise away. By default there
             is no such filter.
-        score: What is scored beside whole frames, see `pipeline.scoring.ScoreSettings`.
+        score: What is scored beside whole frames.
         confidence: Of the intervals of mean squared errors, or of labels error rates, and of their differences.
     """
 

@@ -30,8 +30,8 @@ Errors = dict[str, dict[str, list[float]]]
 
 @dataclass(frozen=True)
 class GatherSettings(Settings):
-    """Settings of a `gather` stage. Its inputs are `evaluate` stages, named freely; one that a matrix repeats is all
-    its repetitions.
+    """Settings of a `gather` stage: the scores of folds or seeds side by side, as `summary.json` and `report.html`. An
+    input that a matrix repeats is all its repetitions.
 
     Attributes:
         confidence: Of the intervals.

@@ -35,14 +35,16 @@ ONE = "series"
 
 @dataclass(frozen=True)
 class InferSettings(Settings):
-    """Settings of an `infer` stage. Its inputs are a `preprocess` and a `train` stage.
+    """Settings of an `infer` stage: what the model makes of whole series, time cut over workers, as `prediction.zarr`.
+    Beside it `carry` holds what entered every shard.
 
     Attributes:
         series: The prepared series to forecast; or a list of them, which then are groups of the prediction.
         chunk: Frames read, scanned and stored together.
-        chunks_per_shard: Chunks that one worker owns in a row.
+        chunks_per_shard: Chunks of a shard, which one worker owns.
         threads: CPU threads of a worker.
-        carry_tolerance: What of the layers' carries need not travel, see `ssm_ops.classes`; 0 is exact.
+        carry_tolerance: Leaves out of the layers' carries the frequencies that decay below this before they could
+            matter; 0 is exact. The bound of the error is printed.
     """
 
     series: str | tuple[str, ...]

@@ -23,7 +23,7 @@ VERSION = 3
 
 @dataclass(frozen=True)
 class IngestSettings(Settings):
-    """Settings of an `ingest` stage.
+    """Settings of an `ingest` stage: an archive becomes the store `raw.zarr` (time, channel, depth, height, width).
 
     Attributes:
         source: A file, a folder of files or a store: a path (relative ones start at the recipe's folder),
@@ -35,7 +35,8 @@ class IngestSettings(Settings):
         skip_bad: Whether frames that cannot be read are recorded as missing.
         chunk: Frames of a chunk, or sizes by axis; by default as many whole frames as fit 4 MB.
         shard: Frames of a shard (a file, with one writer), or sizes by axis; by default 256 MB of chunks.
-        compressor: A name of `pipeline.storage.codecs`, as in `blosc-lz4` or `zstd:5`.
+        compressor: How chunks are compressed: `blosc-lz4`, `blosc-lz4hc`, `blosc-zstd`, `blosc-zlib`, `blosc-blosclz`,
+            `zstd`, `gzip`, `lz4`, `zlib`, `bz2`, `lzma` or `none`; with a level as in `zstd:5`.
     """
 
     source: str | tuple[str, ...]

@@ -51,7 +51,8 @@ class Normalise(Settings):
 
 @dataclass(frozen=True)
 class PreprocessSettings(Settings):
-    """Settings of a `preprocess` stage. Its inputs name the series: `{a1b: raw_a1b}`.
+    """Settings of a `preprocess` stage: series are reshaped, cut into splits and normalised. `prepared.zarr` has a
+    group for each of them, `statistics.zarr` what they were normalised with. Its inputs name the series.
 
     Attributes:
         splits: The training, validation and test periods.
@@ -63,7 +64,8 @@ class PreprocessSettings(Settings):
             same voxels, else one for each.
         chunk: Frames of a chunk, or sizes by axis; by default as many whole frames as fit 4 MB.
         shard: Frames of a shard (a file, with one writer), or sizes by axis; by default 256 MB of chunks.
-        compressor: A name of `pipeline.storage.codecs`, as in `blosc-lz4` or `zstd:5`.
+        compressor: How chunks are compressed: `blosc-lz4`, `blosc-lz4hc`, `blosc-zstd`, `blosc-zlib`, `blosc-blosclz`,
+            `zstd`, `gzip`, `lz4`, `zlib`, `bz2`, `lzma` or `none`; with a level as in `zstd:5`.
         reshape: What is done to the volumes before all else.
     """
 

@@ -11,11 +11,12 @@ class Progress:
     """How far a stage is.
 
     Attributes:
-        done, total: Steps.
+        done: Steps that are done, and committed.
+        total: Steps in all.
         note: In short, `loss 0.61`.
         line: What is to stay on the screen.
-        frames, size: Frames that were worked on since the stage began or went on, and their bytes, uncompressed; 0
-            where nothing is said.
+        frames: Frames that were worked on since the stage began or went on; 0 where nothing is said.
+        size: Their bytes, uncompressed.
         shares: Seconds by activity since then, where the stage knows them; where a store failed, beside them `retries`:
             how often it was tried again.
     """

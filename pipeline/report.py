@@ -35,8 +35,7 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class ReportSettings(Settings):
-    """Settings of a `report` stage. Its inputs are `scores`, `prediction`, `prepared` and `model`, and `rollout`, which
-    may be left out.
+    """Settings of a `report` stage: one page, `report.html`, that needs no network.
 
     Attributes:
         title: The page's title.

@@ -34,7 +34,7 @@ class ScoreSettings(Settings):
     """What is scored beside whole frames and their channels.
 
     Attributes:
-        regions: Parts of space by name, see `pipeline.regions.Region`.
+        regions: Parts of space by name.
         levels: Whether each place along depth is scored by itself as well.
         peak: The range of the data in their units, as 255 for 8 bits. With it PSNR is computed, and SSIM of frames
             of at least 11 x 11 voxels (height, width), which wants the extra `images`.

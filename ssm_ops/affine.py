@@ -56,7 +56,8 @@ IDENTITY = Affine(1, 0)
 
 
 def chain_prefix(maps: Sequence[Affine]) -> list[Affine]:
-    """For each map, all those before it in one: first nothing, then one more each time. As many steps as maps."""
+    """For each map, all those before it composed to one, in the order of time: `IDENTITY` for the first. As many
+    compositions, one after the other, as maps."""
     result, before = [], IDENTITY
     for one in maps:
         result.append(before)
@@ -65,7 +66,7 @@ def chain_prefix(maps: Sequence[Affine]) -> list[Affine]:
 
 
 def tree_prefix(maps: Sequence[Affine]) -> list[Affine]:
-    """The same in about 2 log2(maps) rounds of compositions that could run side by side.
+    """As `chain_prefix`, in about 2 log2(maps) rounds of compositions that could run side by side.
 
     Blelloch, "Prefix Sums and Their Applications" (1990), section 1.3: pairs are composed upwards, and what came before
     is handed downwards. The order of composition is that of time; nothing commutes.

@@ -47,7 +47,9 @@ class Place:
 class CarryExchange(Protocol):
     """Given my shard's summary, the carry that enters it."""
 
-    def __call__(self, summary: Affine) -> Carry: ...
+    def __call__(self, summary: Affine) -> Carry:
+        """The carry; `None` where nothing came before."""
+        ...
 
 
 class LocalExchange:
@@ -79,7 +81,8 @@ class LocalExchange:
 
 
 def drive(program: Program[Result], exchange: CarryExchange) -> Result:
-    """Runs a program to its end, answering each of its summaries by `exchange`; and its questions, where that can."""
+    """Runs a program to its end, answering each summary that it yields by `exchange`; and its questions whether a carry
+    is there, where that can. Returns what the program returns, as `ConvSSM.program` the outputs of its chunks."""
     known = getattr(exchange, "known", lambda: LATER)
     try:
         said = next(program)

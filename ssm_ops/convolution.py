@@ -16,6 +16,7 @@ def convolve_in_time(
 
     h_t = sum_{s <= t} A^{t - s} x_s, a causal convolution; twice the frames keep it from going around. It holds the
     spectra of all frames and all powers in double precision, several times the input. Differentiable by autograd.
+    Arguments and errors as for `scan`.
     """
     frames = x.shape[0]
     grid = transition.basis(tuple(x.shape[2:]), tuple(boundary), x.shape[1])

@@ -50,7 +50,8 @@ def learned_family(
 ) -> nn.Module:
     """A learned transition of `states` channels, of memories up to about `longest` steps.
 
-    - `propagator`: `initial_scales`; velocities and corrections start from zero.
+    - `propagator`: memories of 1 to `longest` steps, each with diffusivities of 0.001 to 2 voxels^2 a step; velocities
+      and corrections start from zero.
     - `kernel`: Gaussians of the same memories and diffusivities, cut to the size of the kernel; all taps positive.
     - `pointwise`: the frequencies of S4D-Lin (`initial.s4d_lin`) on a unit of time of longest / 2 steps, or longer
       where the fastest state would otherwise turn by more than half a circle in a step; and memories that take turns,
@@ -58,12 +59,12 @@ def learned_family(
       `longest`.
 
     Args:
-        name: One of `FAMILIES`.
+        name: `propagator`, `kernel` or `pointwise`.
         states: State channels.
         boundary: The boundary of each axis; a plain propagator needs none.
         drift: Whether a propagator learns a velocity; its axes that mirror get none.
-        taps: The size of a kernel, or of a propagator's correction, along every axis or along each; `None` is
-            `KERNEL_TAPS`, or no correction. Even sizes on periodic and padded axes only.
+        taps: The size of a kernel, or of a propagator's correction, along every axis or along each; `None` is 3, or
+            no correction. Even sizes on periodic and padded axes only.
         longest: The longest initial memory, in steps.
 
     Raises:

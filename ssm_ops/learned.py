@@ -31,7 +31,7 @@ class LearnedPropagator(nn.Module):
     """A `Propagator` from raw parameters.
 
     Args:
-        decay: Initial decays, (channel,), larger than `MIN_DECAY`.
+        decay: Initial decays, (channel,), larger than 1e-5 (`MIN_DECAY`).
         diffusivity: Initial diffusivities, (channel,), positive.
         boundary: The boundary of each axis, where drift or correction are learned: mirrored axes get no drift, and a
             correction that is symmetric along them.
@@ -111,7 +111,7 @@ class LearnedPointwise(nn.Module):
     """A `Pointwise` transition from raw decays and free frequencies.
 
     Args:
-        rate: Initial rates, (channel,), real or complex, their real parts below -`MIN_DECAY`; see `initial.py`.
+        rate: Initial rates, (channel,), real or complex, their real parts below -1e-5; see `initial.py`.
     """
 
     def __init__(self, rate: Inexact[Tensor, "channel"]):
@@ -130,7 +130,7 @@ class LearnedPointwise(nn.Module):
 
 
 class SelectiveSteps(nn.Module):
-    """Steps that depend on the input: dt_t = SHORTEST + softplus(weight mean(x_t) + bias).
+    """Steps that depend on the input: dt_t = 0.01 + softplus(weight mean(x_t) + bias).
 
     The mean is over space, so a step is the same for all voxels and the transition stays diagonal in frequency; it does
     depend on time. For `scan(x, transition, dt=steps(x))`, one step a channel, or for the states of a `ConvSSM`. After
@@ -141,7 +141,7 @@ class SelectiveSteps(nn.Module):
         channels: Channels of the input.
         axes: Axes of the grid.
         states: How many steps a frame has; by default one a channel.
-        step: The initial step, larger than `SHORTEST`.
+        step: The initial step, larger than 0.01 (`SHORTEST`).
     """
 
     def __init__(self, channels: int, axes: int, *, states: int | None = None, step: float = 1.0):

@@ -32,6 +32,12 @@ def step(
 ) -> Float[Tensor, "*lead channel *grid"]:
     """One step of the recurrence on fields: taps * state + x. Differentiable by autograd, on any device.
 
+    Args:
+        state: The field before, float32 or float64, any axes in front of (channel, *grid).
+        x: The input of the step, shaped and typed as `state`.
+        transition: The kernel.
+        boundary: `periodic`, `reflect` or `dirichlet` for each axis of the grid.
+
     Raises:
         ValueError: A padded axis, whose state is larger than its field; or as for `scan`.
     """

@@ -37,7 +37,7 @@ def scan(
     Args:
         x: The inputs, (time, channel, *grid) with a grid of 1 to 3 axes, or (batch, time, channel, *grid); float32 or
             float64.
-        transition: One of the families of `transition.py`.
+        transition: A `Propagator`, a `Kernel` or a `Pointwise`.
         boundary: `periodic`, `reflect`, `dirichlet`, `padded` or `padded:24` (see `Grid`) for each axis of the grid.
         carry: The spectrum of the state before the first input, (channel, *spectrum) after the batch axis if there is
             one, as a previous call returned it; `None` is a state of zero.
@@ -79,7 +79,8 @@ def final_carry(
     dt: Number | Float[Tensor, "*steps"] | None = None,
     mask: Bool[Tensor, "*mask"] | None = None,
 ) -> Shaped[Tensor, "*spectrum"]:
-    """The carry that `scan` would return, without states and inverse transform. Arguments and gradients as there."""
+    """The carry that `scan` would return, without states and inverse transform. Arguments, gradients and errors as
+    there."""
     call = Call.of(x, transition, boundary, carry, dt, mask)
     _, left = _Spectral.apply(call.x, call.carry, call.dt, call.transition, call.grid, False, *call.learned())
     return left if call.batched else left.squeeze(0)
@@ -100,6 +101,12 @@ def bidirectional(
     The second is the scan of the frames in reverse, put back in order: h_t = a^dt_{t+1} * h_{t+1} + x_t. Whole
     sequences only: there is no carry from the future. Arguments as for `scan`, with `later` the transition of the
     second, by default the same.
+
+    Returns:
+        Both, shaped and typed as `x` (complex for `Pointwise`).
+
+    Raises:
+        ValueError: As for `scan`.
     """
     time = 1 if _batched(x, boundary) else 0
     past, _ = scan(x, transition, boundary=boundary, dt=dt, mask=mask, backend=backend)

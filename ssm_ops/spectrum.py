@@ -21,6 +21,8 @@ from torch import Tensor
 from ssm_ops.lines import mirror_basis
 
 BOUNDARIES = ("periodic", "reflect", "dirichlet", "padded")
+"""What may lie at the ends of an axis: its other end, a mirror without flux, zero, or nothing (a guard band of the
+state)."""
 MIRRORS = ("reflect", "dirichlet")
 """Boundaries that only kernels symmetric along the axis respect."""
 

@@ -119,6 +119,11 @@ def exchanged(summary: Affine, exchange: TimeExchange) -> tuple[Tensor, bool]:
     """The carry that enters this rank, differentiable in the summaries of the ranks before; and whether any came.
 
     Where none came the carry is zero. As with `time_parallel_scan`, every rank must use it in what it differentiates.
+
+    Args:
+        summary: What this rank's run of time does to the state that enters: a^length, a tensor or a number, and its
+            final state from zero.
+        exchange: The other ranks.
     """
     return _Exchanged.apply(summary.transition, summary.offset, exchange)
 

@@ -39,6 +39,7 @@ class Certificate:
 
     @property
     def worst(self) -> float:
+        """The largest of all differences; NaN if one is."""
         return _largest(self.differences.values())
 
 
@@ -59,6 +60,10 @@ def verify_scan(
 
     Args:
         x: The data, float32 or float64: a few dozen frames are enough, the reference is slow.
+        transition: A `Propagator`, a `Kernel` or a `Pointwise`.
+        boundary: As for `scan`.
+        dt: The step before each frame, (time,) or (time, channel), infinite where the state is to be forgotten; `None`
+            is 1.
         trials: Random cuts of each way.
         seed: Of the cuts.
 
@@ -104,7 +109,13 @@ def verify_scan(
 
 @torch.no_grad()
 def stability_margin(transition: Transition, grid: object) -> float:
-    """1 - max |a| over channels and frequencies, without the cancellation where |a| is close to 1."""
+    """1 - max |a| of one unit of time over channels and frequencies, without the cancellation where |a| is close to 1:
+    how far the slowest mode is from never fading. Negative where states can grow.
+
+    Args:
+        transition: Of any family.
+        grid: What `transition.basis` returns: a `Grid`, of a `Pointwise` its voxels.
+    """
     change = transition.change(grid)
     # |a|^2 - 1 = 2 Re(a - 1) + |a - 1|^2
     excess = (2 * change.real + change.abs().square()).max()

@@ -23,7 +23,10 @@ STORES = ("raw.zarr", "prepared.zarr", "prediction.zarr", "rollout.zarr")
 
 
 def open_run(path: str | Path) -> Run:
-    """Opens a run: the folder `runs/NAME`.
+    """Opens a run: `open_run("runs/climate_forecast")["forecast"].open()` is the forecast, lazily.
+
+    Args:
+        path: The folder of the run, `runs/NAME`.
 
     Raises:
         InputError: It is no run.
@@ -37,7 +40,8 @@ def open_run(path: str | Path) -> Run:
 
 
 class Run(Mapping[str, "Result"]):
-    """The stages of the last time that a run was run, by name.
+    """The stages of the last time that a run was run, by name: `run["forecast"]` is a `Result`, `list(run)` has all
+    names. Notebooks show it as a table.
 
     Args:
         folder: Its folder.
@@ -48,7 +52,7 @@ class Run(Mapping[str, "Result"]):
 
     @cached_property
     def events(self) -> pd.DataFrame:
-        """The event log: a row an event."""
+        """The event log of that time: a row an event, in order."""
         return pd.DataFrame(self._log)
 
     @cached_property
@@ -94,7 +98,8 @@ class Result:
     """What one stage made.
 
     Attributes:
-        name, kind: Of the stage.
+        name: Of the stage.
+        kind: Of the stage, `infer`.
         folder: Its folder.
     """
 
@@ -104,6 +109,7 @@ class Result:
 
     @property
     def finished(self) -> bool:
+        """Whether the stage came to its end."""
         return (self.folder / SUCCESS).exists()
 
     @property
@@ -114,6 +120,7 @@ class Result:
 
     @property
     def taken(self) -> dict[str, Any]:
+        """Its `seconds`, and the `peak` of memory of a process in bytes; `None` where that is not known."""
         return {name: self.manifest.get(name) for name in ("seconds", "peak")}
 
     @property
@@ -140,7 +147,11 @@ class Result:
 
     @property
     def scores(self) -> dict[str, Any]:
-        """The scores of an `evaluate`, `rollout` or `gather` stage."""
+        """The scores of an `evaluate`, `rollout` or `gather` stage, as its JSON file has them.
+
+        Raises:
+            InputError: It has none.
+        """
         found = next((path for name in ("scores.json", "summary.json") if (path := self.folder / name).exists()), None)
         if found is None:
             raise InputError(f"stage {self.name} of kind {self.kind} has no scores; an evaluate stage has")

@@ -40,8 +40,9 @@ class StageKind:
         names_series: Where its settings name series of a `preprocess` stage, and which.
         files: Names of the settings that name files or folders outside the run, each one, several or none.
         resumes: Whether an interrupted run of it left something to continue from.
-        again: Computes again what a finished or unfinished folder holds of a span of time: settings, input folders,
-            output folder, executor, the first and the last year or date. What it refuses is raised at the call.
+        again: What `run --from --to` calls: computes again what a folder holds of a span of time: settings, input
+            folders, output folder, executor, the first and the last year or date. What it refuses is raised at the
+            call.
         distributed: Whether it runs in the executor's workers, and not in the process that runs the workflow.
         makes: Another kind whose place its output can take: the same files, with the same meaning.
         distribution: The installed package that offers it; the catalogue says.
@@ -66,7 +67,14 @@ class StageKind:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a workflow: a kind, its settings, and the stages its inputs come from by role."""
+    """One stage of a workflow.
+
+    Attributes:
+        name: Of the stage.
+        kind: Of stage.
+        settings: A dataclass of the kind's settings.
+        inputs: The names of the stages that it takes, by role.
+    """
 
     name: str
     kind: StageKind

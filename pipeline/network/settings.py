@@ -38,8 +38,9 @@ class ModelSettings(Settings):
         patch: Voxels along each axis of the patches that the encoder makes one voxel of the stream of.
         patch_taps: 3: encoder and decoder look at the patches beside a patch too; 1: at none, with 3^axes times fewer
             numbers; not with patches of one voxel, or `resize`.
-        upsampling: How the decoder makes voxels of patches again, see `decoder.Decoder`.
-        norm: Whether what enters the gates is normalised, see `block.RootMeanSquare`.
+        upsampling: How the decoder makes voxels of patches again: by a `transposed` convolution, or by repeating
+            them (`resize`) and a convolution.
+        norm: Whether what enters the gates is divided by its root mean square over channels.
         gate_taps: 1: the gates mix the channels of each voxel; 3: and those of its neighbours.
         rate: The forecaster starts as the exponential average s_t = s_{t-1} + rate (x_t - s_{t-1}) and learns from
             there; with differences the average starts at the first frame, with levels at zero. This needs a channel and

@@ -14,8 +14,8 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class RolloutSettings(Settings):
-    """Settings of a `rollout` stage. Its inputs are `prepared` and `model`; others, of `train` stages and named freely,
-    are further models.
+    """Settings of a `rollout` stage: forecasts of any horizon, each read as the next frame, as `rollout.zarr`, and
+    scored by lead. Inputs of `train` stages beside `model`, named freely, are further models.
 
     Attributes:
         series: The prepared series to forecast, one or several.
@@ -24,7 +24,8 @@ class RolloutSettings(Settings):
             default the last frame of each series.
         every: Instead of `start`: every so many frames of the scored period is a lead of 1; the first one always.
         seen: With `every`: how many frames of the scored period, or of each run in it, are seen before the first start.
-        split: Only forecasts for frames of this split are scored. By default all for which there is a frame.
+        split: Only forecasts for frames of this split, `train`, `validation` or `test`, are scored. By default all for
+            which there is a frame.
         first, last: Instead of `split`: only forecasts for this period are scored, both ends included.
         members: Forecasts by each model from each start.
         perturbation: What sets them apart: normal noise of this standard deviation, in normalised units, is added to
@@ -34,7 +35,7 @@ class RolloutSettings(Settings):
         keep: Whether the forecasts themselves are written. By default they are, but where `every` chooses the starts.
         rate: Of the exponential average that is scored beside the model; by default the one that is best on the
             validation frames, one step ahead.
-        score: What is scored beside whole frames, see `pipeline.scoring.ScoreSettings`.
+        score: What is scored beside whole frames.
         confidence: Of the intervals of scores.
         chunk: Frames read, or written, together. The last bits depend on it, as those of a model do.
         seed: Of the perturbations: each is keyed by it, the series, the start and the member.

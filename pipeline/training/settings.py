@@ -29,34 +29,35 @@ PRECISIONS = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class TrainSettings(Settings):
-    """Settings of a `train` stage.
+    """Settings of a `train` stage: a model learns from the training frames. `checkpoint.zarr` has what did best on the
+    validation frames, `history.jsonl` the losses.
 
     Attributes:
         model: What is trained.
-        start: Fits how the first layer's states are read, in closed form, before the first step
-            (`least_squares.LeastSquares`); the model is then looked at on the validation frames before that step too.
-            Without it the model starts as an exponential average.
+        start: Fits how the first layer's states are read, in closed form, before the first step; the model is then
+            looked at on the validation frames before that step too. Without it the model starts as an exponential
+            average.
         steps: Training steps; `batch` windows each.
         batch: Windows of a step. Unless `together` says otherwise they go through the model one after another and
             their gradients are summed, so a step takes the memory of one window. The loss is the mean over all that is
             scored of them.
-        together: Windows that go through the model at once; the memory of a step is that of so many. For small frames
-            and roll-outs, see `pipeline.together`. As `threads`, it changes sums to the last bit, and nothing beyond.
+        together: Windows that go through the model at once; the memory of a step is that of so many. Faster for small
+            frames and for `horizon`. As `threads`, it changes sums to the last bit, and nothing beyond.
         window: Frames of a window.
         burn_in: First frames of a window that fill the state and are not scored.
         horizon: The last frames of a window that are forecast without those between: the frames before them are read,
             the first of them is forecast from these, and each further one from the forecast before it. Gradients pass
             through all of it. All forecasts after `burn_in` are scored alike. 1, the default: every forecast is made
             from the true frame before.
-        curriculum: Other windows, burn-ins and horizons from some steps on (`curriculum.Lesson`), the first first:
-            short and easy ones to begin with. It depends on the step alone. Each lesson begins with no norms to
-            compare those of its gradients with, see `spike`.
+        curriculum: Other windows, burn-ins and horizons from some steps on, the first first: short and easy ones to
+            begin with. It depends on the step alone. Each lesson begins with no norms to compare those of its gradients
+            with, see `spike`.
         learning_rate: Of AdamW, after `warm_up` steps; falls to zero along a cosine.
         warm_up: Steps over which the learning rate rises from zero.
         weight_decay: Of AdamW; not on the numbers of transitions (decays, diffusivities, frequencies, ...).
         clip: Largest norm of a gradient.
-        ema: Decay a step of an average of the weights (`average.Average`), which then is the model that is validated
-            and kept; 0.999 remembers about a thousand steps. 0, the default, is none.
+        ema: Decay a step of a running average of the weights, which then is the model that is validated and
+            kept; 0.999 remembers about a thousand steps. 0, the default, is none.
         validate_every: Steps between looks at the validation frames.
         checkpoint_every: Steps between checkpoints.
         keep: How many checkpoints stay, the last ones. Each holds the best weights too, so these stay whatever is kept.
@@ -64,7 +65,7 @@ class TrainSettings(Settings):
             counts as diverged, once there were so many steps. Not looked at by default; a loss or a norm that is not
             finite always counts.
         spike_steps: See `spike`.
-        retries: How often a training that diverged goes back to a checkpoint, see `pipeline.train`; then it gives up.
+        retries: How often a training that diverged goes back to a checkpoint and draws other windows; then it gives up.
         backoff: What the learning rate is multiplied by each time, from there on.
         precision: `float32`, or `bfloat16` for the products with weights in the model (encoder, decoder, mixes and
             gates), by `torch.autocast`. The recurrence with its transforms, carries, weights, gradients and the loss

@@ -7,20 +7,26 @@ link, a store's own latency.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 from typing import Any
 
-from cluster.actor import Tally, Waiting, Worker
+from cluster.actor import Doing, Tally, Waiting, Worker
 from cluster.layout import Layout
 from cluster.mail import Key
 from tests.benchmarks.simulated_owner import Load, Machine, Outcome, Owner, Store
 from tests.benchmarks.simulated_time import Timeline
 
 
-def simulate(layout: Layout, exchange: str, load: Load, machine: Machine) -> Outcome:
-    """Walks all shards of a layout."""
+def simulate(
+    layout: Layout,
+    exchange: str,
+    load: Load,
+    machine: Machine,
+    hear: Callable[[float, Doing], None] | None = None,
+) -> Outcome:
+    """Walks all shards of a layout; `hear` is told when a worker goes on to what."""
     size, outcome = layout.workers, Outcome()
     timeline, store = Timeline(size), Store(machine.shared)
     workers = [Worker(partial(Owner, timeline, rank, load, machine, store, outcome), rank) for rank in range(size)]
@@ -33,6 +39,8 @@ def simulate(layout: Layout, exchange: str, load: Load, machine: Machine) -> Out
         for event in workers[rank].walk(layout, exchange, partial(network.deliver, mail), seconds=inf):
             if isinstance(event, Waiting):
                 outcome.waited += mail[rank].sleep(event.keys)
+            elif isinstance(event, Doing) and hear is not None:
+                hear(timeline.now[rank], event)
             elif isinstance(event, Tally):
                 outcome.moved, outcome.messages = outcome.moved + event.sent_bytes, outcome.messages + event.sent
 

@@ -20,7 +20,10 @@ def view(
     ],
     series: Annotated[str, typer.Option(help="The series, where a store has several.", show_default=False)] = "",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port of this machine to serve on; by default a free one.")
+        int,
+        typer.Option(
+            min=0, max=65535, help="The port of this machine to serve on; by default a free one.", show_default=False
+        ),
     ] = 0,
     open_browser: Annotated[bool, typer.Option("--open", help="Try to open a browser with the page.")] = False,
 ) -> None:

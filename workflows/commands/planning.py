@@ -27,7 +27,8 @@ def plan(
         int | None, typer.Option(min=1, help="As for `run`; by default one a GPU or CPU slot.", show_default=False)
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="The Ray cluster; by default this machine.", show_default=False)
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="The Ray cluster; by default this machine.", show_default=False),
     ] = None,
     memory: Memory = None,
     changes: Changes = None,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from workflows.commands.executors import make_executor
-from workflows.commands.options import Changes, Memory, Recipe, Where, Workers
+from workflows.commands.options import Address, Changes, Memory, Recipe, Where, Workers
 from workflows.commands.showing import closing_on_signals
 
 
@@ -19,10 +19,7 @@ def run(
     runs: Annotated[Path, typer.Option(help="The folder that holds the runs.")] = Path("runs"),
     executor: Annotated[Where, typer.Option(help="Where stages run: on Ray, or in this process.")] = Where.ray,
     workers: Workers = None,
-    address: Annotated[
-        str | None,
-        typer.Option(help="The Ray cluster to join; by default one is started on this machine.", show_default=False),
-    ] = None,
+    address: Address = None,
     first: Annotated[
         str | None,
         typer.Option(

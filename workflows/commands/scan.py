@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from workflows.commands.executors import make_executor
-from workflows.commands.options import Cut, Way, Where, listed, numbers, size, words
+from workflows.commands.options import Address, Cut, Way, Where, listed, numbers, size, words
 from workflows.commands.showing import closing_on_signals
 
 
@@ -67,10 +67,7 @@ def scan(
         typer.Option(min=1, help="Workers; by default one a GPU, or one a CPU slot.", show_default=False),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of a worker.")] = 1,
-    address: Annotated[
-        str | None,
-        typer.Option(help="The Ray cluster to join; by default one is started on this machine.", show_default=False),
-    ] = None,
+    address: Address = None,
     cut: Annotated[Cut, typer.Option(help="What is divided over the workers.")] = Cut.auto,
     exchange: Annotated[Way, typer.Option(help="How carries pass between workers.")] = Way.auto,
 ) -> None:

@@ -17,10 +17,10 @@ SHIPPED = Path(__file__).parents[1] / "recipes"
 
 
 def load(path: str | Path, changes: Sequence[str] = ()) -> Workflow:
-    """Reads a recipe.
+    """Reads a recipe and checks it; no stage is run.
 
     Args:
-        path: A YAML file; or a Python file (`.py`), whose code is run, see `workflows.language.python_file`.
+        path: A YAML file; or a Python file (`.py`), whose code is run in its folder.
         changes: `STAGE.KEY=VALUE` settings that replace those of the file, values written as in YAML; also
             `matrix.KEY=[VALUE, ..]`. A stage that is repeated is changed as it is written, in all repetitions.
 

@@ -53,7 +53,7 @@ class Recipe:
         return self.add(name, kind, {} if inputs is None else inputs, settings)
 
     def add(self, name: Any, kind: Any, inputs: Any, settings: Mapping[Any, Any]) -> Stage:
-        """As `stage`, of what may be anything."""
+        """As `stage`, of values that need not be what they should: those of a YAML file."""
         place = ("stages", name)
         if not is_word(name):
             raise RecipeError("is no name for a stage; use letters, digits, _ and -", place)
@@ -72,8 +72,8 @@ class Recipe:
         """The workflow of all stages so far.
 
         Args:
-            written: Names of stages that may be meant where an input is misspelt, beside theirs.
-            environment: What was taken from the environment.
+            written: Further names that may be meant where an input is misspelt; for messages alone.
+            environment: What was taken from the environment, to be told by `check`.
 
         Raises:
             RecipeError: There are no stages, or they do not fit together.

@@ -1,0 +1,1 @@
+"""The reference in `docs/reference/`, made of help texts, settings and docstrings; `make docs` writes it anew."""
