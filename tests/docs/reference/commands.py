@@ -36,7 +36,7 @@ INTRODUCTION = """# Commands
 | 0 | it is done |
 | 1 | it ran and found something (damaged files, a scan that differs, a failed check), or workers or a store were lost |
 | 2 | a mistake that you can mend: the message says what happened and what to do |
-| 130, 143 | it was ended, by Ctrl-C or `chronovox cancel` or by SIGTERM; the same command goes on from what is committed |
+| 130, 143 | Ctrl-C or `chronovox cancel` ended it, or SIGTERM; the same command goes on from what is committed |
 
 Anything else that fails is a bug, and shows its traceback.
 """
