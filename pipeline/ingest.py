@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from pipeline.archive import Ask, open_archive
@@ -16,6 +17,7 @@ from pipeline.storage.make import Storage, make
 from pipeline.storage.means import Means
 from pipeline.storage.more import refuse_misfit, with_more
 from pipeline.storage.origin import origin_of
+from pipeline.times import in_words
 from pipeline.volume import AXES, DATA, InputError, Settings
 
 VERSION = 3
@@ -148,13 +150,17 @@ def stamp_of(path: Path) -> tuple[int, int]:
 
 
 def told(volume: xr.Dataset, destination: Path) -> list[str]:
-    """What was written, in words: sizes, the span of time, channels."""
+    """What was written, in words: sizes, the span of time, runs, channels."""
     sizes = ", ".join(f"{axis} {volume.sizes[axis]}" for axis in AXES)
     lines = [f"{destination}: {sizes}; {volume[DATA].dtype}, {volume[DATA].nbytes / 1e6:.1f} MB before compression"]
     if "time" in volume.coords:
         times = volume["time"].values
         unit = volume["time"].attrs.get("units", "")
-        lines.append(f"time from {times[0]} to {times[-1]} {unit}".rstrip())
+        lines.append(f"time from {in_words(times[0])} to {in_words(times[-1])} {unit}".rstrip())
+    if "run" in volume.coords:
+        frames = np.unique(volume["run"].values, return_counts=True)[1]
+        sizes = " to ".join(map(str, dict.fromkeys((frames.min(), frames.max()))))
+        lines.append(f"{len(frames)} runs of {sizes} frames")
     lines.append(f"channels {', '.join(map(str, volume['channel'].values))}")
     lines += [f"left out: {one}" for one in volume.attrs.get("skipped", ())]
     if "missing" in volume.coords and volume["missing"].values.any():

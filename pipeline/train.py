@@ -151,8 +151,9 @@ class Training:
         reached = self.agreed(newest)
         if reached is not None:
             self.restore(reached)
-        note = f"continuing after step {self.step}" if reached else "starting"
-        yield Progress(self.step, self.settings.steps, note, line=told)
+        going_on = f"continuing after step {self.step}" if reached else ""
+        line = "; ".join(filter(None, (going_on, told)))
+        yield Progress(self.step, self.settings.steps, going_on or "starting", line=line)
         if leads(self.member):
             self.checkpoints.prune(needed=self.step)
             self.history.go_back(self.step or -1, self.rollbacks)

@@ -92,7 +92,7 @@ def across_workers(
     finally:
         job.ledger.flush()
     told = f"; {readable(moved)} moved between workers, {readable(predicted)} were predicted" if predicted else ""
-    yield Progress(done, total, "done", line=shares(seconds) + told, **rates())
+    yield Progress(done, total, line=shares(seconds) + told, **rates())
 
 
 def spread(job: Job, started: Started) -> Spread:

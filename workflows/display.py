@@ -160,10 +160,11 @@ class PlainDisplay:
                 self._say(f"{stage}: finished before, skipped")
             case Started():
                 self._begun = self._last = now
-                self._first, self._pace = None, Pace()
+                self._first, self._note, self._pace = None, "", Pace()
                 self._say(f"{stage}: started")
             case Progress():
                 self._pace.hear(event)
+                self._note = event.note
                 if event.line:
                     self._say(f"{stage}: {event.line}")
                 if self._first is None:
@@ -172,7 +173,8 @@ class PlainDisplay:
                     self._last = now
                     self._say(f"{stage}: {self._standing(event, now)}")
             case Finished():
-                self._say(f"{stage}: done in {event.seconds:.1f} s")
+                note = f"; {self._note}" if self._note else ""
+                self._say(f"{stage}: done in {event.seconds:.1f} s{note}")
             case Began() | Planned() | Ended():
                 pass
             case _:

@@ -22,6 +22,9 @@ DATED = (
 )
 """Calendars: times in them are dates."""
 
+NEAR = 0.01
+"""By which part of a step places may differ: headers of formats round them."""
+
 
 def refuse_misfit(earlier: xr.Dataset, more: xr.Dataset, path: Path) -> None:
     """Refuses frames that cannot follow those of the store at `path`.
@@ -42,11 +45,16 @@ def refuse_misfit(earlier: xr.Dataset, more: xr.Dataset, path: Path) -> None:
                 f"{path} has {what} {held}, what is to be added has {given}; put it into a store of its own"
             )
     for name in sorted(set(earlier.coords) | set(more.coords), key=str):
-        places = [v[name] if name in v.coords else None for v in (earlier, more)]
-        if any(p is not None and "time" not in p.dims and p.dims and p.dims[0] in SPACE for p in places) and (
-            None in [None if p is None else 1 for p in places] or not np.array_equal(*(p.values for p in places))
-        ):
+        places = [v.coords.get(name) for v in (earlier, more)]
+        of_voxels = any(one is not None and one.dims and one.dims[0] in SPACE for one in places)
+        if of_voxels and (any(one is None for one in places) or not _same_places(*(one.values for one in places))):
             raise InputError(f"{path} and what is to be added lie at different places ({name}); regrid one of them")
+    if not _same_affine(earlier, more):
+        affines = [np.round(v.attrs.get("affine", []), 4)[:3].tolist() for v in (earlier, more)]
+        raise InputError(
+            f"{path} has the affine {affines[0]}, what is to be added {affines[1]}; put it into a store of its own, "
+            "or resample one of them"
+        )
     if _clock(earlier) in DATED:
         last, first = earlier["time"].values[-1], more["time"].values[0]
         if not last < first:
@@ -70,7 +78,7 @@ def with_more(earlier: xr.Dataset, more: xr.Dataset) -> xr.Dataset:
     if clock == "s" or "run" in earlier.coords or "run" in more.coords:
         last = earlier["run"].values if "run" in earlier.coords else np.zeros(earlier.sizes["time"], int)
         own = more["run"].values if "run" in more.coords else np.zeros(more.sizes["time"], int)
-        attributes = (earlier if "run" in earlier.coords else more)["run"].attrs
+        attributes = next((v["run"].attrs for v in (earlier, more) if "run" in v.coords), {})
         earlier = earlier.assign_coords(run=("time", last, attributes))
         more = more.assign_coords(run=("time", own - own.min() + last.max() + 1, attributes))
     if "missing" in earlier.coords or "missing" in more.coords:
@@ -84,6 +92,26 @@ def with_more(earlier: xr.Dataset, more: xr.Dataset) -> xr.Dataset:
     if "time" in joined.coords:
         joined["time"].encoding = earlier["time"].encoding
     return joined
+
+
+def _same_places(held: np.ndarray, given: np.ndarray) -> bool:
+    """Whether two coordinates of voxels say the same, but for what headers round."""
+    if held.shape != given.shape or held.dtype.kind not in "iuf" or given.dtype.kind not in "iuf":
+        return np.array_equal(held, given)
+    steps = np.abs(np.diff(held.astype(float), axis=-1))
+    near = NEAR * steps.min() if steps.size else 1e-6 * np.abs(held).max()
+    return bool(np.allclose(given, held, rtol=0, atol=near))
+
+
+def _same_affine(earlier: xr.Dataset, more: xr.Dataset) -> bool:
+    """Whether both have no affine, or their affines put no corner farther apart than `NEAR` voxels."""
+    affines = [v.attrs.get("affine") for v in (earlier, more)]
+    if None in affines:
+        return affines == [None, None]
+    from pipeline.archive.geometry import farthest
+
+    depth, height, width = (earlier.sizes[axis] for axis in SPACE)
+    return farthest(*map(np.array, affines), (width, height, depth)) <= NEAR
 
 
 def _clock(volume: xr.Dataset) -> str:

@@ -9,7 +9,10 @@ from cluster import LocalExecutor
 from pipeline.storage import store
 from tests.synthetic import Silent, blobs
 from workflows.events import Started
+from workflows.foresight.foresee import foresee
+from workflows.foresight.kept import Kept
 from workflows.language.load import load
+from workflows.plan import plan
 from workflows.run import run
 
 RECIPE = """\
@@ -98,6 +101,12 @@ def test_a_frame_that_changed_ends_what_is_taken(recipe):
     assert f"2 of 6 shards are those of {old.name}" in lines
     fresh, _, _ = forecast(recipe, "fresh")
     assert bits(new) == bits(fresh)
+
+
+def test_forecasts_of_series_that_were_not_learned_from_are_foreseen(recipe, tmp_path):
+    planned = plan(load(recipe), recipe.parent / "runs")
+    costs = {one.name: one.cost for one in foresee(planned, LocalExecutor(2), Kept(tmp_path / "kept.json"))}
+    assert (costs["forecast"].shards, costs["forecast"].workers) == (4, 2)
 
 
 def test_another_model_or_other_settings_take_nothing(recipe):

@@ -236,6 +236,10 @@ def test_stores_are_found_in_folders_of_stages_and_runs(run):
     assert [one.label for one in choose([forecast, run / "forecast-1"])] == [
         "forecast-0/prediction", "forecast-1/prediction",
     ]  # fmt: skip
+    for executed in ("forecast-1", "forecast-0"):
+        with (run / "events.jsonl").open("a") as log:
+            log.write(json.dumps({"event": "began", "stages": [{"folder": executed}, {"folder": "raw-0"}]}) + "\n")
+        assert [one.store.parent.name for one in choose([run])] == ["prepared-0", executed]
 
 
 def test_what_is_no_volume_is_refused(tmp_path):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pipeline.storage.arrays import groups, is_store
 from pipeline.volume import AXES, DATA, InputError
+from workflows.journal import NAME as LOG
+from workflows.journal import last_run
 
 RAW, PREPARED, PREDICTION = "raw.zarr", "prepared.zarr", "prediction.zarr"
 
@@ -36,7 +38,8 @@ def choose(paths: Sequence[Path], series: str = "") -> list[Chosen]:
     """The volumes to be shown, in the order in which they are named.
 
     A folder of a stage is its store. A folder of a run is its forecast, and before it the prepared series that it is
-    of; without a forecast the prepared series, without these the raw one.
+    of; without a forecast the prepared series, without these the raw one. Where settings were changed in between, all
+    of them as the run was run last.
 
     Args:
         series: Which one, of stores that hold several.
@@ -62,7 +65,7 @@ def _stores(path: Path, series: str) -> list[tuple[Path, str]]:
     own = [path / name for name in (RAW, PREPARED, PREDICTION) if is_store(path / name)]
     if own:
         return [(own[0], series)]
-    predictions, prepared, raw = (sorted(path.glob(f"*/{name}")) for name in (PREDICTION, PREPARED, RAW))
+    predictions, prepared, raw = (_of_last(path, name) for name in (PREDICTION, PREPARED, RAW))
     if predictions:
         prediction = _only(predictions, path)
         truth, of = _made_of(prediction)
@@ -73,6 +76,16 @@ def _stores(path: Path, series: str) -> list[tuple[Path, str]]:
             "`chronovox ingest` makes a store of an archive"
         )
     return [(_only(prepared or raw, path), series)]
+
+
+def _of_last(run: Path, name: str) -> list[Path]:
+    """The stores of this name in the folders of a run; of several, those of its last execution, where its log tells."""
+    found, log = sorted(run.glob(f"*/{name}")), run / LOG
+    if len(found) < 2 or not log.exists():
+        return found
+    stages = next((event["stages"] for event in last_run(log) if event["event"] == "began"), [])
+    folders = {stage["folder"] for stage in stages}
+    return [store for store in found if store.parent.name in folders] or found
 
 
 def _only(found: list[Path], path: Path) -> Path:
