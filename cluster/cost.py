@@ -188,7 +188,7 @@ class _Unit:
 def readable(size: float) -> str:
     """Bytes in words."""
     for unit in ("B", "kB", "MB"):
-        if size < 1000:
+        if size < 999.5:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} GB"

@@ -34,7 +34,7 @@ def train(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> tu
     known = Known(settings=settings, prepared=source)
     if finished and shard is None:
         return known, None
-    known.lines = rehearsed(Part(settings, shard, _few(volume, settings)), looking.kept)
+    known.lines = rehearsed(Part(settings, shard, _few(volume, settings, shard)), looking.kept)
     if finished:
         return known, None
     line, size, window = known.lines["train"], voxels_of(volume), window_of(settings)
@@ -76,19 +76,20 @@ def infer(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> tu
     if finished:
         return known, None
     first = next(iter(volumes.values()))
-    lengths = [len(cut(volume.sizes["time"], settings.chunk, settings.chunks_per_shard)) for volume in volumes.values()]
+    long = [volume.sizes["time"] for volume in volumes.values()]
+    lengths = [len(cut(frames, settings.chunk, settings.chunks_per_shard)) for frames in long]
     places = looking.executor.places(threads=settings.threads, most=sum(lengths))
     layout = lay_out(lengths, places.workers)
     learned = looking.known[model.prepared]  # which may have other series than are forecast
     network = model_of(model.settings, learned.volumes[learned.spans["train"][0].series])
     states = network.carry_bytes(tuple(first.sizes[axis] for axis in SPACE), settings.carry_tolerance)
     choice = choose(layout, states, places.hop)
-    line, size = model.lines["infer"], voxels_of(first) * settings.chunk * settings.chunks_per_shard
-    memory, frames = line.memory(size), sum(volume.sizes["time"] for volume in volumes.values())
+    line, size = model.lines["infer"], voxels_of(first) * min(settings.chunk * settings.chunks_per_shard, max(long))
+    memory, frames = line.memory(size), sum(long)
     written = 4 * frames * voxels_of(first) * len(Roles.of(first, model.settings.model).makes)
     cost = Cost(
         shape=in_words(first) + (f" and {len(volumes) - 1} more" if len(volumes) > 1 else ""),
-        chunks=sum(-(-volume.sizes["time"] // settings.chunk) for volume in volumes.values()),
+        chunks=sum(-(-frames // settings.chunk) for frames in long),
         shards=sum(lengths),
         waves=max(-(-length // len(team)) for length, team in zip(lengths, layout.teams, strict=True)),
         workers=places.workers,
@@ -175,9 +176,10 @@ def model_of(settings: TrainSettings, volume: xr.Dataset) -> Forecaster:
     )
 
 
-def _few(volume: xr.Dataset, settings: TrainSettings) -> xr.Dataset:
+def _few(volume: xr.Dataset, settings: TrainSettings, shard: tuple[int, int] | None) -> xr.Dataset:
     """As many frames as a rehearsal wants, without their numbers."""
-    few = volume.isel(time=slice(0, 3 * window_of(settings) + 2)).drop_vars(PHASE, errors="ignore")
+    longest = max(window_of(settings), shard[0] if shard else 0)
+    few = volume.isel(time=slice(0, 3 * longest + 2)).drop_vars(PHASE, errors="ignore")
     nothing = dask.array.zeros(few[DATA].shape, dtype="float32")
     bare = few.assign({DATA: (few[DATA].dims, nothing, few[DATA].attrs)})
     return (

@@ -1,8 +1,9 @@
 """A rehearsal: the stages `train` and `infer` themselves, on a few frames of noise, in a process of its own.
 
 What they take grows with the numbers that are worked on at a time (frames of a window or a shard times voxels), so two
-sizes tell how much any size takes. Nothing here knows what the stages do inside; it is they who are measured, with the
-recipe's own model, precision and chunks. What was measured is kept, by machine, versions and settings.
+sizes tell how much any size takes; where chunks are computed again, what is held of a frame depends on how many there
+are, and all are there in both sizes. Nothing here knows what the stages do inside; it is they who are measured, with
+the recipe's own model, precision and chunks. What was measured is kept, by machine, versions and settings.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ GROWTH = 250e6
 """Bytes that the second size should take beyond the first."""
 
 STEPS = 3
-"""Of training; the last one is timed: the first compiles."""
+"""Of training; the fastest after the first is what a step takes: the first compiles, others are disturbed."""
 
 
 LONG = 2_000_000
@@ -86,7 +87,11 @@ class Line:
     @staticmethod
     def through(small: Mapping[str, float], large: Mapping[str, float]) -> Line:
         more = large["size"] - small["size"]
-        each = {name: max(0.0, large[name] - small[name]) / more if more else 0.0 for name in ("bytes", "seconds")}
+        if more:
+            each = {name: max(0.0, large[name] - small[name]) / more for name in ("bytes", "seconds")}
+        else:  # all that there is: of a longer series it is as much for each frame, at most
+            own = {"bytes": max(0.0, large["bytes"] - LIBRARIES), "seconds": large["seconds"]}
+            each = {name: own[name] / large["size"] for name in own}
         known = {name: large[name] for name in ("size", "bytes", "seconds")}
         return Line(**known, bytes_each=each["bytes"], seconds_each=each["seconds"])
 
@@ -104,7 +109,8 @@ class Part:
 
     Attributes:
         settings: Of a `train` stage.
-        shard: Frames of a shard and a chunk of an `infer` stage with that model, where there is one.
+        shard: Frames of a shard and a chunk of an `infer` stage with that model, where there is one. A series may be
+            shorter.
         volume: A few frames of what it reads, without numbers: shape, channels, times, attributes.
     """
 
@@ -123,7 +129,7 @@ def rehearsed(part: Part, kept: Kept) -> dict[str, Line]:
     window, voxels = window_of(part.settings), voxels_of(part.volume)
     if (line := _too_small_to_matter(part)) is not None:
         return dict.fromkeys(("train", "infer"), line)
-    long = voxels * window > LONG
+    long = voxels * window > LONG and not part.settings.recompute
     identity = {
         "settings": asdict(shortened(part.settings, SHORTEST if long else window)),
         "shard": part.shard and (min(part.shard[0] * voxels, LONG), part.shard[1] / part.shard[0]),
@@ -164,13 +170,16 @@ def _too_small_to_matter(part: Part) -> Line | None:
 def measured(part: Part, folder: Path) -> dict[str, dict[str, float]]:
     """Rehearses, in this process."""
     base, lines = own_usage().resident, {}
-    at_a_time = {"infer": part.shard[0]} if part.shard else {}  # first: who trained has loaded more than infer needs
-    for name, frames in (at_a_time | {"train": window_of(part.settings)}).items():
-        small = _Scene(part, folder / f"small-{name}", float(FIRST), frames)
+    at_a_time = {"train": window_of(part.settings)}
+    if part.shard:  # first: who trained has loaded more than infer needs
+        at_a_time = {"infer": min(part.shard[0], part.volume.sizes["time"])} | at_a_time
+    for name, frames in at_a_time.items():
+        all_frames = name == "train" and part.settings.recompute is not None
+        small = _Scene(part, folder / f"small-{name}", float(FIRST), frames, all_frames=all_frames)
         first = last = small.played(name, base)
         if not small.whole:
             size = small.size * min(50.0, max(2.0, GROWTH / max(first["bytes"] - LIBRARIES, LEAST)))
-            last = _Scene(part, folder / f"large-{name}", size, frames).played(name, base)
+            last = _Scene(part, folder / f"large-{name}", size, frames, all_frames=all_frames).played(name, base)
         lines[name] = asdict(Line.through(first, last))
     return lines
 
@@ -178,17 +187,25 @@ def measured(part: Part, folder: Path) -> dict[str, dict[str, float]]:
 class _Scene:
     """The stages with about so many voxels times frames at a time.
 
+    Args:
+        part: What is rehearsed.
+        folder: For what they read and write.
+        wanted: Voxels times frames.
+        most: Frames that the recipe has at a time.
+        all_frames: Whether there must be as many; else fewer, of more voxels.
+
     Attributes:
         frames: Of a window or a shard.
         size: Voxels times frames.
         whole: Whether that is all that the recipe has at a time.
     """
 
-    def __init__(self, part: Part, folder: Path, wanted: float, most: int):
+    def __init__(self, part: Part, folder: Path, wanted: float, most: int, *, all_frames: bool):
         self.part, self.folder = part, folder
         voxels = voxels_of(part.volume)
         self.whole = voxels * most <= wanted
-        self.frames = most if self.whole else max(min(most, SHORTEST), int(min(most, wanted / voxels)))
+        fewer = max(min(most, SHORTEST), int(min(most, wanted / voxels)))
+        self.frames = most if self.whole or all_frames else fewer
         volume = part.volume if self.whole else _cropped(part.volume, wanted / self.frames, part.settings.model.patch)
         self.settings = shortened(part.settings, self.frames)
         self.volume = volume.isel(time=slice(0, 3 * self.frames + 2))
@@ -205,7 +222,7 @@ class _Scene:
         for _ in train(self.settings, {"prepared": self.folder}, self.folder):
             pass
         lines = (self.folder / "timing.jsonl").read_text().splitlines()
-        return {"size": self.size, "seconds": json.loads(lines[-1])["seconds"]}
+        return {"size": self.size, "seconds": min(json.loads(line)["seconds"] for line in lines[1:])}
 
     def _inferred(self) -> dict[str, float]:
         untrained = replace(self.settings, start=None, window=max(2, self.frames), burn_in=0, horizon=1)

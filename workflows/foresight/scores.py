@@ -36,7 +36,7 @@ def report(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> t
     if finished:
         return Known(settings=stage.settings), None
     frame = frame_bytes(next(iter(looking.known[stage.inputs["prepared"]].volumes.values())))
-    cost = Cost(host=looking.host("report", 10e6 + 60.0 * frame), seconds=3.0 + 16 * frame / DRAWN, disk=5_000_000)
+    cost = Cost(host=looking.host("report", 35e6 + 60.0 * frame), seconds=3.0 + 16 * frame / DRAWN, disk=5_000_000)
     return Known(settings=stage.settings), cost
 
 

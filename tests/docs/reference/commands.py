@@ -34,9 +34,9 @@ INTRODUCTION = """# Commands
 | exit code | |
 | --- | --- |
 | 0 | it is done |
-| 1 | it ran and found something: files that are damaged, a scan that differs, a check that failed; or workers or a
-store were lost again and again | | 2 | a mistake that you can mend: the message says what happened and what to do | |
-130, 143 | it was ended by Ctrl-C or `chronovox cancel`, by SIGTERM; the same command goes on from what is committed |
+| 1 | it ran and found something (damaged files, a scan that differs, a failed check), or workers or a store were lost |
+| 2 | a mistake that you can mend: the message says what happened and what to do |
+| 130, 143 | Ctrl-C or `chronovox cancel` ended it, or SIGTERM; the same command goes on from what is committed |
 
 Anything else that fails is a bug, and shows its traceback.
 """
