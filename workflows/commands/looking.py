@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from workflows.commands.options import OpenBrowser, Port
+
 
 def view(
     stores: Annotated[
@@ -19,13 +21,8 @@ def view(
         ),
     ],
     series: Annotated[str, typer.Option(help="The series, where a store has several.", show_default=False)] = "",
-    port: Annotated[
-        int,
-        typer.Option(
-            min=0, max=65535, help="The port of this machine to serve on; by default a free one.", show_default=False
-        ),
-    ] = 0,
-    open_browser: Annotated[bool, typer.Option("--open", help="Try to open a browser with the page.")] = False,
+    port: Port = 0,
+    open_browser: OpenBrowser = False,
 ) -> None:
     """Look at volumes in a browser: time, slices, channels, differences, the numbers of a voxel through time. The page
     is served to this machine alone, by a link with a token; Ctrl-C ends it."""

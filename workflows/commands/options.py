@@ -162,3 +162,10 @@ Memory = Annotated[
 Hands = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads; by default one a CPU.", show_default=False)
 ]
+Port = Annotated[
+    int,
+    typer.Option(
+        min=0, max=65535, help="The port of this machine to serve on; by default a free one.", show_default=False
+    ),
+]
+OpenBrowser = Annotated[bool, typer.Option("--open", help="Try to open a browser with the page.")]

@@ -7,17 +7,14 @@ from typing import Annotated
 
 import typer
 
+from workflows.commands.options import OpenBrowser, Port
+
 
 def board(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run: its folder, or its name.", show_default=False)],
     runs: Annotated[Path, typer.Option(help="The folder that holds the runs.")] = Path("runs"),
-    port: Annotated[
-        int,
-        typer.Option(
-            min=0, max=65535, help="The port of this machine to serve on; by default a free one.", show_default=False
-        ),
-    ] = 0,
-    open_browser: Annotated[bool, typer.Option("--open", help="Try to open a browser with the page.")] = False,
+    port: Port = 0,
+    open_browser: OpenBrowser = False,
 ) -> None:
     """Watch a run in a browser: what is done, by whom, how long it takes yet; a finished run is played back. The page
     is served to this machine alone, by a link with a token; Ctrl-C ends it."""

@@ -71,11 +71,10 @@ def train(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> tu
 def infer(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> tuple[Known, Cost | None]:
     del folder
     settings, model = stage.settings, looking.known[stage.inputs["model"]]
-    volumes = {name: looking.known[stage.inputs["prepared"]].volumes[name] for name in settings.names}
-    known = Known(volumes, settings=settings)
+    known = _forecast(looking, stage)
     if finished:
         return known, None
-    first = next(iter(volumes.values()))
+    volumes, first = known.volumes, next(iter(known.volumes.values()))
     long = [volume.sizes["time"] for volume in volumes.values()]
     lengths = [len(cut(frames, settings.chunk, settings.chunks_per_shard)) for frames in long]
     places = looking.executor.places(threads=settings.threads, most=sum(lengths))
@@ -113,11 +112,10 @@ def infer(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> tu
 def rollout(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> tuple[Known, Cost | None]:
     del folder
     settings, model = stage.settings, looking.known[stage.inputs["model"]]
-    volumes = {name: looking.known[stage.inputs["prepared"]].volumes[name] for name in settings.names}
-    known = Known(volumes, settings=settings)
+    known = _forecast(looking, stage)
     if finished:
         return known, None
-    first = next(iter(volumes.values()))
+    volumes, first = known.volumes, next(iter(known.volumes.values()))
     line, members = model.lines["infer"], settings.members * (1 + settings.checkpoints)
     memory = line.memory(voxels_of(first) * max(settings.chunk, 2 * members))
     places = looking.executor.places(threads=settings.threads, workers=1)
@@ -135,6 +133,12 @@ def rollout(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> 
         axis="one worker",
     )
     return known, cost
+
+
+def _forecast(looking: Looking, stage: Stage) -> Known:
+    """What is known of a stage that forecasts: its volumes are as those that it forecasts."""
+    prepared = looking.known[stage.inputs["prepared"]].volumes
+    return Known({name: prepared[name] for name in stage.settings.names}, settings=stage.settings)
 
 
 def _starts(settings: RolloutSettings, prepared: Known) -> int:
