@@ -3,8 +3,9 @@
     page = Served(make, "A title", port=0)     # the link is known, nobody is served yet
     page.run()                                 # until page.stop(), Ctrl-C or SIGTERM
 
-`make(document)` fills a `bokeh.document.Document`; it is called for every window that is opened. Nothing is loaded from
-another host. Whoever has not the token gets 403, from the page and from its websocket; static files (Bokeh's own
+`make(document)` fills a `bokeh.document.Document`; it is called for every window that is opened. A window gets the page
+without its document, and reads Bokeh's scripts while that is made; it asks for it over its websocket. Nothing is loaded
+from another host. Whoever has not the token gets 403, from the page and from its websocket; static files (Bokeh's own
 scripts, no data) are given to everybody.
 """
 
@@ -25,7 +26,11 @@ from typing import Any
 import typer
 from bokeh.application import Application
 from bokeh.application.handlers import FunctionHandler
+from bokeh.core.types import ID
 from bokeh.document import Document
+from bokeh.embed.bundle import bundle_for_objs_and_resources
+from bokeh.embed.elements import html_page_for_render_items
+from bokeh.embed.util import RenderItem
 from bokeh.protocol import Protocol
 from bokeh.resources import Resources
 from bokeh.server.auth_provider import AuthProvider
@@ -36,18 +41,27 @@ from bokeh.server.server import BaseServer
 from bokeh.server.session import ServerSession
 from bokeh.server.tornado import BokehTornado
 from bokeh.server.util import bind_sockets
+from bokeh.server.views.session_handler import SessionHandler
 from bokeh.server.views.static_handler import StaticHandler
 from bokeh.server.views.ws import WSHandler
+from bokeh.util.token import generate_jwt_token, generate_session_id
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError, RequestHandler, authenticated
 
 from pipeline.volume import InputError
+from workflows.pages.frame import PAGE
 
 HOST = "127.0.0.1"
 
 DRAIN = 2.0
 """Seconds that answers underway may take when all ends."""
+
+TOKEN = "0123-the-token-of-a-session-4567"
+"""Where the page has that of a window."""
+
+SCRIPTS_FIRST = 0.05
+"""Seconds in which a window asks for the scripts, before its document is made."""
 
 SCRIPTS = ("bokeh", "bokeh-widgets")
 """Those of Bokeh that pages need: figures and widgets, no tables, WebGL or mathematics."""
@@ -104,13 +118,14 @@ class Served:
         for number in signals:
             self._loop.add_signal_handler(number, self._told.set)
         application = _Application(
-            {"/": Application(FunctionHandler(self._fill))},
+            {"/": _Unchecked(FunctionHandler(self._fill))},
             extra_websocket_origins=[f"{HOST}:{self.port}"],
             auth_provider=self._door,
             include_headers=[],
             include_cookies=[],
             log_function=_silent,
         )
+        application.add_handlers(".*", [("/", _Window, application.window(self._title))])
         http = HTTPServer(application)
         http.add_sockets(self._sockets)
         server = BaseServer(IOLoop.current(), application, http)
@@ -157,6 +172,15 @@ async def _others() -> None:
         await asyncio.wait(others, timeout=DRAIN)
 
 
+class _Unchecked(Application):
+    """An application whose documents are not looked through for layouts that make no sense, which takes as long as a
+    tenth of the first picture."""
+
+    def initialize_document(self, doc: Document) -> None:
+        for handler in self.handlers:
+            handler.modify_document(doc)
+
+
 class _Application(BokehTornado):
     """Bokeh's server, whose pages take Bokeh's scripts from itself, whatever the environment says, and only some.
 
@@ -179,9 +203,33 @@ class _Application(BokehTornado):
         self.open.pop(connection, None)
         super().client_lost(connection)
 
-    def resources(self, absolute_url: str | bool | None = None) -> Resources:
-        del absolute_url
-        return Resources("server", root_url="/", components=list(SCRIPTS), path_versioner=StaticHandler.append_version)
+    def window(self, title: str) -> dict[str, Any]:
+        """What a new window wants: where its document is made, and the page but for its token."""
+        places = Resources(
+            "server", root_url="/", components=list(SCRIPTS), path_versioner=StaticHandler.append_version
+        )
+        scripts = bundle_for_objs_and_resources(None, places)
+        item = RenderItem(token=ID(TOKEN), use_for_title=True)
+        page = html_page_for_render_items(scripts, {}, [item], title, template=PAGE)
+        context = self._applications["/"]
+        return {"application_context": context, "bokeh_websocket_path": "/ws", "page": page.split(TOKEN)}
+
+
+class _Window(SessionHandler):
+    """A window's page. Bokeh's own is sent when its document is made, which takes as long as the scripts to read."""
+
+    def initialize(self, page: list[str], **_: Any) -> None:
+        self._page = page
+
+    @authenticated
+    async def get(self) -> None:
+        session = generate_session_id(secret_key=self.application.secret_key, signed=False)
+        payload = {"headers": {}, "cookies": {}, "arguments": {}}
+        token = generate_jwt_token(session, expiration=self.application.session_token_expiration, extra_payload=payload)
+        self.set_header("Content-Type", "text/html")
+        await self.finish(token.join(self._page))
+        await asyncio.sleep(SCRIPTS_FIRST)
+        await self.application_context.create_session_if_needed(session, self.request, token)
 
 
 class _Door(AuthProvider):

@@ -20,7 +20,7 @@ from workflows.pages.board.standing import Stage
 from workflows.pages.board.verdict import verdict
 from workflows.pages.board.watched import Watched
 from workflows.pages.board.words import clock, day_and_clock, duration
-from workflows.pages.view.look import CONTROLS, PAGE, WORDS
+from workflows.pages.view.look import CONTROLS, WORDS
 
 WIDTH = 1180
 
@@ -59,7 +59,6 @@ class Page:
         self._shards, self._curves, self._ending = Shards(WIDTH), Curves(WIDTH // 2 - 6), Ending(watched.folder)
         self._make_words()
         self._make_controls()
-        document.template = PAGE
         document.add_root(self._layout())
         self._tick()
         document.add_periodic_callback(self._tick, LOOK_MILLISECONDS)

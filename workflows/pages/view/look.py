@@ -5,7 +5,8 @@ from __future__ import annotations
 from bokeh.models import ColorBar
 from bokeh.palettes import Category10_10, Cividis256, Greys256, Inferno256, RdBu11, Turbo256, Viridis256, interp_palette
 from bokeh.plotting import figure
-from jinja2 import Template
+
+from workflows.pages.frame import FAINT, FONT, INK
 
 PALETTES = {
     "Viridis": Viridis256,
@@ -22,20 +23,6 @@ DIVERGING = "Red and blue"
 
 MISSING = "#d4d4cf"
 LINES = Category10_10
-INK, FAINT = "#2b2f33", "#8a9096"
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-
-PAGE = Template(
-    """{% extends base %}
-{% block postamble %}
-<link rel="icon" href="data:,">
-<style>
-  html, body { margin: 0; background: #fff; color: INK; font: 14px/1.45 FONT; }
-  body { padding: 20px 28px; }
-</style>
-{% endblock %}""".replace("INK", INK).replace("FONT", FONT)
-)
-
 WORDS = f"""
 :host {{ color: {INK}; font: 14px/1.45 {FONT}; }}
 h1 {{ font-size: 19px; font-weight: 600; margin: 0; }}

@@ -17,12 +17,15 @@ from workflows.pages.changed import when_changed
 from workflows.pages.view.colours import Colours
 from workflows.pages.view.curves import Curves
 from workflows.pages.view.frames import WIDTH, frames
-from workflows.pages.view.look import CONTROLS, PAGE, WORDS, key
+from workflows.pages.view.look import CONTROLS, WORDS, key
 from workflows.pages.view.panels import Link, Panel
 from workflows.pages.view.together import Item, Picture, Plane, Together, described
 from workflows.pages.view.transport import Transport
 
 MINUS = "\N{MINUS SIGN}"
+
+AFTER = 400
+"""Milliseconds after the first pictures until the numbers of a voxel are read for the first time."""
 
 
 class Page:
@@ -37,7 +40,7 @@ class Page:
     """
 
     def __init__(self, together: Together, document: Document):
-        self._together = together
+        self._together, self._document, self._fresh = together, document, True
         count = len(together.volumes)
         self._items = [Item(number) for number in range(count)]
         if count > 1:
@@ -64,7 +67,6 @@ class Page:
             for end in ("start", "end"):
                 when_changed(link.x, end, self._zoomed)
                 when_changed(link.y, end, self._zoomed)
-        document.template = PAGE
         document.add_root(self._layout(columns))
         self._moved()
         self._chosen()
@@ -233,9 +235,16 @@ class Page:
                 panel.show(picture, self._title(panel, item, voxel))
             self._say(pictures)
             self._table.text = self._numbers(time, channel, voxel, zip(items, values, strict=True))
-            self._curves.ask(channel, voxel, time)  # last, so that the first picture does not wait for it
+            if self._fresh:  # the first picture does not wait for it
+                self._document.add_timeout_callback(self._curve, AFTER)
+                self._fresh = False
+            else:
+                self._curve()
 
         self._reader.ask(work, show)
+
+    def _curve(self) -> None:
+        self._curves.ask(self._channel, self._voxel, self._time)
 
     def _title(self, panel: Panel, item: Item, voxel: tuple[int, ...]) -> str:
         if len(self._together.planes) == 1:
