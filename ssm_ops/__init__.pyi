@@ -1,9 +1,12 @@
 from .affine import IDENTITY, Affine, chain_prefix, tree_prefix
 from .carry import Carry, CarryExchange, LocalExchange, drive
 from .convolution import convolve_in_time
+from .discretize import backward_euler, bilinear, forward_euler, zero_order_hold
 from .families import learned_family
+from .hippo import hippo_basis, hippo_matrices, hippo_reconstruct, hippo_states
 from .layer import ConvSSM
 from .learned import LearnedKernel, LearnedPointwise, LearnedPropagator, SelectiveSteps
+from .oscillator import harmonic_oscillator, oscillation
 from .padding import wraparound
 from .pixel import step
 from .ranks import sharded_scan
@@ -32,13 +35,22 @@ __all__ = [
     "SelectiveSteps",
     "TimeExchange",
     "Transition",
+    "backward_euler",
     "bidirectional",
+    "bilinear",
     "chain_prefix",
     "convolve_in_time",
     "drive",
     "exchanged",
     "final_carry",
+    "forward_euler",
+    "harmonic_oscillator",
+    "hippo_basis",
+    "hippo_matrices",
+    "hippo_reconstruct",
+    "hippo_states",
     "learned_family",
+    "oscillation",
     "scan",
     "sharded_scan",
     "stability_margin",
@@ -47,4 +59,5 @@ __all__ = [
     "tree_prefix",
     "verify_scan",
     "wraparound",
+    "zero_order_hold",
 ]

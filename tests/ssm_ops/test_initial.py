@@ -1,11 +1,11 @@
-"""Initial spectra, discretisations, and the other views of the scan."""
+"""Initial spectra, and the other views of the scan."""
 
 import math
 
 import pytest
 import torch
 
-from ssm_ops import Pointwise, Propagator, bidirectional, convolve_in_time, discretize, initial, scan
+from ssm_ops import Propagator, bidirectional, convolve_in_time, initial, scan
 from tests.ssm_ops.cases import FAMILIES, GRIDS, inputs, relative, transition
 
 
@@ -49,45 +49,6 @@ def test_heat_scales_blur_by_their_widths():
     torch.testing.assert_close((states[1] * position**2).sum(1).sqrt(), widths, rtol=1e-6, atol=0)
     with pytest.raises(ValueError, match="widths from 3 to 2 voxels"):
         initial.heat_scales(3, 3, 2)
-
-
-class TestHarmonicOscillator:
-    """q'' = -w^2 q - 2 damping q' + u, pushed by u = 1 from rest."""
-
-    w, damping, dt, steps = 1.3, 0.1, 0.25, 80
-    A = torch.tensor([[0.0, 1.0], [-(w**2), -2 * damping]]).double()
-    B = torch.tensor([[0.0], [1.0]]).double()
-
-    def states(self, advance, push):
-        """By `scan`: the eigenvectors of the step turn the two coupled numbers into two pointwise channels."""
-        values, vectors = torch.linalg.eig(advance)
-        push = torch.linalg.solve(vectors, push.to(vectors.dtype)).squeeze(1)
-        x = push.expand(self.steps, 2)[..., None]
-        states, _ = scan(x, Pointwise(values.log()), boundary=("periodic",))
-        return (vectors @ states[..., 0].mT).real  # (2, time)
-
-    def test_zero_order_hold_is_exact(self):
-        q, _ = self.states(*discretize.zero_order_hold(self.A, self.B, self.dt))
-        time = self.dt * torch.arange(1, self.steps + 1).double()
-        swing = math.sqrt(self.w**2 - self.damping**2)
-        still = torch.cos(swing * time) + self.damping / swing * torch.sin(swing * time)
-        torch.testing.assert_close(q, (1 - torch.exp(-self.damping * time) * still) / self.w**2)
-
-    def test_bilinear_is_the_trapezoidal_rule(self):
-        q, speed = self.states(*discretize.bilinear(self.A, self.B, self.dt))
-        state = torch.zeros(2, 1).double()
-        for t in range(self.steps):
-            left = torch.eye(2).double() - self.dt / 2 * self.A
-            state = torch.linalg.solve(left, state + self.dt / 2 * self.A @ state + self.dt * self.B)
-            torch.testing.assert_close(torch.stack([q[t], speed[t]]), state[:, 0])
-
-    def test_bilinear_keeps_the_energy_and_warps_the_frequency(self):
-        free = torch.tensor([[0.0, 1.0], [-(self.w**2), 0.0]]).double()
-        Abar, _ = discretize.bilinear(free, self.B, self.dt)
-        values = torch.linalg.eigvals(Abar)
-        torch.testing.assert_close(values.abs(), torch.ones(2).double())
-        warped = 2 / self.dt * math.atan(self.w * self.dt / 2)
-        torch.testing.assert_close(values.angle().abs() / self.dt, torch.full((2,), warped).double())
 
 
 @pytest.mark.parametrize(("shape", "boundary"), GRIDS)

@@ -25,6 +25,10 @@ SECTIONS = {
             "ConvSSM", "learned_family", "LearnedPropagator", "LearnedKernel", "LearnedPointwise", "SelectiveSteps",
         ),
         "Proof": ("verify_scan", "Certificate", "stability_margin"),
+        "Theory": (
+            "zero_order_hold", "bilinear", "forward_euler", "backward_euler", "harmonic_oscillator", "oscillation",
+            "hippo_matrices", "hippo_basis", "hippo_states", "hippo_reconstruct",
+        ),
         "Time over several workers": (
             "Affine", "IDENTITY", "chain_prefix", "tree_prefix", "Carry", "CarryExchange", "LocalExchange", "drive",
             "sharded_scan", "time_parallel_scan", "TimeExchange", "exchanged",
