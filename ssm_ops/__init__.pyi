@@ -4,6 +4,15 @@ from .convolution import convolve_in_time
 from .discretize import backward_euler, bilinear, forward_euler, zero_order_hold
 from .families import learned_family
 from .hippo import hippo_basis, hippo_matrices, hippo_reconstruct, hippo_states
+from .identities import (
+    circulant,
+    circular_convolution,
+    fold,
+    impulse_response,
+    kernel_power,
+    linear_convolution,
+    toeplitz,
+)
 from .layer import ConvSSM
 from .learned import LearnedKernel, LearnedPointwise, LearnedPropagator, SelectiveSteps
 from .oscillator import harmonic_oscillator, oscillation
@@ -39,23 +48,30 @@ __all__ = [
     "bidirectional",
     "bilinear",
     "chain_prefix",
+    "circulant",
+    "circular_convolution",
     "convolve_in_time",
     "drive",
     "exchanged",
     "final_carry",
+    "fold",
     "forward_euler",
     "harmonic_oscillator",
     "hippo_basis",
     "hippo_matrices",
     "hippo_reconstruct",
     "hippo_states",
+    "impulse_response",
+    "kernel_power",
     "learned_family",
+    "linear_convolution",
     "oscillation",
     "scan",
     "sharded_scan",
     "stability_margin",
     "step",
     "time_parallel_scan",
+    "toeplitz",
     "tree_prefix",
     "verify_scan",
     "wraparound",

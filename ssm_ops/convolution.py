@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
+from ssm_ops.identities import linear_convolution
 from ssm_ops.transition import Transition
 
 
@@ -22,7 +23,6 @@ def convolve_in_time(
     grid = transition.basis(tuple(x.shape[2:]), tuple(boundary), x.shape[1])
     spectra = grid.to_spectrum(x).to(torch.complex128)
     powers = torch.stack([transition.power(grid, steps) for steps in range(frames)]).to(torch.complex128)
-    transformed = torch.fft.fft(spectra, n=2 * frames, dim=0) * torch.fft.fft(powers, n=2 * frames, dim=0)
-    states = torch.fft.ifft(transformed, dim=0)[:frames]
+    states = linear_convolution(spectra, powers)[:frames]
     kind = grid.spectrum_dtype(x.real.dtype)
     return grid.to_field((states if kind.is_complex else states.real).to(kind))

@@ -28,6 +28,8 @@ SECTIONS = {
         "Theory": (
             "zero_order_hold", "bilinear", "forward_euler", "backward_euler", "harmonic_oscillator", "oscillation",
             "hippo_matrices", "hippo_basis", "hippo_states", "hippo_reconstruct",
+            "toeplitz", "circulant", "linear_convolution", "circular_convolution", "fold", "impulse_response",
+            "kernel_power",
         ),
         "Time over several workers": (
             "Affine", "IDENTITY", "chain_prefix", "tree_prefix", "Carry", "CarryExchange", "LocalExchange", "drive",
