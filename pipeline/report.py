@@ -17,7 +17,7 @@ from pipeline.moving import in_a_row, moving_maps
 from pipeline.progress import Progress, Steps
 from pipeline.rollouts.curves import lead_section
 from pipeline.score_table import LABELS, SHORT, headings, score_rows
-from pipeline.section import SECTION, write_section
+from pipeline.section import write_section
 from pipeline.splits import Span
 from pipeline.storage import arrays
 from pipeline.times import in_words
@@ -92,7 +92,7 @@ def report(settings: ReportSettings, inputs: dict[str, Path], output: Path) -> S
     }
     yield Progress(1, 2, "writing")
     write_section(output, "forecast.html.j2", page)
-    yield Progress(2, 2, SECTION)
+    yield Progress(2, 2)
 
 
 def part_tables(scores: dict, main: MainScore) -> list[dict]:

@@ -109,6 +109,7 @@ def test_forecasts_of_series_that_were_not_learned_from_are_foreseen(recipe, tmp
     assert (costs["forecast"].shards, costs["forecast"].workers) == (4, 2)
 
 
+@pytest.mark.slow
 def test_another_model_or_other_settings_take_nothing(recipe):
     forecast(recipe)
     archive(recipe.parent / "b.nc", 41)

@@ -1,6 +1,7 @@
 """A recipe with a rollout: from archives to a page; killed for real it goes on; a longer horizon takes over."""
 
 import json
+from shutil import copytree
 
 import pytest
 import xarray as xr
@@ -12,6 +13,8 @@ from tests.rolled import results
 from tests.synthetic import Silent, write_recipe
 from workflows.events import Started
 from workflows.language.load import RecipeError, load
+from workflows.plan import REPORT
+from workflows.report.page import write_report
 from workflows.run import run
 
 STAGES = """\
@@ -43,8 +46,8 @@ def with_stages(recipe, change=("", "")):
 
 @pytest.mark.slow
 def test_a_recipe_rolls_out_and_its_page_shows_it(finished_run, tmp_path):
-    runs = finished_run["model"].parent.parent
-    recipe = runs.parent / "blobs.yaml"
+    copytree(finished_run["model"].parents[2], tmp_path / "own")
+    runs, recipe = tmp_path / "own" / "runs", tmp_path / "own" / "blobs.yaml"
     folders = run(load(with_stages(recipe)), runs, LocalExecutor(), Silent())
     one, ahead = (json.loads((folders[stage] / "scores.json").read_text()) for stage in ("scores", "ahead"))
     names = {"model", "persistence", "training_mean", "exponential_average"}  # the months of a year tell of no cycle
@@ -57,6 +60,11 @@ def test_a_recipe_rolls_out_and_its_page_shows_it(finished_run, tmp_path):
     assert not (folders["ahead"] / "rollout.zarr").exists()
     assert "Further ahead" in (folders["page"] / "section.html").read_text()
     assert "Further ahead" not in (folders["report"] / "section.html").read_text()
+    assert (folders["page"].parent / REPORT).read_text().count("Further ahead") == 1
+    (folders["page"] / "section.html").unlink()  # without a page of a stage the run's has the curves itself
+    alone = write_report(folders["page"].parent).read_text()
+    assert alone.count("Further ahead") == 1
+    assert "<h1>ahead</h1>" in alone
 
     display = Silent()
     again = run(load(with_stages(recipe, ("horizon: 12", "horizon: 20"))), runs, LocalExecutor(), display)

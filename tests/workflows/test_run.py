@@ -1,6 +1,7 @@
 """Runs: fingerprints, skipping, continuing, and what a failure leaves behind."""
 
 import json
+from shutil import copytree
 
 import pytest
 from filelock import FileLock
@@ -8,7 +9,7 @@ from filelock import FileLock
 from cluster import LocalExecutor
 from pipeline.volume import InputError
 from tests.synthetic import Silent, blobs, write_recipe
-from workflows.events import Finished, Skipped, Started
+from workflows.events import Skipped, Started
 from workflows.language.load import load
 from workflows.plan import plan
 from workflows.run import RunRefused, run
@@ -49,15 +50,16 @@ def test_an_archive_counts_by_content_not_by_place_or_date(recipe, tmp_path):
     assert {name for name in ALL if before[name] != changed[name]} == set(ALL) - {"raw_a"}
 
 
-def test_finished_stages_are_skipped_and_changed_ones_get_new_folders(recipe, tmp_path):
-    first, second, third = Silent(), Silent(), Silent()
-    folders = run(load(recipe), tmp_path / "runs", LocalExecutor(), first)
-    assert first.names(Finished) == ALL
-    assert run(load(recipe), tmp_path / "runs", LocalExecutor(), second) == folders
-    assert second.names(Skipped) == ALL
-    assert second.names(Started) == []
-    changed = run(load(recipe, ["forecast.chunk=16"]), tmp_path / "runs", LocalExecutor(), third)
-    assert third.names(Started) == ["forecast", "scores", "report"]
+def test_finished_stages_are_skipped_and_changed_ones_get_new_folders(finished_run, tmp_path):
+    copytree(finished_run["report"].parents[2], tmp_path, dirs_exist_ok=True)
+    recipe, runs, again, changing = tmp_path / "blobs.yaml", tmp_path / "runs", Silent(), Silent()
+    assert list(finished_run) == ALL
+    folders = run(load(recipe), runs, LocalExecutor(), again)
+    assert {name: path.name for name, path in folders.items()} == {name: p.name for name, p in finished_run.items()}
+    assert again.names(Skipped) == ALL
+    assert again.names(Started) == []
+    changed = run(load(recipe, ["forecast.chunk=16"]), runs, LocalExecutor(), changing)
+    assert changing.names(Started) == ["forecast", "scores", "report"]
     assert folders["forecast"].exists()
     assert changed["forecast"].exists()
     manifest = json.loads((changed["forecast"] / "manifest.json").read_text())

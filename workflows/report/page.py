@@ -33,8 +33,8 @@ def write_report(folder: Path) -> Path | None:
     """Writes `report.html` into the folder of a run, whole or not at all.
 
     The page has the workflow with its times, the pages of stages (`pipeline.section`) as far as they do not make it
-    larger than 10 MB, the scores of `evaluate` stages that no such page shows, what was planned beside what was taken,
-    the versions, and how the run is made again.
+    larger than 10 MB, the scores of `evaluate` and `rollout` stages that no such page shows, what was planned beside
+    what was taken, the versions, and how the run is made again.
 
     Args:
         folder: Of a run: its event log tells what there is.
@@ -47,6 +47,8 @@ def write_report(folder: Path) -> Path | None:
     run = Run(folder)
     stages = stood(log, run)
     sections, left_out = _sections(run, stages)
+    shown = {name for one in stages if (run[one.name].folder / SECTION).exists() for name in one.inputs}
+    lone = [one for one in stages if one.manifest and one.name not in shown]
     page = {
         "title": run.name,
         "ending": _ending(log, stages),
@@ -56,7 +58,8 @@ def write_report(folder: Path) -> Path | None:
         "by_name": {one.name: one for one in stages},
         "sections": sections,
         "left_out": left_out,
-        "scores": _lone_scores(run, stages),
+        "scores": _lone_scores(run, lone),
+        "leads": _lone_leads(run, lone),
         "again": _again(folder, log[0]),
         "versions": next((one.manifest for one in reversed(stages) if one.manifest), None),
     }
@@ -96,18 +99,28 @@ def _sections(run: Run, stages: Sequence[Stood]) -> tuple[list[dict[str, str]], 
     return found, left_out
 
 
-def _lone_scores(run: Run, stages: Sequence[Stood]) -> list[dict[str, Any]]:
-    """Tables of the scores of `evaluate` stages that no stage reads which has a page."""
-    told = {name for one in stages if (run[one.name].folder / SECTION).exists() for name in one.inputs}
+def _lone_scores(run: Run, lone: Sequence[Stood]) -> list[dict[str, Any]]:
+    """Tables of the scores of `evaluate` stages."""
     tables = []
-    for one in stages:
-        if one.kind == "evaluate" and one.manifest and one.name not in told:
+    for one in lone:
+        if one.kind == "evaluate":
             scores = run[one.name].scores
             main = SQUARED_ERROR if f"model.{SQUARED_ERROR.key}" in scores else ERROR_RATE
             labels = {name: label for name, label in SHORT.items() if f"{name}.{main.key}" in scores}
             rows = score_rows(scores, labels)
             tables.append({"stage": one.name, "rows": rows, "metrics": headings(scores), "main": main})
     return tables
+
+
+def _lone_leads(run: Run, lone: Sequence[Stood]) -> list[dict[str, Any]]:
+    """The curves of `rollout` stages that were scored."""
+    rollouts = [one for one in lone if one.kind == "rollout"]
+    if not rollouts:
+        return []
+    from pipeline.rollouts.curves import lead_section  # brings matplotlib
+
+    found = [{"stage": one.name, "leads": lead_section(run[one.name].folder, SHORT)} for one in rollouts]
+    return [one for one in found if one["leads"]]
 
 
 def _again(folder: Path, began: dict[str, Any]) -> dict[str, str]:
