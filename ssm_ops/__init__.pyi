@@ -24,6 +24,7 @@ from .spectrum import BOUNDARIES, Grid
 from .time_parallel import TimeExchange, exchanged, time_parallel_scan
 from .transition import Kernel, Pointwise, Propagator, Transition
 from .verify import Certificate, stability_margin, verify_scan
+from .whippo import whippo_basis, whippo_blur, whippo_matrix
 
 __all__ = [
     "BOUNDARIES",
@@ -74,6 +75,9 @@ __all__ = [
     "toeplitz",
     "tree_prefix",
     "verify_scan",
+    "whippo_basis",
+    "whippo_blur",
+    "whippo_matrix",
     "wraparound",
     "zero_order_hold",
 ]

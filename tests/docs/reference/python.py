@@ -28,6 +28,7 @@ SECTIONS = {
         "Theory": (
             "zero_order_hold", "bilinear", "forward_euler", "backward_euler", "harmonic_oscillator", "oscillation",
             "hippo_matrices", "hippo_basis", "hippo_states", "hippo_reconstruct",
+            "whippo_matrix", "whippo_basis", "whippo_blur",
             "toeplitz", "circulant", "linear_convolution", "circular_convolution", "fold", "impulse_response",
             "kernel_power",
         ),
