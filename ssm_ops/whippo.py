@@ -20,8 +20,8 @@ in [0, 1] makes it 2 sqrt(2m + 1) sqrt(2n + 1) m (m + 1). What the basis leaves 
 this is exact in the limit of its size alone.
 
 Variances are in squares of the side of the image: s = (sigma / voxels)^2 for a standard deviation of `sigma` voxels. A
-`Propagator` of diffusivity sigma^2 / 2 blurs by as much in a step of its state: `initial.heat_scales` starts a transition
-with this diagonal spectrum.
+`Propagator` of diffusivity sigma^2 / 2 blurs by as much in a step of its state: `initial.heat_scales` starts one with
+this diagonal spectrum.
 """
 
 from __future__ import annotations
