@@ -146,6 +146,7 @@ def test_other_versions_are_refused_with_both_numbers(home, ray, python, message
         jobs.refuse_other_versions()
 
 
+@pytest.mark.slow
 def test_a_cluster_of_ours_wants_its_token_and_nobody_sees_it(tmp_path):
     """In a process of its own, whose Ray is real."""
     environment = {name: value for name, value in os.environ.items() if name not in (MODE, VALUE, PATH)}

@@ -33,8 +33,8 @@ class AsksToEnd(Silent):
 
 
 def test_a_run_ends_at_a_safe_point_and_goes_on_from_there(tmp_path):
-    workflow, folder = up_to("model", write_recipe(tmp_path, steps=12)), tmp_path / "runs" / "blobs"
-    asking, later = AsksToEnd(folder, "model", 7), Silent()
+    workflow, folder = up_to("model", write_recipe(tmp_path, steps=6, checkpoint_every=2)), tmp_path / "runs" / "blobs"
+    asking, later = AsksToEnd(folder, "model", 3), Silent()
     with pytest.raises(Cancelled):
         run(workflow, tmp_path / "runs", LocalExecutor(), asking)
     assert [event.how for _, event in asking.events if isinstance(event, Ended)] == ["cancelled"]
@@ -47,7 +47,7 @@ def test_a_run_ends_at_a_safe_point_and_goes_on_from_there(tmp_path):
     whole = run(workflow, tmp_path / "whole", LocalExecutor(), Silent())
     histories = [(made["model"] / "history.jsonl").read_text() for made in (folders, whole)]
     assert histories[0] == histories[1]
-    assert '"step": 12' in histories[0]
+    assert '"step": 6' in histories[0]
 
 
 def test_a_request_from_before_counts_for_nothing(tmp_path):
