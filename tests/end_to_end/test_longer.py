@@ -73,6 +73,7 @@ def bits(folder):
     return store.read_frames(folder / "prediction.zarr", None, 0, 41).tobytes()
 
 
+@pytest.mark.slow
 def test_new_frames_alone_are_forecast(recipe):
     old, _, _ = forecast(recipe)
     before = files(old)

@@ -32,6 +32,7 @@ class AsksToEnd(Silent):
             time.sleep(1.2)
 
 
+@pytest.mark.slow
 def test_a_run_ends_at_a_safe_point_and_goes_on_from_there(tmp_path):
     workflow, folder = up_to("model", write_recipe(tmp_path, steps=6, checkpoint_every=2)), tmp_path / "runs" / "blobs"
     asking, later = AsksToEnd(folder, "model", 3), Silent()

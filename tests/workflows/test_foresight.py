@@ -99,7 +99,7 @@ SHAPES = {
 @pytest.mark.parametrize(
     ("shape", "executor"),
     [
-        (SMALL, "local"),
+        pytest.param(SMALL, "local", id="small", marks=pytest.mark.slow),
         pytest.param(((40, 1, 8, 24, 24), 12, 6), "local", id="rehearsed", marks=pytest.mark.slow),
         *[pytest.param(shape, "local", marks=pytest.mark.slow, id=name) for name, shape in SHAPES.items()],
         pytest.param(SHAPES["fields"], "ray", marks=pytest.mark.slow, id="fields on Ray"),
