@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,9 +89,12 @@ def ask(address: str | None, file: Path, content: str, *, seconds: float) -> Ans
     )
     try:
         out, err = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+    except BaseException as error:  # Ctrl-C does not reach a session of its own
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
         return Answer(seconds, {}, problem=f"no answer within {seconds:.0f} s")
     line = next((line for line in out.splitlines() if line.startswith(MARK)), None)
     if line is None:

@@ -53,15 +53,16 @@ class Run(Mapping[str, "Result"]):
     @cached_property
     def events(self) -> pd.DataFrame:
         """The event log of that time: a row an event, in order."""
-        return pd.DataFrame(self._log)
+        return pd.DataFrame(self.log)
 
     @cached_property
-    def _log(self) -> list[dict[str, Any]]:
+    def log(self) -> list[dict[str, Any]]:
+        """The same as it is stored (`workflows.events`), from the last beginning on."""
         return last_run(self.folder / NAME)
 
     @cached_property
     def _results(self) -> dict[str, Result]:
-        began = next(event for event in self._log if event["event"] == "began")
+        began = next(event for event in self.log if event["event"] == "began")
         return {one["name"]: Result(one["name"], one["kind"], self.folder / one["folder"]) for one in began["stages"]}
 
     @property

@@ -54,7 +54,7 @@ def opened(window):
 def drawn(log, until=float("inf")):
     """What the cells must be: the shards of the series, then those of worker 0, then those of worker 1."""
     found = plain(log.path, until)["shards"]
-    states = [int(State[found.get(("forecast", 0, index), ("todo", 0))[0].upper()]) for index in range(12)]
+    states = [int(State[found.get(("forecast", 0, index), ("ahead", 0))[0].upper()]) for index in range(12)]
     return json.dumps(states + states[0::2] + states[1::2], separators=(",", ":"))
 
 
@@ -147,7 +147,7 @@ def test_a_run_is_followed_and_asked_to_end(tmp_path, opened):
     log.begin()  # and goes on, with nobody there: its process died
     log.tell("forecast", divided(first=1), Progress(1, 12))
     window.until(SAYS, "heading", "its process died in stage forecast, 1 of 12")
-    window.until(STATES, json.dumps([State.BEFORE] + [State.TODO] * 22, separators=(",", ":")))
+    window.until(STATES, json.dumps([State.BEFORE] + [State.AHEAD] * 22, separators=(",", ":")))
     window.choose("execution", value="0")
     window.until(SAYS, "heading", "cancelled in stage forecast, 1 of 12")
 

@@ -63,7 +63,7 @@ def test_a_run_that_goes_on_is_another_execution_whose_shards_were_done_before(t
     assert first.standing.stages["forecast"].status is Status.STOPPED
     assert shards_of(first.standing) == plain(log.path, execution=0)["shards"]
     grid = second.standing.stages["forecast"].grid
-    assert grid.state.tolist() == [State.BEFORE] * 2 + [State.TODO] * 10
+    assert grid.state.tolist() == [State.BEFORE] * 2 + [State.AHEAD] * 10
     assert grid.owner.tolist() == [-1, -1] + [0, 1] * 5
     assert (grid.again, grid.fronts()) == (0, [2])
 
@@ -164,11 +164,11 @@ def test_every_shard_is_in_the_cells_that_cover_it_however_many_there_are():
             there = [state for state in State if counts[cell, state]]
             busy = [state for state in (State.COMPUTING, State.WAITING, State.WRITING) if state in there]
             over = not set(there) - {State.DONE, State.BEFORE}
-            expected = busy[0] if busy else max(there) if over or there == [State.TODO] else PARTLY
+            expected = busy[0] if busy else max(there) if over or there == [State.AHEAD] else PARTLY
             assert drawn[cell] == expected
         naive = [
             next(
-                (i for i, state in enumerate(part) if state in (State.TODO, State.COMPUTING, State.WAITING)), len(part)
+                (i for i, state in enumerate(part) if state in (State.AHEAD, State.COMPUTING, State.WAITING)), len(part)
             )
             for part in np.split(grid.state, grid.starts[1:-1])
         ]

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from workflows.commands.options import Chunk, Compressor, Format, Hands, Memory, ShardSize, listed, pairs, span, words
+from workflows.commands.options import (
+    Chunk,
+    Compressor,
+    Format,
+    Hands,
+    Memory,
+    Selected,
+    ShardSize,
+    Stacked,
+    TimeAxis,
+    Variable,
+    pairs,
+    span,
+)
 
 
 def ingest(
@@ -19,28 +32,10 @@ def ingest(
             show_default=False,
         ),
     ],
-    variable: Annotated[
-        tuple | None,
-        listed(
-            words,
-            "NAME,...",
-            "The variable to read, or several, which become channels; not needed where there is only one.",
-        ),
-    ] = None,
-    select: Annotated[
-        tuple | None,
-        listed(
-            pairs,
-            "AXIS=VALUE,...",
-            "What is taken of an axis: a value, or FIRST:LAST, both included, as in time=1990:1999,level=500.",
-        ),
-    ] = None,
-    channels: Annotated[
-        str, typer.Option(help="What is stacked as channels: variables, files, or the name of an axis.")
-    ] = "",
-    time: Annotated[
-        str, typer.Option(metavar="AXIS", help="The axis that is time, where the archive does not say it.")
-    ] = "",
+    variable: Variable = None,
+    select: Selected = None,
+    channels: Stacked = "",
+    time: TimeAxis = "",
     chunk: Chunk = None,
     shard: ShardSize = None,
     compressor: Compressor = "blosc-lz4",

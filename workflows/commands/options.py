@@ -169,3 +169,23 @@ Port = Annotated[
     ),
 ]
 OpenBrowser = Annotated[bool, typer.Option("--open", help="Try to open a browser with the page.")]
+Variable = Annotated[
+    tuple | None,
+    listed(
+        words,
+        "NAME,...",
+        "The variable to read, or several, which become channels; not needed where there is only one.",
+    ),
+]
+Selected = Annotated[
+    tuple | None,
+    listed(
+        pairs,
+        "AXIS=VALUE,...",
+        "What is taken of an axis: a value, or FIRST:LAST, both included, as in time=1990:1999,level=500.",
+    ),
+]
+Stacked = Annotated[str, typer.Option(help="What is stacked as channels: variables, files, or the name of an axis.")]
+TimeAxis = Annotated[
+    str, typer.Option(metavar="AXIS", help="The axis that is time, where the archive does not say it.")
+]

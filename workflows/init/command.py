@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.commands.options import listed, pairs, size, words
+from workflows.commands.options import Selected, Stacked, TimeAxis, Variable, size
 
 
 class Kind(StrEnum):
@@ -33,21 +33,10 @@ def init(
     name: Annotated[
         str | None, typer.Option(help="Of the run; by default that of the first file.", show_default=False)
     ] = None,
-    variable: Annotated[
-        tuple | None, listed(words, "NAME,...", "The variable, or several, which become channels.")
-    ] = None,
-    select: Annotated[
-        tuple | None,
-        listed(
-            pairs, "AXIS=VALUE,...", "What is taken of an axis: a value, or FIRST:LAST, as in time=1990:1999,level=500."
-        ),
-    ] = None,
-    channels: Annotated[
-        str, typer.Option(help="What is stacked as channels: variables, files, or the name of an axis.")
-    ] = "",
-    time: Annotated[
-        str, typer.Option(metavar="AXIS", help="The axis that is time, where the archive does not say it.")
-    ] = "",
+    variable: Variable = None,
+    select: Selected = None,
+    channels: Stacked = "",
+    time: TimeAxis = "",
     memory: Annotated[
         float,
         typer.Option(parser=size, metavar="SIZE", help="What a step of training may take, as in 800MB or 4GB."),

@@ -17,7 +17,7 @@ from pipeline.score_table import SHORT, headings, score_rows
 from pipeline.section import SECTION, body_of
 from pipeline.storage.atomic import write_text
 from workflows.foresight.table import duration
-from workflows.journal import NAME, last_run
+from workflows.journal import NAME
 from workflows.opened import Run
 from workflows.plan import RECIPE, REPORT
 from workflows.report.graph import HEIGHT, drawn
@@ -42,9 +42,9 @@ def write_report(folder: Path) -> Path | None:
     Returns:
         Its path; `None` of a run that never began, of which there is nothing to be told.
     """
-    if not (folder / NAME).exists() or not (log := last_run(folder / NAME)) or log[0]["event"] != "began":
-        return None
     run = Run(folder)
+    if not (folder / NAME).exists() or not (log := run.log) or log[0]["event"] != "began":
+        return None
     stages = stood(log, run)
     sections, left_out = _sections(run, stages)
     shown = {name for one in stages if (run[one.name].folder / SECTION).exists() for name in one.inputs}

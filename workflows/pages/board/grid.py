@@ -47,7 +47,7 @@ class Grid:
             before = states[:first]
             before[before != State.DONE] = State.BEFORE
             self.again += int(np.count_nonzero(states[first:stop]))
-            states[first:stop] = State.TODO
+            states[first:stop] = State.AHEAD
             owners[first:stop] = np.resize(np.asarray(team, np.int32), max(stop - first, 0))
 
     def put(self, strand: int, index: int, worker: int, doing: str) -> None:
@@ -59,7 +59,7 @@ class Grid:
         """Workers were lost: nobody works on anything until the shards are divided again."""
         active = self.state >= State.COMPUTING
         self.again += int(np.count_nonzero(active))
-        self.state[active] = State.TODO
+        self.state[active] = State.AHEAD
 
     @property
     def unit(self) -> int | None:

@@ -92,9 +92,9 @@ class Picture:
 def states(counts: np.ndarray) -> np.ndarray:
     """What cells are shown as, of how many shards are in each state: numbers of a `State` or `PARTLY`; int, (cell,)."""
     found = np.full(len(counts), PARTLY)
-    none_left = counts[:, State.TODO] == 0
+    none_left = counts[:, State.AHEAD] == 0
     found[none_left] = np.where(counts[none_left, State.DONE] > 0, State.DONE, State.BEFORE)
-    found[counts[:, State.TODO] == counts.sum(axis=1)] = State.TODO
+    found[counts[:, State.AHEAD] == counts.sum(axis=1)] = State.AHEAD
     for state in reversed(ACTIVE):
         found[counts[:, state] > 0] = state
     return found

@@ -18,7 +18,7 @@ TAIL = 300
 class Status(StrEnum):
     """Of a stage."""
 
-    TODO = "to do"
+    AHEAD = "to do"
     BEFORE = "finished before"
     RUNNING = "running"
     DONE = "done"
@@ -26,7 +26,7 @@ class Status(StrEnum):
 
 
 STATUS_COLOURS = {
-    Status.TODO: GREY,
+    Status.AHEAD: GREY,
     Status.BEFORE: PALE_GREEN,
     Status.RUNNING: ORANGE,
     Status.DONE: GREEN,
@@ -88,7 +88,7 @@ class Stage:
     kind: str = ""
     inputs: tuple[str, ...] = ()
     folder: str = ""
-    status: Status = Status.TODO
+    status: Status = Status.AHEAD
     done: int = 0
     total: int = 0
     note: str = ""

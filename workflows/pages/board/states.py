@@ -11,7 +11,7 @@ from enum import IntEnum
 class State(IntEnum):
     """Of a shard."""
 
-    TODO = 0
+    AHEAD = 0
     BEFORE = 1
     DONE = 2
     COMPUTING = 3
@@ -31,7 +31,7 @@ PARTLY = len(State)
 """Of several shards in one cell: some done, none worked on."""
 
 WORDS = {
-    State.TODO: "to do",
+    State.AHEAD: "to do",
     State.BEFORE: "done before",
     State.DONE: "done",
     State.COMPUTING: "computing",
@@ -44,7 +44,7 @@ GREEN, PALE_GREEN, ORANGE, YELLOW, BLUE, RED = "#009e73", "#8fd0bb", "#e69f00", 
 GREY, DARK = "#e3e6e8", "#0072b2"
 
 COLOURS = {
-    State.TODO: GREY,
+    State.AHEAD: GREY,
     State.BEFORE: PALE_GREEN,
     State.DONE: GREEN,
     State.COMPUTING: ORANGE,

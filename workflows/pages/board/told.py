@@ -112,7 +112,7 @@ def stages(standing: Standing, history: History, time: float, chosen: str) -> st
 
 def _stage(stage: Stage, history: History, time: float, chosen: str) -> dict[str, Any]:
     over = stage.status in (Status.DONE, Status.BEFORE)
-    rest, unfinished = left(stage, history, time), stage.status in (Status.TODO, Status.RUNNING)
+    rest, unfinished = left(stage, history, time), stage.status in (Status.AHEAD, Status.RUNNING)
     took = stage.seconds if stage.seconds is not None else stage.begun and (stage.ended or time) - stage.begun
     note = stage.note if stage.status in (Status.RUNNING, Status.STOPPED) else ""
     return {
@@ -169,7 +169,7 @@ def without_shards(stage: Stage | None) -> str:
         return ""
     if stage.status is Status.BEFORE:
         return escape(f"{stage.name} was finished before: nothing is told of it in this execution")
-    yet = " yet" if stage.status in (Status.TODO, Status.RUNNING) else ""
+    yet = " yet" if stage.status in (Status.AHEAD, Status.RUNNING) else ""
     return escape(f"{stage.name} ({stage.kind}) is not divided into shards{yet}")
 
 

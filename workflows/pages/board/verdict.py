@@ -72,7 +72,7 @@ def left(stage: Stage, history: History, time: float) -> float | None:
     """Seconds that a stage will take from then on: as it goes, or else as it was foreseen; 0 for one that is over,
     `None` where nothing is known."""
     match stage.status:
-        case Status.TODO:
+        case Status.AHEAD:
             return stage.foreseen
         case Status.RUNNING:
             marks = history.marks.get(stage.name)
@@ -93,7 +93,7 @@ def outlook(standing: Standing, history: History, time: float) -> str:
     if stage.status is Status.RUNNING:
         rest = rests[stage.name]
         told = [f"{stage.name}: {steps(stage)}", *(() if rest is None else (f"about {duration(rest)} left",))]
-    follow = [one.name for one in standing.stages.values() if one.status is Status.TODO]
+    follow = [one.name for one in standing.stages.values() if one.status is Status.AHEAD]
     if follow:
         told.append("then " + (", ".join(follow) if len(follow) <= 3 else counted(len(follow), "more stage")))
     whole = f"; about {duration(sum(rests.values()))} in all" if follow and None not in rests.values() else ""
