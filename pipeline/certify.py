@@ -178,16 +178,19 @@ def layer_scans(
         InputError: See `Scan`.
     """
     refuse_long("model", len(frames), model.settings.states, tuple(frames.shape[2:]))  # before it runs
-    layers = [block.ssm for block in model.blocks]
+    layers = [block.mixer for block in model.blocks]
     recorders = [_Recorder(layer) for layer in layers]
     for block, recorder in zip(model.blocks, recorders, strict=True):
-        block.ssm = recorder
+        block.mixer = recorder
     try:
         model(frames.unsqueeze(2) if frames.ndim == 4 else frames, steps=steps)
     finally:
         for block, layer in zip(model.blocks, layers, strict=True):
-            block.ssm = layer
-    met = [layer.meets([recorder.seen], recorder.dt) for layer, recorder in zip(layers, recorders, strict=True)]
+            block.mixer = layer
+    met = [
+        layer.meets([recorder.seen], model.boundary, recorder.dt)
+        for layer, recorder in zip(layers, recorders, strict=True)
+    ]
     return [
         Scan(f"layer {n}", offsets[0], transition, model.boundary, steps[0])
         for n, (transition, offsets, steps) in enumerate(met, start=1)

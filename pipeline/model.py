@@ -23,8 +23,9 @@ from pipeline.network.settings import ModelSettings
 from pipeline.volume import InputError
 from ssm_ops import Affine, LocalExchange, drive
 from ssm_ops.carry import Carry, Program
+from ssm_ops.channels import mix
 from ssm_ops.classes import Classes
-from ssm_ops.layer import mix
+from ssm_ops.mixers.catalogue import MIXERS
 
 QUIET = 0.1
 """Scale of the initial features beside the average. Loud ones let the first steps of training leave it at once."""
@@ -243,7 +244,7 @@ class Forecaster(nn.Module):
     def power(self, point: int, shape: tuple[int, int, int], span: int) -> float | Shaped[Tensor, "state *spectrum"]:
         """What a run of time leaves of the carry of an exchange point, on (depth, height, width); the transition that a
         summary with that span has. Of a model whose input chooses no steps."""
-        return 0.0 if point == 0 else self.blocks[point - 1].ssm.power(self.grid(shape), self.boundary, span)
+        return 0.0 if point == 0 else self.blocks[point - 1].mixer.power(self.grid(shape), self.boundary, span)
 
     def classes(self, shape: tuple[int, int, int], tolerance: float) -> list[Classes]:
         """Which frequencies of each layer's carry must travel, on (depth, height, width).
@@ -251,18 +252,26 @@ class Forecaster(nn.Module):
         Raises:
             InputError: The input chooses the model's steps, and what decays how fast.
         """
+        if tolerance > 0 and not MIXERS[self.settings.mixer].kind.side_by_side:
+            raise InputError(
+                f"a carry tolerance of {tolerance:g} for a model whose mixer is {self.settings.mixer!r}, whose carry "
+                "has no frequencies that could stay; leave carry_tolerance out"
+            )
         if tolerance > 0 and self.settings.selective:
             raise InputError(
                 f"a carry tolerance of {tolerance:g} for a selective model, whose input chooses what decays how fast; "
                 "leave carry_tolerance out"
             )
-        return [block.ssm.classes(self.grid(shape), self.boundary, tolerance) for block in self.blocks]
+        return [block.mixer.classes(self.grid(shape), self.boundary, tolerance) for block in self.blocks]
 
     def carry_bytes(self, shape: tuple[int, int, int], tolerance: float = 0.0) -> list[int]:
         """Bytes of what is sent of the carry of each exchange point, on (depth, height, width)."""
         frame = (self.volume_channels + self.masks) * math.prod(shape) * self.encoder.weight.dtype.itemsize
         grid = self.grid(shape)
-        return [frame, *(block.ssm.carry_bytes(grid, self.boundary, tolerance) for block in self.blocks)]
+        mixers, boundary = [block.mixer for block in self.blocks], self.boundary
+        if tolerance > 0:
+            return [frame, *(mixer.sent_bytes(grid, boundary, tolerance) for mixer in mixers)]
+        return [frame, *(mixer.carry_bytes(grid, boundary) for mixer in mixers)]
 
     def grid(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
         """The grid of the states, one voxel a patch, on frames of (depth, height, width).
@@ -291,9 +300,8 @@ class Forecaster(nn.Module):
         settings = self.settings
         needed = self.volume_channels * settings.patch ** len(self.boundary)
         most = min(settings.channels, settings.states)
-        if settings.task == "forecast" and (
-            settings.patch == 1 or (needed <= most and settings.upsampling == "transposed")
-        ):
+        able = settings.task == "forecast" and settings.mixer == "convssm"
+        if able and (settings.patch == 1 or (needed <= most and settings.upsampling == "transposed")):
             self._start_as_exponential_average(settings.rate, min(needed, most))
         else:
             self.decoder.weight.mul_(QUIET)
@@ -308,8 +316,8 @@ class Forecaster(nn.Module):
         """
         memory, patch, axes = 1 - rate, self.settings.patch, len(self.boundary)
         gain = 1.0 if self.settings.reading == "levels" else -memory / rate
-        first = self.blocks[0].ssm
-        for matrix in (self.encoder.weight, *(m for block in self.blocks for m in (block.ssm.B, block.ssm.C))):
+        first = self.blocks[0].mixer
+        for matrix in (self.encoder.weight, *(m for block in self.blocks for m in (block.mixer.B, block.mixer.C))):
             matrix.mul_(QUIET)
         for number in range(numbers):
             channel, *place = np.unravel_index(number, (self.volume_channels, *[patch] * axes))
@@ -320,7 +328,7 @@ class Forecaster(nn.Module):
             first.start_average(number, decay=-torch.log(torch.tensor(memory)), gain=gain)
             first.D[number] = -1
             for block in self.blocks[1:]:
-                block.ssm.C[number] = 0
+                block.mixer.C[number] = 0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pipeline.network.block import Block
 from ssm_ops import TimeExchange
 from ssm_ops.carry import Carry
 from ssm_ops.chunks import Step, in_chunks
-from ssm_ops.through_time import across_ranks, advance, entering_carry
+from ssm_ops.through_time import across_ranks, entering_carry
 
 Frames = Float[Tensor, "time channel *grid"]
 
@@ -121,7 +121,7 @@ def loss_across(model: Forecaster, run: Run, exchange: TimeExchange, *, recomput
     if recompute is None:
         stream = model.encoder(run.read())
         for block in model.blocks:
-            stream = block.add(stream, across_ranks(block.ssm, stream, model.boundary, exchange, run.steps))
+            stream = block.add(stream, across_ranks(block.mixer, stream, model.boundary, exchange, run.steps))
         return run.losses(slice(None), stream).sum()
 
     def chunked(module: nn.Module, step: Step, x: Frames, *carries: Carry) -> Tensor:
@@ -136,7 +136,7 @@ def loss_across(model: Forecaster, run: Run, exchange: TimeExchange, *, recomput
 
     stream = chunked(model.encoder, lambda _, x, none: (model.encoder(x), none), run.read())
     for block in model.blocks:
-        carry = entering_carry(block.ssm, stream, model.boundary, exchange, run.steps, length=recompute)
+        carry = entering_carry(block.mixer, stream, model.boundary, exchange, run.steps, length=recompute)
         stream = chunked(block, through(block), stream, carry)
     return chunked(model.decoder, lambda span, x, none: (run.losses(span, x), none), stream).sum()
 
@@ -145,5 +145,5 @@ def _through(
     block: Block, stream: Frames, boundary: tuple[str, ...], carry: Carry, dt: Float[Tensor, "_"] | None
 ) -> tuple[Frames, Carry]:
     """A chunk through one layer."""
-    output, left = advance(block.ssm, stream, boundary, carry, dt)
+    output, left = block.mixer(stream, boundary, carry, dt)
     return block.add(stream, output), left

@@ -29,7 +29,7 @@ class Together:
 
     def __init__(self, model: Forecaster, shape: tuple[int, int, int]):
         self.model, grid = model, model.grid(shape)
-        self.layers = [Unrolled(block.ssm, grid, model.boundary) for block in model.blocks]
+        self.layers = [Unrolled(block.mixer, grid, model.boundary) for block in model.blocks]
 
     def forecasts(
         self, frames: Float[Tensor, "window time read depth height width"], horizon: int

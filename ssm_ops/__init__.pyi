@@ -13,8 +13,8 @@ from .identities import (
     linear_convolution,
     toeplitz,
 )
-from .layer import ConvSSM
 from .learned import LearnedKernel, LearnedPointwise, LearnedPropagator, SelectiveSteps
+from .mixers.convssm import ConvSSM
 from .oscillator import harmonic_oscillator, oscillation
 from .padding import wraparound
 from .pixel import step

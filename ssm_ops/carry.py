@@ -1,7 +1,8 @@
 """The seam between the mathematics and the machines: a program yields its summary and is sent the carry that enters it.
 
-A *program* is a generator. Each `yield` hands over the summary of the shard it works on (an `Affine` map) and receives
-the carry entering that shard; everything else stays local:
+A *program* is a generator. Each `yield` hands over the summary of the shard it works on, which makes of the carry that
+enters the one that leaves (an `Affine` map, where that is known without the carry), and receives the carry entering
+that shard; everything else stays local:
 
     spectra, summary = local scan from zero      # local
     carry = yield summary                        # the only line that talks to other workers
@@ -16,11 +17,9 @@ A program that could do better with the carry at hand may `yield ASK` first. It 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
-
-from ssm_ops.affine import Affine
 
 Carry = Any
 """A state crossing a border of time: an array, or `None` where nothing came before (state zero)."""
@@ -30,6 +29,9 @@ ASK = object()
 
 LATER = object()
 """The answer that it is not."""
+
+Summary = Callable[[Carry], Carry]
+"""What a shard does to the carry that enters it: an `Affine` map, or where only a run of the shard tells, the run."""
 
 Result = TypeVar("Result")
 Program = Generator[Any, Carry, Result]
@@ -47,7 +49,7 @@ class Place:
 class CarryExchange(Protocol):
     """Given my shard's summary, the carry that enters it."""
 
-    def __call__(self, summary: Affine) -> Carry:
+    def __call__(self, summary: Summary) -> Carry:
         """The carry; `None` where nothing came before."""
         ...
 
@@ -64,7 +66,7 @@ class LocalExchange:
         self._entering = list(carries or [])
         self._leaving: list[Carry] = []
 
-    def __call__(self, summary: Affine) -> Carry:
+    def __call__(self, summary: Summary) -> Carry:
         carry = self.known()
         self._leaving.append(summary(carry))
         return carry

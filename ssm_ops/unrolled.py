@@ -13,7 +13,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ssm_ops.layer import ConvSSM, as_real, taken
+from ssm_ops.channels import as_real
+from ssm_ops.mixers.convssm import ConvSSM, taken
 
 
 class Unrolled:
@@ -87,5 +88,5 @@ class _Recurrence(torch.autograd.Function):
 def mixed(
     matrix: Float[Tensor, "out channel"], x: Float[Tensor, "frame channel *grid"]
 ) -> Float[Tensor, "frame out *grid"]:
-    """`layer.mix` of one matrix, as a batch of products: torch would copy many small frames to make one of them."""
+    """`channels.mix` of one matrix, as a batch of products: torch would copy many small frames to make one of them."""
     return torch.bmm(matrix.expand(len(x), -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])

@@ -54,17 +54,17 @@ def through(weights, stack, settings, frames, boundary, steps):
         for n in range(settings.layers):
             prefix = f"{stack}.{n}."
             w = {name.removeprefix(prefix): a for name, a in weights.items() if name.startswith(prefix)}
-            state = states.get(n, np.zeros((len(w["ssm.B"]), *stream.shape[1:])))
+            state = states.get(n, np.zeros((len(w["mixer.B"]), *stream.shape[1:])))
             decay, diffusivity = (
-                softplus(w["ssm.family.raw_decay"]) + MIN_DECAY,
-                softplus(w["ssm.family.raw_diffusivity"]),
+                softplus(w["mixer.family.raw_decay"]) + MIN_DECAY,
+                softplus(w["mixer.family.raw_diffusivity"]),
             )
             time = np.full(len(decay), 1.0 if np.isinf(dt) else dt)
             if np.isinf(dt):  # as a sequence begins
                 state = np.zeros_like(state)
             state = reference.propagate(state, boundary, decay=decay, diffusivity=diffusivity, dt=time)
-            states[n] = state + mix((1 - np.exp(-decay * time))[:, None] * w["ssm.B"], stream)
-            y = mix(w["ssm.C"], states[n]) + w["ssm.D"].reshape(-1, *[1] * len(boundary)) * stream
+            states[n] = state + mix((1 - np.exp(-decay * time))[:, None] * w["mixer.B"], stream)
+            y = mix(w["mixer.C"], states[n]) + w["mixer.D"].reshape(-1, *[1] * len(boundary)) * stream
             normal = y
             if settings.norm:
                 normal = y / np.sqrt(np.mean(y**2, axis=0) + 1e-5) * w["norm.gain"].reshape(-1, *[1] * len(boundary))

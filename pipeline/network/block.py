@@ -1,4 +1,4 @@
-"""A block: a ConvSSM layer, which alone looks along time, and a gated nonlinearity within each frame."""
+"""A block: a mixer, which alone looks along time, and a gated nonlinearity within each frame."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from torch import Tensor, nn
 from pipeline.network.encoder import Neighbours
 from pipeline.network.settings import ModelSettings
 from pipeline.volume import InputError
-from ssm_ops import ConvSSM, SelectiveSteps, learned_family
 from ssm_ops.carry import Program
-from ssm_ops.layer import mix
+from ssm_ops.channels import mix
+from ssm_ops.mixers.catalogue import mixer_named
+from ssm_ops.mixers.mixer import Mixer
 
 Chunks = list[Float[Tensor, "_ channel *grid"]]
 Steps = list[Float[Tensor, "_"]]
 
 
 class Block(nn.Module):
-    """A ConvSSM layer and a gated nonlinearity on its output, both added to the stream; the gate starts closed."""
+    """A mixer and a gated nonlinearity on its output, both added to the stream; the gate starts closed."""
 
     def __init__(self, settings: ModelSettings, boundary: tuple[str, ...]):
         super().__init__()
         channels = settings.channels
-        self.ssm = state_space_layer(settings, boundary)
+        self.mixer = mixer_of(settings, boundary)
         self.norm = RootMeanSquare(channels) if settings.norm else nn.Identity()
         self.value = within_frames(channels, settings.gate_taps, boundary)
         self.gate = within_frames(channels, settings.gate_taps, boundary)
         self.output = nn.Parameter(torch.zeros(channels, channels))
 
     def program(self, stream: Chunks, boundary: tuple[str, ...], steps: Steps | None = None) -> Program[Chunks]:
-        """What leaves the block; see `ConvSSM.program`."""
-        linear = yield from self.ssm.program(stream, boundary, steps)
+        """What leaves the block; see `Mixer.program`."""
+        linear = yield from self.mixer.program(stream, boundary, steps)
         return [self.add(x, y) for x, y in zip(stream, linear, strict=True)]
 
     def add(
         self, x: Float[Tensor, "time channel *grid"], y: Float[Tensor, "time channel *grid"]
     ) -> Float[Tensor, "time channel *grid"]:
-        """The stream, given the stream that entered and the layer's output."""
+        """The stream, given the stream that entered and the mixer's output."""
         normal = self.norm(y)
         return x + y + mix(self.output, gated(*each_applied(self.value, self.gate, normal)))
 
@@ -79,16 +80,13 @@ def gated(value: Tensor, gate: Tensor) -> Tensor:
     return value * torch.sigmoid(gate)
 
 
-def state_space_layer(settings: ModelSettings, boundary: tuple[str, ...]) -> ConvSSM:
-    """The ConvSSM layer that the settings ask for.
+def mixer_of(settings: ModelSettings, boundary: tuple[str, ...]) -> Mixer:
+    """The mixer that the settings ask for.
 
     Raises:
-        InputError: They ask for a transition that does not fit the boundary.
+        InputError: They ask for one that does not fit the boundary.
     """
-    channels, states = settings.channels, settings.states
     try:
-        family = learned_family(settings.transition, states, boundary, drift=settings.drift, taps=settings.taps)
+        return mixer_named(settings.mixer, settings.choices(boundary))
     except ValueError as error:
         raise InputError(f"the model's settings do not fit the data: {error}") from error
-    steps = SelectiveSteps(channels, len(boundary), states=states) if settings.selective else None
-    return ConvSSM(channels, states, family, steps=steps)

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.network.boundary import extended
 from pipeline.volume import InputError
+from ssm_ops.spatial import extended
 
 
 class Neighbours(nn.Module):
@@ -22,7 +22,7 @@ class Neighbours(nn.Module):
 
     Args:
         inputs, outputs: Channels.
-        boundary: Of each axis of the grid, see `boundary.extended`.
+        boundary: Of each axis of the grid, see `ssm_ops.spatial.extended`.
         patch: Voxels of a patch along each axis.
         taps: Patches along each axis that one output is made of: 3, or 1.
     """

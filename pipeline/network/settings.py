@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from pipeline.volume import Settings
-from ssm_ops.families import check_choice
+from ssm_ops.mixers.catalogue import MIXERS, Choices, check_mixer
 
 Task = Literal["forecast", "denoise", "map"]
 
@@ -33,8 +33,10 @@ class ModelSettings(Settings):
             Frames ahead then go through the model in parallel, as those that were seen do, in training as well. Only
             of `levels`: there is no difference from a gap.
         channels: Channels of the stream that the blocks read and write.
-        states: State channels of each ConvSSM layer.
-        layers: ConvSSM layers.
+        mixer: What looks along time in each layer, one of the names that `chronovox mixers` lists. All that follows of
+            transitions and steps of time is that of `convssm`.
+        states: How much each mixer remembers: state channels of `convssm`, else as `chronovox mixers` says.
+        layers: Blocks, each with a mixer.
         patch: Voxels along each axis of the patches that the encoder makes one voxel of the stream of.
         patch_taps: 3: encoder and decoder look at the patches beside a patch too; 1: at none, with 3^axes times fewer
             numbers; not with patches of one voxel, or `resize`.
@@ -50,7 +52,10 @@ class ModelSettings(Settings):
         selective: Whether the input chooses how far each state moves at a step; not with kernels.
         drift: Whether propagators learn a velocity, along axes that are periodic.
         taps: The size of kernels along each axis (3 by default), or of a correction that propagators learn (none by
-            default). Odd where an axis reflects.
+            default). Odd where an axis reflects. Also of other mixers that have kernels in space.
+        span: How many frames a mixer with a finite memory looks at, the present one among them; 16 by default.
+        heads: Of attention.
+        initial: How a mixer's weights or rates start, where it has a choice.
         uneven: Whether steps are as long as the times of frames say, in units of the median step of the frames that are
             learned from; by default each step is one. Where a run of the data begins states begin anew either way.
     """
@@ -62,6 +67,7 @@ class ModelSettings(Settings):
     classes: int | None = None
     reads: Literal["differences", "levels", "both"] | None = None
     ahead: Literal["forecasts", "gaps"] = "forecasts"
+    mixer: str = "convssm"
     channels: int = 8
     states: int = 16
     layers: int = 2
@@ -75,9 +81,13 @@ class ModelSettings(Settings):
     selective: bool = False
     drift: bool = False
     taps: int | None = None
+    span: int | None = None
+    heads: int | None = None
+    initial: str | None = None
     uneven: bool = False
 
     def __post_init__(self):
+        check_mixer(self.mixer, self.choices(()))
         for name in ("channels", "states", "layers", "patch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
@@ -109,11 +119,20 @@ class ModelSettings(Settings):
             raise ValueError(f"inputs are {list(self.inputs)} and targets {list(self.targets)}; name each channel once")
         if self.classes is not None and len(self.targets) != 1:
             raise ValueError(f"classes with {len(self.targets)} targets; labels are one channel")
+        if self.uneven and not MIXERS[self.mixer].kind.uneven:
+            able = ", ".join(name for name, member in MIXERS.items() if member.kind.uneven)
+            raise ValueError(f"uneven with mixer {self.mixer!r}, which knows steps of 1 only; use one of {able}")
         if self.uneven and self.transition == "kernel":
             raise ValueError("uneven with transition 'kernel', which is one whole step of time; use another transition")
         if self.classes is not None and self.classes < 2:
             raise ValueError(f"classes is {self.classes}; give at least 2")
-        check_choice(self.transition, selective=self.selective, drift=self.drift, taps=self.taps)
+
+    def choices(self, boundary: tuple[str, ...]) -> Choices:
+        """What each layer's mixer is told."""
+        named = {field.name: getattr(self, field.name) for field in fields(Choices) if field.name != "boundary"}
+        if self.mixer != "convssm" and self.transition == "propagator":
+            named["transition"] = None
+        return Choices(boundary=boundary, **named)
 
     @property
     def reading(self) -> str:

@@ -120,7 +120,7 @@ class Readout:
     """
 
     def __init__(self, model: Forecaster, settings: LeastSquares):
-        self.model, self.bank, self.ssm = model, settings.bank, model.blocks[0].ssm
+        self.model, self.bank, self.ssm = model, settings.bank, model.blocks[0].mixer
         refuse_misfit(model, self.bank)
         for channel in range(model.volume_channels):
             for state, (memory, diffusivity) in zip(self._states(channel), self.bank, strict=True):

@@ -16,7 +16,7 @@ from pipeline.storage import arrays
 from pipeline.transitions import propagator
 from pipeline.volume import InputError
 from ssm_ops import ConvSSM, Kernel, Pointwise, scan
-from ssm_ops.layer import mix
+from ssm_ops.channels import mix
 from tests.synthetic import write_untrained
 
 
@@ -54,7 +54,7 @@ def test_the_scans_are_those_of_the_model(depth, monkeypatch):
         states, _ = scan(one.x, one.transition, boundary=one.boundary)
         gain = layer.D.reshape(-1, *[1] * (x.ndim - 2))
         torch.testing.assert_close(mix(layer.C, states) + gain * x, expected, rtol=1e-5, atol=1e-6)
-    assert [type(block.ssm) for block in model.blocks] == [ConvSSM, ConvSSM]
+    assert [type(block.mixer) for block in model.blocks] == [ConvSSM, ConvSSM]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def prepared(finished_run):
 
 def read_by(model, bank):
     """How the forecast of each channel reads the present frame and its own states."""
-    ssm, count = model.blocks[0].ssm, len(bank.bank)
+    ssm, count = model.blocks[0].mixer, len(bank.bank)
     channels = range(model.volume_channels)
     return np.array([[ssm.D[c].item() + 1, *ssm.C[c, c * count : (c + 1) * count].tolist()] for c in channels])
 
@@ -109,7 +109,7 @@ def test_nothing_near_it_is_better_where_values_are_missing_and_channels_are_two
     for run in (torch.from_numpy(stored[:20]), *(torch.cat([x * known, known], 1) for x in (level, trend))):
         errors, valued = model(run)[0][3:-1] - run[4:, :2], run[4:, 2:]
         loss = loss + (errors * valued).square().sum() / valued.sum()
-    ssm = model.blocks[0].ssm
+    ssm = model.blocks[0].mixer
     gains, readout = torch.autograd.grad(loss, [ssm.D, ssm.C])
     slopes = [*gains[:2], *readout[0, :2], *readout[1, 2:]]
     torch.testing.assert_close(torch.stack(slopes), torch.zeros(6), rtol=0, atol=2e-5)

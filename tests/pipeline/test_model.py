@@ -165,5 +165,5 @@ def test_a_checkpoint_from_before_the_choice_is_a_plain_propagator():
         del description["model"][name]
     weights = Forecaster.from_description(description).state_dict()
     assert [name for name in weights if "family" in name or "steps" in name] == [
-        f"blocks.{layer}.ssm.family.{name}" for layer in (0, 1) for name in ("raw_decay", "raw_diffusivity")
+        f"blocks.{layer}.mixer.family.{name}" for layer in (0, 1) for name in ("raw_decay", "raw_diffusivity")
     ]

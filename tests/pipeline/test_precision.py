@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-import ssm_ops.layer
+import ssm_ops.mixers.scanned
 import ssm_ops.through_time
 from pipeline.dataset import Sample
 from pipeline.mesh import Alone
@@ -56,9 +56,9 @@ def watched(monkeypatch):
 
         monkeypatch.setattr(place, name, call)
 
-    for place in (ssm_ops.layer, ssm_ops.through_time):
-        for name in ("scan", "final_carry"):
-            watch(place, name)
+    watch(ssm_ops.mixers.scanned, "scan")
+    for place in (ssm_ops.mixers.scanned, ssm_ops.through_time):
+        watch(place, "final_carry")
     return seen
 
 

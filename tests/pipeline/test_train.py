@@ -81,7 +81,7 @@ def test_transitions_and_steps_take_no_weight_decay():
     settings = ModelSettings(channels=3, states=4, layers=1, transition="pointwise", selective=True)
     made = Forecaster(settings, volume_channels=1, boundary=("reflect",) * 3, depth=1)
     groups = {group["weight_decay"]: group["params"] for group in parameter_groups(made, 0.1)}
-    ssm = made.blocks[0].ssm
+    ssm = made.blocks[0].mixer
     assert {id(p) for p in groups[0.0]} == {id(p) for p in (*ssm.family.parameters(), ssm.steps.bias)}
     assert len(groups[0.0]) + len(groups[0.1]) == len(list(made.parameters()))
 

@@ -1,11 +1,11 @@
-"""Frames continued beyond their border, as the boundary of each axis says."""
+"""Convolutions within frames: what lies beyond the border is as the boundary of each axis says."""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import conv2d, conv3d, pad
 
 
 def extended(
@@ -34,3 +34,11 @@ def extended(
         widths = [0, 0] * (axes - 1 - axis) + [before, behind] + [0, 0] * axis
         x = pad(x, widths, mode="circular" if name == "periodic" else "replicate")
     return x
+
+
+def convolved(
+    x: Float[Tensor, "time channel *grid"], weight: Float[Tensor, "out channel *taps"], boundary: tuple[str, ...]
+) -> Float[Tensor, "time out *grid"]:
+    """Each frame convolved (correlated, as torch has it) with a weight of as many taps on each axis, an odd number."""
+    x = extended(x, boundary, weight.shape[2] // 2, (weight.shape[2] // 2,) * len(boundary))
+    return (conv2d if len(boundary) == 2 else conv3d)(x, weight)

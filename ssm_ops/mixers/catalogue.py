@@ -1,0 +1,125 @@
+"""The mixers by name, what each of them can be told, and how it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from ssm_ops.families import check_choice, learned_family
+from ssm_ops.learned import SelectiveSteps
+from ssm_ops.mixers.convssm import ConvSSM
+from ssm_ops.mixers.mixer import Mixer
+from ssm_ops.mixers.recurrent import RecurrentPerVoxel
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a mixer is told beside its name; what is `None` or `False` is not told.
+
+    Attributes:
+        channels: Of input and output.
+        states: How much a mixer remembers: state channels, hidden channels, or states a channel, as the member says.
+        boundary: Of each axis of the grid.
+        transition, selective, drift: Of `convssm`, see `families.learned_family`.
+        taps: The size of kernels along each axis of space.
+        span: How many frames a mixer with a finite memory looks at, the present one among them.
+        heads: Of attention.
+        initial: How weights or rates start, where there is a choice.
+    """
+
+    channels: int
+    states: int
+    boundary: tuple[str, ...]
+    transition: str | None = None
+    selective: bool = False
+    drift: bool = False
+    taps: int | None = None
+    span: int | None = None
+    heads: int | None = None
+    initial: str | None = None
+
+
+@dataclass(frozen=True)
+class Member:
+    """A mixer as the catalogue has it.
+
+    Attributes:
+        family: By which members are listed.
+        kind: Its class, whose attributes say what it can do.
+        make: Makes one.
+        takes: Which choices it can be told, beside channels, states and boundary.
+        initials: What `initial` can be, the default first.
+        about: In one line, what it is and where it comes from.
+    """
+
+    family: str
+    kind: type[Mixer]
+    make: Callable[[Choices], Mixer]
+    about: str
+    takes: tuple[str, ...] = ()
+    initials: tuple[str, ...] = ()
+
+
+def _convssm(choices: Choices) -> ConvSSM:
+    transition = choices.transition or "propagator"
+    family = learned_family(transition, choices.states, choices.boundary, drift=choices.drift, taps=choices.taps)
+    steps = None
+    if choices.selective:
+        steps = SelectiveSteps(choices.channels, len(choices.boundary), states=choices.states)
+    return ConvSSM(choices.channels, choices.states, family, steps=steps)
+
+
+MIXERS: dict[str, Member] = {
+    "convssm": Member(
+        "convolutional state space",
+        ConvSSM,
+        _convssm,
+        "states that decay, diffuse, drift, or turn in every voxel; `transition` chooses",
+        takes=("transition", "selective", "drift", "taps"),
+    ),
+    "gru": Member(
+        "recurrent",
+        RecurrentPerVoxel,
+        lambda c: RecurrentPerVoxel(c.channels, c.states, "gru"),
+        "a gated recurrent unit in every voxel (Cho et al., 2014)",
+    ),
+}
+
+
+def check_mixer(name: str, choices: Choices) -> None:
+    """Refuses what no mixer can be; what depends on the boundary is left to `mixer_named`.
+
+    Raises:
+        ValueError: The name is unknown, or the member has no such choice.
+    """
+    if name not in MIXERS:
+        raise ValueError(f"mixer is {name!r}; give one of {', '.join(MIXERS)}")
+    member, always = MIXERS[name], ("channels", "states", "boundary")
+    for field in fields(Choices):
+        told = getattr(choices, field.name)
+        if field.name in (*always, *member.takes) or told == field.default:
+            continue
+        can = f"which can be told {', '.join(member.takes)}" if member.takes else "which has no such choice"
+        raise ValueError(f"{field.name} is {told} with mixer {name!r}, {can}; leave {field.name} out")
+    if choices.initial is not None and choices.initial not in member.initials:
+        raise ValueError(
+            f"initial is {choices.initial!r} with mixer {name!r}; give one of {', '.join(member.initials)}"
+        )
+    for size in ("taps", "span", "heads"):
+        if (told := getattr(choices, size)) is not None and told < 1:
+            raise ValueError(f"{size} is {told}; give at least 1")
+    if choices.heads is not None and choices.channels % choices.heads:
+        raise ValueError(f"heads is {choices.heads} with {choices.channels} channels; give a divisor of the channels")
+    if name == "convssm":
+        ways = {"selective": choices.selective, "drift": choices.drift, "taps": choices.taps}
+        check_choice(choices.transition or "propagator", **ways)
+
+
+def mixer_named(name: str, choices: Choices) -> Mixer:
+    """A new mixer, its weights drawn from torch's generator.
+
+    Raises:
+        ValueError: There is none of that name, or it cannot be so.
+    """
+    check_mixer(name, choices)
+    return MIXERS[name].make(choices)
