@@ -58,7 +58,7 @@ def across_time(
     if job.model.settings.bidirectional:
         where = (job.checkpoint, job.prepared, job.strands, job.behind, job.threads)
         yield from executor.stream(write_carries_behind, *where, threads=job.threads)
-    yield from across_workers(job, executor)
+    yield from across_workers(job, executor, exchange="auto" if job.side_by_side else "chain")
 
 
 def across_span(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -86,6 +87,13 @@ MIXERS: dict[str, Member] = {
 }
 
 
+def no_mixer(name: str) -> str:
+    """What is said of a name that no mixer has: the nearest ones, and all."""
+    near = difflib.get_close_matches(name, MIXERS)
+    meant = f"did you mean {' or '.join(near)}? There are" if near else "there are"
+    return f"mixer is {name!r}, which is none; {meant} {', '.join(MIXERS)}"
+
+
 def check_mixer(name: str, choices: Choices) -> None:
     """Refuses what no mixer can be; what depends on the boundary is left to `mixer_named`.
 
@@ -93,7 +101,7 @@ def check_mixer(name: str, choices: Choices) -> None:
         ValueError: The name is unknown, or the member has no such choice.
     """
     if name not in MIXERS:
-        raise ValueError(f"mixer is {name!r}; give one of {', '.join(MIXERS)}")
+        raise ValueError(no_mixer(name))
     member, always = MIXERS[name], ("channels", "states", "boundary")
     for field in fields(Choices):
         told = getattr(choices, field.name)

@@ -82,7 +82,7 @@ def infer(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> tu
     learned = looking.known[model.prepared]  # which may have other series than are forecast
     network = model_of(model.settings, learned.volumes[learned.spans["train"][0].series])
     states = network.carry_bytes(tuple(first.sizes[axis] for axis in SPACE), settings.carry_tolerance)
-    choice = choose(layout, states, places.hop)
+    choice = choose(layout, states, places.hop, "auto" if network.settings.side_by_side else "chain")
     line, size = model.lines["infer"], voxels_of(first) * min(settings.chunk * settings.chunks_per_shard, max(long))
     memory, frames = line.memory(size), sum(long)
     written = 4 * frames * voxels_of(first) * len(Roles.of(first, model.settings.model).makes)
