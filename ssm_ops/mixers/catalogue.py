@@ -49,6 +49,7 @@ class Member:
         kind: Its class, whose attributes say what it can do.
         make: Makes one.
         takes: Which choices it can be told, beside channels, states and boundary.
+        has_states: Whether the number of states means anything to it.
         initials: What `initial` can be, the default first.
         about: In one line, what it is and where it comes from.
     """
@@ -59,6 +60,7 @@ class Member:
     about: str
     takes: tuple[str, ...] = ()
     initials: tuple[str, ...] = ()
+    has_states: bool = True
 
 
 def _convssm(choices: Choices) -> ConvSSM:

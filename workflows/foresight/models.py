@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dask.array
+import torch
 import xarray as xr
 
 from cluster import lay_out
 from cluster.cost import choose
+from pipeline.dataset import splits_of
 from pipeline.elapsed import median_step
 from pipeline.infer import InferSettings
 from pipeline.model import Forecaster
+from pipeline.network.settings import ModelSettings
 from pipeline.phases import PHASE
 from pipeline.roles import Roles
 from pipeline.rollouts.settings import RolloutSettings
+from pipeline.storage import store
 from pipeline.training.settings import TrainSettings
 from pipeline.volume import DATA, SPACE, cut
 from workflows.foresight.cost import Cost
@@ -163,6 +169,19 @@ def _shard_of_forecasts(looking: Looking, training: str) -> tuple[int, int] | No
         elif isinstance(stage.settings, RolloutSettings):
             found.append((stage.settings.chunk, stage.settings.chunk))
     return max(found, default=None)
+
+
+def parameters_on(prepared: Path, settings: TrainSettings) -> Callable[[ModelSettings], int]:
+    """A call that counts the parameters of a model on the data of a finished `preprocess` stage."""
+    path = prepared / "prepared.zarr"
+    volume = store.open_volume(path, splits_of(prepared)["train"][0].series)
+
+    def count(model: ModelSettings) -> int:
+        with torch.random.fork_rng(devices=[]):
+            made = model_of(replace(settings, model=model), volume)
+        return sum(weight.numel() for weight in made.parameters())
+
+    return count
 
 
 def model_of(settings: TrainSettings, volume: xr.Dataset) -> Forecaster:
