@@ -7,9 +7,13 @@ from dataclasses import dataclass, fields
 
 from ssm_ops.families import check_choice, learned_family
 from ssm_ops.learned import SelectiveSteps
+from ssm_ops.mixers.convolutional import Convolution
 from ssm_ops.mixers.convssm import ConvSSM
 from ssm_ops.mixers.mixer import Mixer
 from ssm_ops.mixers.recurrent import RecurrentPerVoxel
+
+CAUSAL_SPAN = 3
+"""Frames that `causal-convolution` sees where no span is told: as many as voxels along each axis."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,20 @@ def _convssm(choices: Choices) -> ConvSSM:
 
 
 MIXERS: dict[str, Member] = {
+    "frame-convolution": Member(
+        "convolution",
+        Convolution,
+        lambda c: Convolution(c.channels, c.states, len(c.boundary), span=1, taps=c.taps),
+        "each frame convolved by itself; no memory, the control for all that looks along time",
+        takes=("taps",),
+    ),
+    "causal-convolution": Member(
+        "convolution",
+        Convolution,
+        lambda c: Convolution(c.channels, c.states, len(c.boundary), span=c.span or CAUSAL_SPAN, taps=c.taps),
+        "convolved in space and over the last frames (Tran et al., 2015; van den Oord et al., 2016); span 3 by default",
+        takes=("taps", "span"),
+    ),
     "convssm": Member(
         "convolutional state space",
         ConvSSM,
