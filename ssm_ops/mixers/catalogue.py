@@ -8,9 +8,11 @@ from dataclasses import dataclass, fields
 from ssm_ops.families import check_choice, learned_family
 from ssm_ops.learned import SelectiveSteps
 from ssm_ops.mixers.convolutional import Convolution
+from ssm_ops.mixers.convrecurrent import ConvRecurrent
 from ssm_ops.mixers.convssm import ConvSSM
 from ssm_ops.mixers.mixer import Mixer
-from ssm_ops.mixers.recurrent import RecurrentPerVoxel
+from ssm_ops.mixers.recurrent import Cell, RecurrentPerVoxel
+from ssm_ops.mixers.weights import GATE_INITIALS
 
 CAUSAL_SPAN = 3
 """Frames that `causal-convolution` sees where no span is told: as many as voxels along each axis."""
@@ -73,6 +75,21 @@ def _convssm(choices: Choices) -> ConvSSM:
     return ConvSSM(choices.channels, choices.states, family, steps=steps)
 
 
+def _per_voxel(cell: Cell, about: str) -> Member:
+    def make(c: Choices) -> RecurrentPerVoxel:
+        return RecurrentPerVoxel(c.channels, c.states, cell, initial=c.initial or GATE_INITIALS[0])
+
+    return Member("recurrent", RecurrentPerVoxel, make, about, takes=("initial",), initials=GATE_INITIALS)
+
+
+def _of_fields(cell: Cell, about: str) -> Member:
+    def make(c: Choices) -> ConvRecurrent:
+        initial = c.initial or GATE_INITIALS[0]
+        return ConvRecurrent(c.channels, c.states, len(c.boundary), cell, taps=c.taps, initial=initial)
+
+    return Member("recurrent", ConvRecurrent, make, about, takes=("taps", "initial"), initials=GATE_INITIALS)
+
+
 MIXERS: dict[str, Member] = {
     "frame-convolution": Member(
         "convolution",
@@ -95,12 +112,12 @@ MIXERS: dict[str, Member] = {
         "states that decay, diffuse, drift, or turn in every voxel; `transition` chooses",
         takes=("transition", "selective", "drift", "taps"),
     ),
-    "gru": Member(
-        "recurrent",
-        RecurrentPerVoxel,
-        lambda c: RecurrentPerVoxel(c.channels, c.states, "gru"),
-        "a gated recurrent unit in every voxel (Cho et al., 2014)",
-    ),
+    "rnn": _per_voxel("rnn", "tanh units in every voxel (Elman, 1990)"),
+    "lstm": _per_voxel("lstm", "long short-term memory in every voxel (Hochreiter and Schmidhuber, 1997)"),
+    "gru": _per_voxel("gru", "gated recurrent units in every voxel (Cho et al., 2014)"),
+    "convrnn": _of_fields("rnn", "tanh units whose matrices are kernels in space"),
+    "convlstm": _of_fields("lstm", "long short-term memory whose matrices are kernels in space (Shi et al., 2015)"),
+    "convgru": _of_fields("gru", "gated recurrent units whose matrices are kernels in space (Ballas et al., 2016)"),
 }
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-INITIALS = ("orthogonal", "xavier", "he")
+GATE_INITIALS = ("orthogonal", "xavier", "he")
 """How the weights of gates start; the default first."""
 
 

@@ -9,7 +9,8 @@ from ssm_ops.mixers.catalogue import MIXERS, Choices, mixer_named
 
 FRAMES = 9
 GRIDS = {2: ((4, 6), ("reflect", "periodic")), 3: ((2, 4, 3), ("reflect", "periodic", "reflect"))}
-NAMES = [(name, initial) for name, member in MIXERS.items() for initial in member.initials or (None,)]
+CASES = [(name, initial, 2) for name, member in MIXERS.items() for initial in member.initials or (None,)]
+CASES += [(name, None, 3) for name in MIXERS]
 
 
 def made(name, initial=None, axes=2, kind=torch.float64):
@@ -42,8 +43,7 @@ def gradients(mixer, x, y, carry):
     return torch.autograd.grad(weighed(y) + weighed(carried), [x, *parameters], allow_unused=True)
 
 
-@pytest.mark.parametrize("axes", [2, 3])
-@pytest.mark.parametrize(("name", "initial"), NAMES)
+@pytest.mark.parametrize(("name", "initial", "axes"), CASES)
 def test_whole_chunked_and_step_by_step(name, initial, axes):
     mixer, x, boundary = made(name, initial, axes)
     x.requires_grad_()
