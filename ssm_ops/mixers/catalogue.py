@@ -9,9 +9,12 @@ from ssm_ops.families import check_choice, learned_family
 from ssm_ops.learned import SelectiveSteps
 from ssm_ops.mixers.convolutional import Convolution
 from ssm_ops.mixers.convrecurrent import ConvRecurrent
+from ssm_ops.mixers.convs5 import ConvS5
 from ssm_ops.mixers.convssm import ConvSSM
 from ssm_ops.mixers.mixer import Mixer
+from ssm_ops.mixers.rates import RATE_INITIALS
 from ssm_ops.mixers.recurrent import Cell, RecurrentPerVoxel
+from ssm_ops.mixers.s4nd import S4ND
 from ssm_ops.mixers.weights import GATE_INITIALS
 
 CAUSAL_SPAN = 3
@@ -104,6 +107,22 @@ MIXERS: dict[str, Member] = {
         lambda c: Convolution(c.channels, c.states, len(c.boundary), span=c.span or CAUSAL_SPAN, taps=c.taps),
         "convolved in space and over the last frames (Tran et al., 2015; van den Oord et al., 2016); span 3 by default",
         takes=("taps", "span"),
+    ),
+    "s4nd": Member(
+        "state space in space",
+        S4ND,
+        lambda c: S4ND(c.channels, c.states, len(c.boundary), initial=c.initial or RATE_INITIALS[0]),
+        "a kernel of a state space along each axis, all multiplied (Nguyen et al., 2022); states a channel",
+        takes=("initial",),
+        initials=RATE_INITIALS,
+    ),
+    "convs5": Member(
+        "state space in space",
+        ConvS5,
+        lambda c: ConvS5(c.channels, c.states, len(c.boundary), taps=c.taps, initial=c.initial or RATE_INITIALS[0]),
+        "states that decay and turn in every voxel, kernels in space before and behind them (Smith et al., 2023)",
+        takes=("taps", "initial"),
+        initials=RATE_INITIALS,
     ),
     "convssm": Member(
         "convolutional state space",
