@@ -94,6 +94,13 @@ def _of_fields(cell: Cell, about: str) -> Member:
 
 
 MIXERS: dict[str, Member] = {
+    "convssm": Member(
+        "convolutional state space",
+        ConvSSM,
+        _convssm,
+        "states that decay, diffuse, drift, or turn in every voxel; `transition` chooses",
+        takes=("transition", "selective", "drift", "taps"),
+    ),
     "frame-convolution": Member(
         "convolution",
         Convolution,
@@ -108,14 +115,12 @@ MIXERS: dict[str, Member] = {
         "convolved in space and over the last frames (Tran et al., 2015; van den Oord et al., 2016); span 3 by default",
         takes=("taps", "span"),
     ),
-    "s4nd": Member(
-        "state space in space",
-        S4ND,
-        lambda c: S4ND(c.channels, c.states, len(c.boundary), initial=c.initial or RATE_INITIALS[0]),
-        "a kernel of a state space along each axis, all multiplied (Nguyen et al., 2022); states a channel",
-        takes=("initial",),
-        initials=RATE_INITIALS,
-    ),
+    "rnn": _per_voxel("rnn", "tanh units in every voxel (Elman, 1990)"),
+    "lstm": _per_voxel("lstm", "long short-term memory in every voxel (Hochreiter and Schmidhuber, 1997)"),
+    "gru": _per_voxel("gru", "gated recurrent units in every voxel (Cho et al., 2014)"),
+    "convrnn": _of_fields("rnn", "tanh units whose matrices are kernels in space"),
+    "convlstm": _of_fields("lstm", "long short-term memory whose matrices are kernels in space (Shi et al., 2015)"),
+    "convgru": _of_fields("gru", "gated recurrent units whose matrices are kernels in space (Ballas et al., 2016)"),
     "convs5": Member(
         "state space in space",
         ConvS5,
@@ -124,19 +129,14 @@ MIXERS: dict[str, Member] = {
         takes=("taps", "initial"),
         initials=RATE_INITIALS,
     ),
-    "convssm": Member(
-        "convolutional state space",
-        ConvSSM,
-        _convssm,
-        "states that decay, diffuse, drift, or turn in every voxel; `transition` chooses",
-        takes=("transition", "selective", "drift", "taps"),
+    "s4nd": Member(
+        "state space in space",
+        S4ND,
+        lambda c: S4ND(c.channels, c.states, len(c.boundary), initial=c.initial or RATE_INITIALS[0]),
+        "a kernel of a state space along each axis, all multiplied (Nguyen et al., 2022); states a channel",
+        takes=("initial",),
+        initials=RATE_INITIALS,
     ),
-    "rnn": _per_voxel("rnn", "tanh units in every voxel (Elman, 1990)"),
-    "lstm": _per_voxel("lstm", "long short-term memory in every voxel (Hochreiter and Schmidhuber, 1997)"),
-    "gru": _per_voxel("gru", "gated recurrent units in every voxel (Cho et al., 2014)"),
-    "convrnn": _of_fields("rnn", "tanh units whose matrices are kernels in space"),
-    "convlstm": _of_fields("lstm", "long short-term memory whose matrices are kernels in space (Shi et al., 2015)"),
-    "convgru": _of_fields("gru", "gated recurrent units whose matrices are kernels in space (Ballas et al., 2016)"),
 }
 
 

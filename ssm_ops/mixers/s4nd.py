@@ -34,8 +34,8 @@ class S4ND(Scanned):
     of 2 to 40), one a channel, and rate times step is learned as one number; kernels have one term and not a sum of
     products; they start so that noise keeps its size.
 
-    The carry is the complex states (channel x states, *grid). A frame costs N channels products for each voxel
-    of each axis (dense matrices), and the scan's N channels states; every call makes the matrices anew, which costs channels
+    The carry is the complex states (channel x states, *grid). A frame costs N channels products for each voxel of each
+    axis (dense matrices), and the scan's N channels states; every call makes the matrices anew, which costs channels
     states times the length of each axis. A training run holds of the order of 4 T N channels states numbers, a step as
     much with T = 1; nothing grows with the time that has passed.
 
