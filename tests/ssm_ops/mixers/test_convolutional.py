@@ -57,3 +57,9 @@ def test_frames_by_themselves_remember_nothing():
 def test_kernels_without_a_middle_are_refused():
     with pytest.raises(ValueError, match="taps is 2, and a kernel in space has a voxel in its middle; give an odd"):
         Convolution(2, 3, 2, span=1, taps=2)
+
+
+@pytest.mark.parametrize("name", ["reflect", "periodic"])
+def test_kernels_that_reach_beyond_the_other_end_are_refused(name):
+    with pytest.raises(ValueError, match="a kernel reaches 3 voxels beyond axis 0, which has 2; give kernels of fewer"):
+        Convolution(2, 3, 2, span=1, taps=7)(torch.randn(3, 2, 2, 5), (name, name))

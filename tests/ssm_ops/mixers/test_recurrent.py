@@ -134,3 +134,19 @@ def test_noise_leaves_about_as_large_as_it_came(cell, kind):
     with torch.no_grad():
         y, _ = of_kind(kind, 16, 32, cell)(torch.randn(12, 16, 6, 6), BOUNDARY)
     assert y[4:].square().mean().sqrt().item() == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cell", GATES)
+def test_the_recurrence_is_not_lowered(cell, kind):
+    """Where nothing comes in, a carry becomes under autocast what it becomes without."""
+    torch.manual_seed(0)
+    mixer = of_kind(kind, 2, 3, cell)
+    (mixer.W if kind == "field" else mixer.cell.weight_ih_l0).data.zero_()
+    x = torch.randn(3, 2, 4, 5)
+    carry = torch.randn(mixer.carry_form((4, 5), BOUNDARY)[0])
+    with torch.no_grad():
+        _, wanted = mixer(x, BOUNDARY, carry)
+        with torch.autocast("cpu", torch.bfloat16):
+            _, found = mixer(x.bfloat16(), BOUNDARY, carry)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
