@@ -32,7 +32,7 @@ class Convolution(Mixer):
     nothing is looked at in time, which is the control for all that does.
 
     The carry is the last span - 1 frames, the oldest first, (span - 1, channel, *grid); zeros are what lies before the
-    first frame. With a span of 1 it is empty, (0,).
+    first frame. With a span of 1 it is (1,), a zero that says nothing: stores hold no empty arrays.
 
     A frame costs N span taps^axes channels filters products, in training and as a step; a training run holds T N
     (channels + 5 filters) numbers, a step span N channels.
@@ -58,7 +58,7 @@ class Convolution(Mixer):
     def through(
         self, x: Frames, boundary: tuple[str, ...], carry: Float[Tensor, "..."]
     ) -> tuple[Frames, Float[Tensor, "..."]]:
-        seen = torch.cat([carry.reshape(self.span - 1, *x.shape[1:]), x])
+        seen = x if self.span == 1 else torch.cat([carry, x])
         reach = self.kernels.shape[-1] // 2
         wide = extended(seen, boundary, reach, (reach,) * len(boundary))
         convolve = conv2d if len(boundary) == 2 else conv3d
@@ -69,7 +69,7 @@ class Convolution(Mixer):
             total = own if total is None else total + own
         value, gate = total.chunk(2, dim=1)
         y = mix(self.output, torch.tanh(value) * torch.sigmoid(gate))
-        return y + self.output_bias.reshape(-1, *[1] * len(boundary)), seen[len(x) :].reshape(carry.shape)
+        return y + self.output_bias.reshape(-1, *[1] * len(boundary)), carry if self.span == 1 else seen[len(x) :]
 
     def carry_form(self, shape: tuple[int, ...], boundary: tuple[str, ...]) -> tuple[tuple[int, ...], torch.dtype]:
-        return ((0,) if self.span == 1 else (self.span - 1, self.channels, *shape)), self.kind
+        return ((1,) if self.span == 1 else (self.span - 1, self.channels, *shape)), self.kind
