@@ -10,6 +10,7 @@ from ssm_ops.learned import SelectiveSteps
 from ssm_ops.mixers.convssm import ConvSSM
 from ssm_ops.mixers.mixer import Mixer
 from ssm_ops.mixers.recurrent import RecurrentPerVoxel
+from ssm_ops.mixers.s4d import RATES, S4D
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,14 @@ MIXERS: dict[str, Member] = {
         _convssm,
         "states that decay, diffuse, drift, or turn in every voxel; `transition` chooses",
         takes=("transition", "selective", "drift", "taps"),
+    ),
+    "s4d": Member(
+        "state space in time",
+        S4D,
+        lambda c: S4D(c.channels, c.states, c.initial or "lin"),
+        "a diagonal system a channel; `states` complex states in each (Gu, Gupta et al., 2022)",
+        takes=("initial",),
+        initials=tuple(RATES),
     ),
     "gru": Member(
         "recurrent",
