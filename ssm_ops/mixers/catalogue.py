@@ -11,6 +11,7 @@ from ssm_ops.mixers.convssm import ConvSSM
 from ssm_ops.mixers.mixer import Mixer
 from ssm_ops.mixers.recurrent import RecurrentPerVoxel
 from ssm_ops.mixers.s4d import RATES, S4D
+from ssm_ops.mixers.s5 import S5
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,12 @@ MIXERS: dict[str, Member] = {
         "a diagonal system a channel; `states` complex states in each (Gu, Gupta et al., 2022)",
         takes=("initial",),
         initials=tuple(RATES),
+    ),
+    "s5": Member(
+        "state space in time",
+        S5,
+        lambda c: S5(c.channels, c.states),
+        "one diagonal system for all channels, `states` complex states (Smith, Warrington, Linderman, 2023)",
     ),
     "gru": Member(
         "recurrent",
