@@ -10,6 +10,7 @@ from ssm_ops.learned import SelectiveSteps
 from ssm_ops.mixers.convssm import ConvSSM
 from ssm_ops.mixers.mixer import Mixer
 from ssm_ops.mixers.recurrent import RecurrentPerVoxel
+from ssm_ops.mixers.s4 import S4
 from ssm_ops.mixers.s4d import RATES, S4D
 from ssm_ops.mixers.s5 import S5
 
@@ -78,6 +79,12 @@ MIXERS: dict[str, Member] = {
         _convssm,
         "states that decay, diffuse, drift, or turn in every voxel; `transition` chooses",
         takes=("transition", "selective", "drift", "taps"),
+    ),
+    "s4": Member(
+        "state space in time",
+        S4,
+        lambda c: S4(c.channels, c.states),
+        "HiPPO-LegS a channel, diagonal plus low rank; `states` complex states in each (Gu, Goel, Re, 2022)",
     ),
     "s4d": Member(
         "state space in time",
