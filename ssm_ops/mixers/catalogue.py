@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from ssm_ops.families import check_choice, learned_family
 from ssm_ops.learned import SelectiveSteps
 from ssm_ops.mixers.convssm import ConvSSM
+from ssm_ops.mixers.gss import GSS
+from ssm_ops.mixers.h3 import H3
 from ssm_ops.mixers.mixer import Mixer
 from ssm_ops.mixers.recurrent import RecurrentPerVoxel
 from ssm_ops.mixers.s4 import S4
@@ -99,6 +101,18 @@ MIXERS: dict[str, Member] = {
         S5,
         lambda c: S5(c.channels, c.states),
         "one diagonal system for all channels, `states` complex states (Smith, Warrington, Linderman, 2023)",
+    ),
+    "gss": Member(
+        "state space in time",
+        GSS,
+        lambda c: GSS(c.channels, c.states),
+        "diagonal systems on a quarter of the channels, gated; `states` complex states in each (Mehta et al., 2022)",
+    ),
+    "h3": Member(
+        "state space in time",
+        H3,
+        lambda c: H3(c.channels, c.states),
+        "a shift and a diagonal system a channel, and products; `states` in each (Fu, Dao et al., 2023)",
     ),
     "gru": Member(
         "recurrent",

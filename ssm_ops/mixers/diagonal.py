@@ -1,8 +1,8 @@
 """What members with a diagonal A share: rates with a learned step, the hold of an input over it, a system a channel.
 
 x' = A x + B u, y = 2 Re(C x), with A diagonal and complex; of each conjugate pair only one state is held, therefore
-twice the real part. Time passes at its own pace for each channel or state, a learned `step` a frame (Gu, Goel, Re
-(2022) write Delta), and the input is held constant over it: a = exp(step A), and an input enters as (a - 1) / A times B.
+twice the real part. Time passes at its own pace for each channel or state, a learned `step` a frame (the papers' Delta),
+and the input is held constant over it: a = exp(step A), and what enters is (a - 1) / A B u.
 """
 
 from __future__ import annotations

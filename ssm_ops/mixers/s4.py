@@ -29,8 +29,8 @@ class S4(Mixer):
       What was before adds C A^(t+1) x, and the state that leaves is A^T x + sum_t A^(T-1-t) B u_t: products with
       matrices that are made once for all voxels, exactly, by doubling from the dense discrete A.
 
-    The small matrices and kernels are made in float64, whatever the precision of the weights, and under autocast nothing
-    is made in a lower one. The carry is the state, real parts before imaginary ones: (channel, 2 states, *grid).
+    The small matrices and kernels are made in float64, whatever the precision of the weights; under autocast nothing is
+    made in a lower one. The carry is the state, real parts before imaginary ones: (channel, 2 states, *grid).
 
     Gu, Goel, Re, "Efficiently Modeling Long Sequences with Structured State Spaces" (2022); the minus sign and P for
     both factors, which keep it stable, are those of Goel, Gu, Donahue, Re, "It's Raw! Audio Generation with

@@ -22,8 +22,8 @@ class S4D(Scanned):
     """One system a channel, every voxel for itself: x' = A x + u, y = 2 Re(C x) + D u, with A diagonal.
 
     x_t = exp(step dt_t A) x_{t-1} + (exp(step dt_t A) - 1) / A u_t: the input is held constant over each frame, which
-    is exact for steps dt_t of any length. All channels start with the same A; each has a learned `step` of its own, from
-    0.001 to 0.1 at the beginning, that makes its memories longer or shorter. B is 1, for C could undo it.
+    is exact for steps dt_t of any length. All channels start with the same A; each has a learned `step` of its own,
+    from 0.001 to 0.1 at the beginning, that makes its memories longer or shorter. B is 1, for C could undo it.
 
     Gu, Gupta, Goel, Re, "On the Parameterization and Initialization of Diagonal State Space Models" (2022). Left out:
     the nonlinearity and the mixing of channels behind it, which is the block's. Differently: Re A = -softplus(raw)
