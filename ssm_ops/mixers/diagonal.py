@@ -1,7 +1,7 @@
 """What members with a diagonal A share: rates with a learned step, the hold of an input over it, a system a channel.
 
 x' = A x + B u, y = 2 Re(C x), with A diagonal and complex; of each conjugate pair only one state is held, therefore
-twice the real part. Time passes at its own pace for each channel or state, a learned `step` a frame (the papers' Delta),
+twice the real part. Time passes at its own pace for each channel or state, a learned `step` a frame, the papers' Delta,
 and the input is held constant over it: a = exp(step A), and what enters is (a - 1) / A B u.
 """
 
