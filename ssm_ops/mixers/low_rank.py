@@ -18,6 +18,23 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Run:
+    """What a run of frames is, for all voxels: y = kernel * u + recalled x, and the state becomes kept x + reached u.
+
+    Attributes:
+        kernel: K_t = C A^t B.
+        recalled: C A^(t+1), what an output has of the state before the run.
+        reached: A^(T-1-t) B, what the state after it has of an input.
+        kept: A^T.
+    """
+
+    kernel: Float[Tensor, "channel time"]
+    recalled: Float[Tensor, "channel time part"]
+    reached: Float[Tensor, "channel part time"]
+    kept: Float[Tensor, "channel part part"]
+
+
+@dataclass(frozen=True)
 class LowRank:
     """The systems of all channels.
 
@@ -65,17 +82,26 @@ class LowRank:
         B = to_parts(self.advance(torch.zeros_like(units[..., :1]), self.step.new_ones(channels, 1)))
         return A, B, self.read(units)[:, None]
 
-    def kernel(self, frames: int) -> Float[Tensor, "channel frames"]:
+    def over(self, frames: int) -> Run:
+        """What a run of frames is."""
+        A, B, C = self.matrices()
+        kept = torch.linalg.matrix_power(A, frames)
+        kernel = self.kernel((C - C @ kept).squeeze(1), frames)
+        return Run(kernel, powers_on(A.mT, (C @ A).mT, frames).mT, powers_on(A, B, frames).flip(-1), kept)
+
+    def kernel(self, truncated: Float[Tensor, "channel part"], frames: int) -> Float[Tensor, "channel frames"]:
         """K_t = C A^t B of the discrete matrices, t = 0 .. frames - 1, by the truncated generating function.
 
         sum_t K_t z^t = C (1 - A^T z^T) (1 - A z)^-1 B, where z^T = 1 at the T-th roots of unity, so that K is its
         inverse Fourier transform. With the continuous A, (1 - A z)^-1 B = 2 (M + w P P*)^-1 B, where w = 1 + z and M =
         2 (1 - z) / step - w rates is diagonal: sums c b / M over the states (Cauchy sums), and one division for the
         rank (Woodbury). Gu, Goel, Re (2022), algorithm 1, multiplied through by 1 + z, which may be zero.
+
+        Args:
+            truncated: C (1 - A^T), on the parts of the states.
+            frames: T.
         """
-        A, _, C = self.matrices()
-        left = (C - C @ torch.linalg.matrix_power(A, frames)).squeeze(1)  # C (1 - A^T), read off its parts
-        real, imag = left.chunk(2, dim=1)
+        real, imag = truncated.chunk(2, dim=1)
         turn = torch.arange(frames // 2 + 1, dtype=self.step.dtype, device=self.step.device) * (-2 * math.pi / frames)
         z = torch.polar(torch.ones_like(turn), turn)
         w = 1 + z

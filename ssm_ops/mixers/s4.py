@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ssm_ops.identities import linear_convolution
 from ssm_ops.initial import legs_modes
 from ssm_ops.mixers.diagonal import SteppedRates, random_steps
-from ssm_ops.mixers.low_rank import LowRank, from_parts, powers_on, to_parts
+from ssm_ops.mixers.low_rank import LowRank, from_parts, to_parts
 from ssm_ops.mixers.mixer import Frames, Mixer
 
 TILE = 2**22
@@ -25,7 +25,7 @@ class S4(Mixer):
     A and B start as HiPPO-LegS in the basis of the modes of its normal part, of each conjugate pair one.
 
     - A frame is one step of the recurrence, the inverse by Woodbury's identity: no matrix, a cost of the states.
-    - A run of T frames is a convolution by FFT with the kernel of T frames, from its generating function (`low_rank`).
+    - A run of T frames is a convolution by FFT with a kernel of T frames, made of its generating function (`low_rank`).
       What was before adds C A^(t+1) x, and the state that leaves is A^T x + sum_t A^(T-1-t) B u_t: products with
       matrices that are made once for all voxels, exactly, by doubling from the dense discrete A.
 
@@ -65,16 +65,13 @@ class S4(Mixer):
         self, x: Frames, boundary: tuple[str, ...], carry: Float[Tensor, "channel part *grid"]
     ) -> tuple[Frames, Float[Tensor, "channel part *grid"]]:
         with torch.autocast(x.device.type, enabled=False):
-            u, before, system, frames = x.flatten(2).to(self.kind), carry.flatten(2), self.system(), len(x)
-            kernel = system.kernel(frames).mT[..., None].to(self.kind)
+            u, before, frames = x.flatten(2).to(self.kind), carry.flatten(2), len(x)
+            run = self.system().over(frames)
+            kernel = run.kernel.mT[..., None].to(self.kind)
             tiles = u.split(max(1, TILE // (frames * u.shape[1])), dim=2)
             y = torch.cat([linear_convolution(tile, kernel)[:frames] for tile in tiles], dim=2)
-            A, B, C = system.matrices()
-            recalled = powers_on(A.mT, (C @ A).mT, frames).mT.to(self.kind)
-            reached = powers_on(A, B, frames).flip(-1).to(self.kind)
-            kept = torch.linalg.matrix_power(A, frames).to(self.kind)
-            y = y + (recalled @ before).movedim(0, 1) + self.D[:, None] * u
-            left = kept @ before + reached @ u.movedim(1, 0)
+            y = y + (run.recalled.to(self.kind) @ before).movedim(0, 1) + self.D[:, None] * u
+            left = run.kept.to(self.kind) @ before + run.reached.to(self.kind) @ u.movedim(1, 0)
         return y.unflatten(2, x.shape[2:]), left.unflatten(2, x.shape[2:])
 
     def one(

@@ -1,4 +1,4 @@
-"""S4, S4D, S5, GSS, H3 against loops in float64 over the equations of their papers, voxel by voxel and frame by frame."""
+"""S4, S4D, S5, GSS, H3 against loops in float64 over the equations of their papers, by voxel and by frame."""
 
 import math
 
@@ -9,10 +9,15 @@ import torch
 from ssm_ops import LocalExchange, drive
 from ssm_ops.initial import hippo_legs, legs_modes
 from ssm_ops.mixers.catalogue import Choices, mixer_named
-from ssm_ops.mixers.low_rank import powers_on
 
 MEMBERS = ["s4", "s4d", "s5", "gss", "h3"]
 CHANNELS, STATES, FRAMES, SHAPE, BOUNDARY = 4, 3, 7, (2, 3), ("reflect", "periodic")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """The products are small: a second thread is only waited for."""
+    torch.set_num_threads(1)
 
 
 def made(name, initial=None):
@@ -22,6 +27,10 @@ def made(name, initial=None):
     for parameter in mixer.parameters():
         parameter.data.add_(0.2 * torch.randn_like(parameter))
     return mixer, torch.randn(FRAMES, CHANNELS, *SHAPE, dtype=torch.float64)
+
+
+def assert_close(one, other):
+    torch.testing.assert_close(one.detach(), other.detach(), rtol=1e-11, atol=1e-11)
 
 
 def weights(mixer):
@@ -81,7 +90,8 @@ def h3(w, u, dt):
 
 
 def s4(w, u, dt):
-    """Dense: both of each conjugate pair, the bilinear rule with a solve."""
+    """Dense: both of each conjugate pair, the bilinear rule with a solve; steps of 1."""
+    assert (dt == 1).all()
     y, rates = np.zeros(u.shape), "family.rates"
     for channel in range(CHANNELS):
         half = -softplus(w[f"{rates}.raw_decay"][channel]) - 1e-5 + 1j * w[f"{rates}.frequency"][channel]
@@ -105,14 +115,12 @@ def wanted(mixer, name, x, dt):
     return torch.from_numpy(np.stack(found, axis=2)).reshape(x.shape)
 
 
-@pytest.mark.parametrize(
-    ("name", "initial"), [*((name, None) for name in MEMBERS), ("s4d", "inv"), ("s4d", "real")]
-)
+@pytest.mark.parametrize(("name", "initial"), [*((name, None) for name in MEMBERS), ("s4d", "inv"), ("s4d", "real")])
 def test_the_equations_of_the_paper(name, initial):
     mixer, x = made(name, initial)
     with torch.no_grad():
         y, _ = mixer(x, BOUNDARY)
-    torch.testing.assert_close(y, wanted(mixer, name, x, torch.ones(FRAMES).double()), rtol=1e-11, atol=1e-11)
+    assert_close(y, wanted(mixer, name, x, torch.ones(FRAMES).double()))
 
 
 @pytest.mark.parametrize("name", ["s4d", "s5", "gss"])
@@ -122,16 +130,16 @@ def test_steps_of_any_length_and_what_they_mean(name):
     dt = torch.tensor([1.0, 0.3, 3.0, 1.0, 2.5, 0.01, 1.0]).double()
     with torch.no_grad():
         y, left = mixer(x, BOUNDARY, None, dt)
-        torch.testing.assert_close(y, wanted(mixer, name, x, dt), rtol=1e-11, atol=1e-11)
+        assert_close(y, wanted(mixer, name, x, dt))
         thrice, _ = mixer(x.repeat_interleave(3, 0), BOUNDARY)
         once, _ = mixer(x, BOUNDARY, None, torch.full((FRAMES,), 3.0).double())
-        torch.testing.assert_close(once, thrice[2::3], rtol=1e-11, atol=1e-11)
+        assert_close(once, thrice[2::3])
         exchange, outputs = LocalExchange(), []
         for shard, own in zip(x.split([4, 3]), dt.split([4, 3]), strict=True):
             outputs += drive(mixer.program([shard], BOUNDARY, [own]), exchange)
             carries = exchange.next_shard()
-    torch.testing.assert_close(torch.cat(outputs), y, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(carries[0], left, rtol=1e-11, atol=1e-11)
+    assert_close(torch.cat(outputs), y)
+    assert_close(carries[0], left)
 
 
 def test_the_modes_of_legs_are_legs():
@@ -141,8 +149,8 @@ def test_the_modes_of_legs_are_legs():
     full = torch.cat([modes, modes.conj()], dim=1)
     P = full.mH @ p.to(full.dtype)
     A = full @ (torch.diag(torch.cat([rates, rates.conj()])) - torch.outer(P, P.conj())) @ full.mH
-    torch.testing.assert_close(full.mH @ full, torch.eye(10, dtype=full.dtype))
-    torch.testing.assert_close(A.real, hippo_legs(10))
+    assert_close(full.mH @ full, torch.eye(10, dtype=full.dtype))
+    assert_close(A.real, hippo_legs(10))
     assert A.imag.abs().max() < 1e-12
 
 
@@ -152,7 +160,8 @@ def test_the_kernel_of_s4_is_powers_of_hippo(frames):
     torch.manual_seed(0)
     mixer = mixer_named("s4", Choices(2, 8, BOUNDARY)).double()
     modes = legs_modes(8)[1]
-    kernel = mixer.system().kernel(frames).detach()
+    run = mixer.system().over(frames)
+    kernel = run.kernel.detach()
     for channel in range(2):
         step = mixer.family.rates.step[channel, 0].item()
         A, one = hippo_legs(16).numpy(), np.eye(16)
@@ -165,9 +174,9 @@ def test_the_kernel_of_s4_is_powers_of_hippo(frames):
         scale = np.abs(expected).max()
         # float32 rounds the weights' beginnings
         np.testing.assert_allclose(kernel[channel].numpy(), expected, rtol=0, atol=3e-6 * scale)
-    A, B, C = mixer.system().matrices()
-    dense = (C @ powers_on(A, B, frames)).squeeze(1)
-    torch.testing.assert_close(kernel, dense.detach(), rtol=0, atol=1e-10)
+    _, B, C = mixer.system().matrices()
+    assert_close(kernel, (C @ run.reached.flip(-1)).squeeze(1))
+    assert_close(kernel[:, 1:], (run.recalled @ B).squeeze(2)[:, :-1])
 
 
 def test_s4_in_tiles_is_s4(monkeypatch):
@@ -175,21 +184,21 @@ def test_s4_in_tiles_is_s4(monkeypatch):
     whole, left = mixer(x, BOUNDARY)
     monkeypatch.setattr("ssm_ops.mixers.s4.TILE", 3 * FRAMES * CHANNELS)
     tiled, also = mixer(x, BOUNDARY)
-    torch.testing.assert_close(tiled, whole, rtol=1e-13, atol=1e-13)
+    assert_close(tiled, whole)
     assert torch.equal(also, left)
 
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_a_long_memory_stays_exact_in_single_precision(name):
-    """2,000 frames, one by one or at once, against float64."""
+    """1,000 frames, at once and then one by one, against float64."""
     mixer, _ = made(name)
-    x = torch.randn(2000, CHANNELS, 1, 2).double()
+    x = torch.randn(1000, CHANNELS, 1, 2).double()
     with torch.no_grad():
         truth, _ = mixer(x, BOUNDARY)
         mixer = mixer.float()
-        at_once, carry = mixer(x[:1900].float(), BOUNDARY)
+        at_once, carry = mixer(x[:950].float(), BOUNDARY)
         one_by_one = []
-        for frame in x[1900:].float():
+        for frame in x[950:].float():
             y, carry = mixer.step(frame, BOUNDARY, carry)
             one_by_one.append(y)
     found = torch.cat([at_once, torch.stack(one_by_one)])
@@ -200,14 +209,13 @@ def test_a_long_memory_stays_exact_in_single_precision(name):
 def test_outputs_start_with_about_the_size_of_the_input(name):
     """Of noise, and of what stays as it is."""
     sizes = []
-    for seed in range(20):
+    for seed in range(8):
         torch.manual_seed(seed)
         mixer = mixer_named(name, Choices(16, 16, BOUNDARY))
-        noise = torch.randn(64, 16, 4, 4)
+        noise = torch.randn(64, 16, 3, 3)
         with torch.no_grad():
-            sizes.append([mixer(x, BOUNDARY)[0].square().mean() for x in (noise, noise[:1].repeat(64, 1, 1, 1))])
+            sizes.append([mixer(x, BOUNDARY)[0].square().mean() for x in (noise, noise[:1].expand(64, -1, -1, -1))])
     of_noise, of_stills = torch.tensor(sizes).mean(0).sqrt().tolist()
-    print(name, of_noise, of_stills)
     assert 0.3 < of_noise < 3
     assert 0.3 < of_stills < 3
 
