@@ -12,10 +12,15 @@ from ssm_ops.mixers.convolutional import Convolution
 from ssm_ops.mixers.convrecurrent import ConvRecurrent
 from ssm_ops.mixers.convs5 import ConvS5
 from ssm_ops.mixers.convssm import ConvSSM
+from ssm_ops.mixers.gss import GSS
+from ssm_ops.mixers.h3 import H3
 from ssm_ops.mixers.mixer import Mixer
 from ssm_ops.mixers.rates import RATE_INITIALS
 from ssm_ops.mixers.recurrent import Cell, RecurrentPerVoxel
+from ssm_ops.mixers.s4 import S4
+from ssm_ops.mixers.s4d import RATES, S4D
 from ssm_ops.mixers.s4nd import S4ND
+from ssm_ops.mixers.s5 import S5
 from ssm_ops.mixers.weights import GATE_INITIALS
 
 CAUSAL_SPAN = 3
@@ -139,6 +144,38 @@ MIXERS: dict[str, Member] = {
         "a kernel of a state space along each axis, all multiplied (Nguyen et al., 2022); states a channel",
         takes=("initial",),
         initials=RATE_INITIALS,
+    ),
+    "s4": Member(
+        "state space in time",
+        S4,
+        lambda c: S4(c.channels, c.states),
+        "HiPPO-LegS a channel, diagonal plus low rank; `states` complex states in each (Gu, Goel, Re, 2022)",
+    ),
+    "s4d": Member(
+        "state space in time",
+        S4D,
+        lambda c: S4D(c.channels, c.states, c.initial or "lin"),
+        "a diagonal system a channel; `states` complex states in each (Gu, Gupta et al., 2022)",
+        takes=("initial",),
+        initials=tuple(RATES),
+    ),
+    "s5": Member(
+        "state space in time",
+        S5,
+        lambda c: S5(c.channels, c.states),
+        "one diagonal system for all channels, `states` complex states (Smith, Warrington, Linderman, 2023)",
+    ),
+    "gss": Member(
+        "state space in time",
+        GSS,
+        lambda c: GSS(c.channels, c.states),
+        "diagonal systems on a quarter of the channels, gated; `states` complex states in each (Mehta et al., 2022)",
+    ),
+    "h3": Member(
+        "state space in time",
+        H3,
+        lambda c: H3(c.channels, c.states),
+        "a shift and a diagonal system a channel, and products; `states` in each (Fu, Dao et al., 2023)",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""What is measured: every mixer of the catalogue as recipes make it, those with a finite memory also with all frames."""
+"""What is measured: every mixer as recipes make it; those with a finite memory also with one of all frames."""
 
 from __future__ import annotations
 
