@@ -91,7 +91,7 @@ def test_as_many_steps_as_take_the_same_time(recipe):
     [
         (("--mixers", "gruu"), "mixer is 'gruu', which is none; did you mean gru"),
         (("--mixers", "gru,gru"), "mixers are gru, gru; give at least one, each once"),
-        (("--mixers", "gru", "--seeds", "x"), "--seeds has 'x'; give whole numbers"),
+        (("--mixers", "gru", "--seeds", "1,1"), "seeds are 1, 1; give at least one, each once"),
         (("--mixers", "gru", "--set", "model.start={}"), "stage 'model' has a start by least squares"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from workflows.commands.executors import make_executor
-from workflows.commands.options import Address, Changes, Equal, Memory, Recipe, Where, Workers, listed, words
+from workflows.commands.options import Address, Changes, Equal, Memory, Recipe, Where, Workers, counts, listed, words
 from workflows.commands.showing import closing_on_signals
 
 
@@ -20,7 +20,9 @@ def compare(
     mixers: Annotated[
         tuple, listed(words, "NAME,...", "The models, of `chronovox mixers`; differences are from the first.")
     ],
-    seeds: Annotated[tuple, listed(words, "N,...", "Of the trainings, each model from each.")] = ("0", "1", "2"),
+    seeds: Annotated[
+        tuple | None, listed(counts, "N,...", "Of the trainings, each model from each; by default 0,1,2.")
+    ] = None,
     equal: Annotated[
         Equal,
         typer.Option(
@@ -43,7 +45,6 @@ def compare(
     the parameters of the recipe's; steps, so that all train as long as the first. After a kill the same command
     continues.
     """
-    from pipeline.volume import InputError
     from workflows.comparison import PACE, Comparison, of_equal_time
     from workflows.display import display
     from workflows.foresight.models import parameters_on
@@ -51,9 +52,7 @@ def compare(
     from workflows.plan import REPORT
     from workflows.run import run as run_workflow
 
-    if wrong := [seed for seed in seeds if not seed.isdecimal()]:
-        raise InputError(f"--seeds has {wrong[0]!r}; give whole numbers from 0 on")
-    comparison = Comparison(load(recipe, changes or ()), mixers, tuple(map(int, seeds)))
+    comparison = Comparison(load(recipe, changes or ()), mixers, seeds or (0, 1, 2))
     for name in comparison.take_over(runs):
         typer.echo(f"{name}: taken from the run {comparison.workflow.name}")
     screen, place = display(json=json), make_executor(executor, workers, address, memory)

@@ -20,6 +20,7 @@ from workflows.cli import app
 
 GROUPS = {
     "Recipes and runs": ("init", "check", "plan", "run", "board", "cancel", "schema"),
+    "Models": ("mixers", "compare"),
     "Archives and stores": ("ingest", "rechunk", "verify", "repair", "export", "view"),
     "Trained models": ("export-model", "import-model"),
     "The recurrence alone": ("scan", "verify-scan"),
