@@ -166,3 +166,9 @@ def test_a_model_s_scans_begin_anew_with_each_run_and_count_its_time(tmp_path):
     assert torch.equal(scans[0].x[2:], alone.x)  # differences to the run before are none
     with pytest.raises(InputError, match="counts time in steps of 3600 s"):
         steps_of(replace(piece, days=None), 3600.0)
+
+
+def test_a_model_whose_states_are_no_scan_is_refused():
+    model = Forecaster(ModelSettings(mixer="gru"), volume_channels=1, boundary=("reflect",) * 3, depth=1)
+    with pytest.raises(InputError, match="the model's mixer is 'gru', and certificates are for the scans of convssm"):
+        layer_scans(model, torch.zeros(4, 1, 3, 3))

@@ -61,6 +61,13 @@ def test_the_store_is_one_that_xarray_opens(averaged):
         assert opened.attrs["step"] == TINY.steps
 
 
+def test_weights_from_before_other_mixers_are_read(tmp_path):
+    named = {"blocks.0.ssm.B": np.ones((2, 3), np.float32), "encoder.weight": np.zeros(4, np.float32)}
+    dataclasses.replace(one(5), weights=named, best=named).save(tmp_path / "checkpoint.zarr")
+    read = Checkpoint.load(tmp_path / "checkpoint.zarr")
+    assert set(read.weights) == set(read.best) == {"blocks.0.mixer.B", "encoder.weight"}
+
+
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_the_last_few_stay(tmp_path, keep):
     folder = Checkpoints(tmp_path, keep)

@@ -167,6 +167,7 @@ def test_what_diverges_at_once_goes_back_to_the_fitted_start(prepared, tmp_path,
 
 
 WRONG = [
+    ({"mixer": "gru"}, "and mixer is 'gru'; set it to 'convssm', or leave start out"),
     ({"transition": "pointwise"}, "the model's transition is 'pointwise'; set it to propagator"),
     ({"states": 3}, "4 states for each of 1 channels of the data, and the model has 3 states"),
 ]

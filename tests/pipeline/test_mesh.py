@@ -165,6 +165,10 @@ def test_one_worker_with_the_same_settings(prepared, alone, tmp_path, chosen):
         ({"time_parallel": 100}, "time_parallel is 100 and window 100, of which 99 .* set time_parallel to at most 99"),
         ({"truncate": 2}, "truncate is 2 chunks and recompute, the frames of a chunk, is not given"),
         ({"truncate": 2, "recompute": 5, "time_parallel": 2}, "Leave truncate out, or set time_parallel to 1"),
+        (
+            {"model": ModelSettings(mixer="gru"), "time_parallel": 2},
+            "'gru', of which a part of a window waits",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_together(wrong, words):

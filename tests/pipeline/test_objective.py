@@ -127,6 +127,8 @@ def test_windows_that_go_together_are_those_that_go_one_after_another(choice, ma
 
 
 def test_what_cannot_go_together_is_refused():
+    with pytest.raises(ValueError, match="together is 2 and mixer gru"):
+        TrainSettings(ModelSettings(mixer="gru"), together=2)
     with pytest.raises(ValueError, match="together is 2 and selective True"):
         TrainSettings(batch=2, together=2, model=ModelSettings(selective=True))
     with pytest.raises(ValueError, match="together is 2 and recompute 8"):

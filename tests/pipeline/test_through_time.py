@@ -19,6 +19,8 @@ CHOICES = {
     "kernel": {"transition": "kernel"},
     "pointwise": {"transition": "pointwise"},
     "selective": {"selective": True},
+    "gru": {"mixer": "gru"},
+    "convs5": {"mixer": "convs5"},
 }
 
 
@@ -79,7 +81,13 @@ def test_recomputed_chunks_give_the_same_gradients(name):
 
 @pytest.mark.parametrize(
     ("name", "recompute"),
-    [("drifting", None), ("drifting", 3), ("selective", None), pytest.param("selective", 3, marks=pytest.mark.slow)],
+    [
+        ("drifting", None),
+        ("drifting", 3),
+        ("convs5", None),
+        ("selective", None),
+        pytest.param("selective", 3, marks=pytest.mark.slow),
+    ],
 )
 def test_workers_along_time_give_the_same_gradients(name, recompute):
     model = forecaster(name)
