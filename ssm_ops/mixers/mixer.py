@@ -100,8 +100,11 @@ class Mixer(nn.Module, ABC):
         return y, carry
 
     def program(
-        self, chunks: list[Frames], boundary: tuple[str, ...], dt: list[Float[Tensor, "_"]] | None = None
-    ) -> Program[list[Frames]]:
+        self,
+        chunks: list[Float[Tensor, "_ channel *grid"]],
+        boundary: tuple[str, ...],
+        dt: list[Float[Tensor, "_"]] | None = None,
+    ) -> Program[list[Float[Tensor, "_ channel *grid"]]]:
         """The outputs of consecutive chunks of one shard. Yields the shard's summary once, is sent its carry; see
         `ssm_ops.carry`. Arguments and errors as of `forward`."""
 
