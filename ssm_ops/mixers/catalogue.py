@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 
 from ssm_ops.families import check_choice, learned_family
 from ssm_ops.learned import SelectiveSteps
+from ssm_ops.mixers.attention import Attention
 from ssm_ops.mixers.convssm import ConvSSM
+from ssm_ops.mixers.frame_encoder import FrameEncoder
+from ssm_ops.mixers.linear_attention import LinearAttention
 from ssm_ops.mixers.mixer import Mixer
 from ssm_ops.mixers.recurrent import RecurrentPerVoxel
 
@@ -69,6 +73,12 @@ def _convssm(choices: Choices) -> ConvSSM:
     return ConvSSM(choices.channels, choices.states, family, steps=steps)
 
 
+def _attention(choices: Choices, *, encoded: bool = False) -> Attention:
+    heads, span = choices.heads or 1, choices.span or 16
+    encoder = FrameEncoder(choices.channels, choices.states, heads) if encoded else None
+    return Attention(choices.channels, choices.states, heads=heads, span=span, encoder=encoder)
+
+
 MIXERS: dict[str, Member] = {
     "convssm": Member(
         "convolutional state space",
@@ -82,6 +92,27 @@ MIXERS: dict[str, Member] = {
         RecurrentPerVoxel,
         lambda c: RecurrentPerVoxel(c.channels, c.states, "gru"),
         "a gated recurrent unit in every voxel (Cho et al., 2014)",
+    ),
+    "attention": Member(
+        "attention",
+        Attention,
+        _attention,
+        "every voxel asks all voxels of the last frames, which are kept (Vaswani et al., 2017)",
+        takes=("span", "heads"),
+    ),
+    "linear-attention": Member(
+        "attention",
+        LinearAttention,
+        lambda c: LinearAttention(c.channels, c.states, heads=c.heads or 1),
+        "every voxel asks all voxels of all frames so far, through sums over them (Katharopoulos et al., 2020)",
+        takes=("heads",),
+    ),
+    "encoder-decoder": Member(
+        "attention",
+        Attention,
+        partial(_attention, encoded=True),
+        "every voxel asks what an encoder made of each of the last frames (Vaswani et al., 2017)",
+        takes=("span", "heads"),
     ),
 }
 
@@ -108,8 +139,8 @@ def check_mixer(name: str, choices: Choices) -> None:
     for size in ("taps", "span", "heads"):
         if (told := getattr(choices, size)) is not None and told < 1:
             raise ValueError(f"{size} is {told}; give at least 1")
-    if choices.heads is not None and choices.channels % choices.heads:
-        raise ValueError(f"heads is {choices.heads} with {choices.channels} channels; give a divisor of the channels")
+    if choices.heads is not None and choices.states % choices.heads:
+        raise ValueError(f"heads is {choices.heads} with {choices.states} states; give a divisor of the states")
     if name == "convssm":
         ways = {"selective": choices.selective, "drift": choices.drift, "taps": choices.taps}
         check_choice(choices.transition or "propagator", **ways)
