@@ -11,7 +11,9 @@ from ssm_ops.learned import SelectiveSteps
 from ssm_ops.mixers.attention import Attention
 from ssm_ops.mixers.convssm import ConvSSM
 from ssm_ops.mixers.frame_encoder import FrameEncoder
+from ssm_ops.mixers.hyena import Hyena
 from ssm_ops.mixers.linear_attention import LinearAttention
+from ssm_ops.mixers.mamba import Mamba
 from ssm_ops.mixers.mixer import Mixer
 from ssm_ops.mixers.recurrent import RecurrentPerVoxel
 
@@ -113,6 +115,19 @@ MIXERS: dict[str, Member] = {
         partial(_attention, encoded=True),
         "every voxel asks what an encoder made of each of the last frames (Vaswani et al., 2017)",
         takes=("span", "heads"),
+    ),
+    "mamba": Member(
+        "state space in time",
+        Mamba,
+        lambda c: Mamba(c.channels, c.states),
+        "states in every voxel whose steps the input chooses (Gu and Dao, 2023)",
+    ),
+    "hyena": Member(
+        "state space in time",
+        Hyena,
+        lambda c: Hyena(c.channels, c.states, span=c.span or 16),
+        "long convolutions in time, in every voxel, with gates (Poli et al., 2023)",
+        takes=("span",),
     ),
 }
 
