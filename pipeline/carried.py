@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pipeline.storage.rows import Rows, rows_in
 from ssm_ops import Affine
 from ssm_ops.carry import Carry
 from ssm_ops.classes import Classes
+from ssm_ops.mixers.mixer import Sequel
 
 
 @dataclass
@@ -59,6 +61,29 @@ class Travelling:
 
     def __setstate__(self, state: tuple) -> None:
         self.offset, self.span, self.power = state
+
+
+class Following:
+    """A shard's summary where only a run of the shard tells what leaves it: it stays with the shard's worker, and the
+    carry that leaves goes to the next.
+
+    Args:
+        sequel: The run.
+        clock: Times it, as an activity of its shard.
+        device: Of the model.
+    """
+
+    forgets = False
+
+    def __init__(self, sequel: Sequel, device: torch.device, clock: Callable[[], AbstractContextManager]):
+        self._sequel, self._device, self._clock = sequel, device, clock
+        self._leaving: np.ndarray | None = None
+
+    def __call__(self, carry: np.ndarray | None) -> np.ndarray:
+        if self._leaving is None:
+            with self._clock():
+                self._leaving = self._sequel(to_device(carry, self._device)).cpu().numpy()
+        return self._leaving
 
 
 def travelling(summary: Affine) -> Travelling:

@@ -175,8 +175,13 @@ def layer_scans(
     """The scan of each layer, with the inputs that reach it when the model runs over the frames, `steps` apart.
 
     Raises:
-        InputError: See `Scan`.
+        InputError: See `Scan`; or the layers' states are no scan.
     """
+    if model.settings.mixer != "convssm":
+        raise InputError(
+            f"the model's mixer is {model.settings.mixer!r}, and certificates are for the scans of convssm; give a "
+            "model of that mixer"
+        )
     refuse_long("model", len(frames), model.settings.states, tuple(frames.shape[2:]))  # before it runs
     layers = [block.mixer for block in model.blocks]
     recorders = [_Recorder(layer) for layer in layers]

@@ -91,7 +91,7 @@ class Checkpoint:
                 )
 
         def group(prefix: str) -> dict[str, np.ndarray]:
-            return {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
+            return {_now(k.removeprefix(prefix)): v for k, v in found.items() if k.startswith(prefix)}
 
         kept["rollbacks"] = tuple(kept["rollbacks"])
         norms = found.get("norms", np.zeros(0))
@@ -110,6 +110,11 @@ class Checkpoint:
         model = Forecaster.from_description(self.description)
         model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         return model.eval().requires_grad_(False)
+
+
+def _now(name: str) -> str:
+    """The name of a weight now: when ConvSSM was the only mixer, a block's was called ssm."""
+    return name.replace(".ssm.", ".mixer.")
 
 
 def digests(named: dict[str, np.ndarray], attributes: dict) -> dict[str, str]:

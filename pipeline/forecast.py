@@ -14,7 +14,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.carried import CarryIndex, Travel, Travelling, to_device
+from pipeline.carried import CarryIndex, Following, Travel, Travelling, to_device
 from pipeline.checkpoint import Checkpoint
 from pipeline.device import own_resources
 from pipeline.elapsed import elapsed
@@ -27,6 +27,7 @@ from pipeline.stream import Clock, Reader, Writer, all_done, patiently
 from pipeline.volume import DATA, InputError, Shard
 from ssm_ops import memory
 from ssm_ops.carry import ASK, LATER, Carry, Place, Program
+from ssm_ops.mixers.mixer import Sequel
 
 SAME = 1e-5
 """Carries that differ by less, relative to their norm, are the same: a tree composes them in another order."""
@@ -155,7 +156,10 @@ class ShardWorker:
                 entering = carry if carry is LATER else to_device(unpack(carry), self.device)
                 with self.clock("computing", place):
                     said = program.send(entering)
-            summary = self.travel.pack(said, len(leaving))
+            if isinstance(said, Sequel):
+                summary = Following(said, self.device, partial(self.clock, "computing", place))
+            else:
+                summary = self.travel.pack(said, len(leaving))
             carry = yield summary
             entering = to_device(unpack(carry), self.device)
             leaving.append(unpack(summary(carry)))

@@ -141,6 +141,11 @@ class InferJob:
         """What the model makes."""
         return self.described["description"]["model"]["task"]
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether what a shard does to its carry is known without it; else carries go from shard to shard."""
+        return self.model.settings.side_by_side
+
     @cached_property
     def model(self) -> Forecaster:
         """The trained model."""

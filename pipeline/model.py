@@ -25,7 +25,6 @@ from ssm_ops import Affine, LocalExchange, drive
 from ssm_ops.carry import Carry, Program
 from ssm_ops.channels import mix
 from ssm_ops.classes import Classes
-from ssm_ops.mixers.catalogue import MIXERS
 
 QUIET = 0.1
 """Scale of the initial features beside the average. Loud ones let the first steps of training leave it at once."""
@@ -252,7 +251,7 @@ class Forecaster(nn.Module):
         Raises:
             InputError: The input chooses the model's steps, and what decays how fast.
         """
-        if tolerance > 0 and not MIXERS[self.settings.mixer].kind.side_by_side:
+        if tolerance > 0 and not self.settings.side_by_side:
             raise InputError(
                 f"a carry tolerance of {tolerance:g} for a model whose mixer is {self.settings.mixer!r}, whose carry "
                 "has no frequencies that could stay; leave carry_tolerance out"

@@ -20,6 +20,8 @@ MODULES = {
     "rollout": "workflows.model_stages",
     "evaluate": "workflows.model_stages",
     "gather": "workflows.model_stages",
+    "pace": "workflows.model_stages",
+    "compare": "workflows.model_stages",
     "report": "workflows.model_stages",
 }
 """Where each of Chronovox's own is; imported when a recipe names it, so that preparing data does without what models

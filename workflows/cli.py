@@ -9,8 +9,10 @@ import typer
 from workflows.commands import clusters
 from workflows.commands.archives import export, ingest
 from workflows.commands.cancelling import cancel
+from workflows.commands.comparing import compare
 from workflows.commands.jobs import list_runs, logs, status, submit
 from workflows.commands.looking import view
+from workflows.commands.mixers import mixers
 from workflows.commands.models import export_model, import_model
 from workflows.commands.planning import plan
 from workflows.commands.recipes import check, schema
@@ -35,7 +37,7 @@ def chronovox() -> None:
     pass
 
 
-RECIPES = (run, init, check, schema, plan, board)
+RECIPES = (run, compare, init, check, schema, mixers, plan, board)
 JOBS = (submit, status, logs, cancel)
 STORES = (ingest, export, export_model, import_model, rechunk, verify, repair, view)
 

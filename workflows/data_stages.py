@@ -45,7 +45,7 @@ KINDS = (
         by_blocks(preprocess.preprocess),
         preprocess.VERSION,
         roles={},
-        others="ingest",
+        others=("ingest",),
         resumes=True,
         names_series=in_splits,
     ),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Executor
-from pipeline import evaluate, gather, infer, report, rollout, train
+from pipeline import compare, evaluate, gather, infer, pace, report, rollout, train
 from pipeline.longer import take_over
 from pipeline.progress import Progress, Steps
 from pipeline.rollouts.settings import RolloutSettings
@@ -58,7 +58,7 @@ def across_time(
     if job.model.settings.bidirectional:
         where = (job.checkpoint, job.prepared, job.strands, job.behind, job.threads)
         yield from executor.stream(write_carries_behind, *where, threads=job.threads)
-    yield from across_workers(job, executor)
+    yield from across_workers(job, executor, exchange="auto" if job.side_by_side else "chain")
 
 
 def across_span(
@@ -77,6 +77,12 @@ def across_span(
 def in_a_worker(settings: RolloutSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
     """The stage `rollout`: in one worker, on a GPU where the cluster has them."""
     yield from executor.stream(rollout.rollout, settings, inputs, output, threads=settings.threads)
+
+
+def beside_each_other(settings: pace.PaceSettings, inputs: dict[str, Path], output: Path, executor: Executor) -> Steps:
+    """The stage `pace`: in one worker, as trainings are."""
+    threads = max(training.threads for training in settings.trainings.values())
+    yield from executor.stream(pace.pace, settings, inputs, output, threads=threads)
 
 
 def named(settings: infer.InferSettings | RolloutSettings) -> dict[tuple[str | int, ...], str]:
@@ -112,7 +118,7 @@ KINDS = (
         in_a_worker,
         rollout.VERSION,
         roles={"prepared": "preprocess", "model": "train"},
-        others="train",  # further models
+        others=("train",),  # further models
         names_series=named,
         resumes=True,
         distributed=True,
@@ -123,7 +129,7 @@ KINDS = (
         here(evaluate.evaluate),
         evaluate.VERSION,
         roles={"prediction": "infer", "prepared": "preprocess", "model": "train"},
-        others="ingest",  # masks
+        others=("ingest",),  # masks
     ),
     StageKind(
         "gather",
@@ -131,7 +137,24 @@ KINDS = (
         here(gather.gather),
         gather.VERSION,
         roles={},
-        others="evaluate",
+        others=("evaluate",),
+        gathers=True,
+    ),
+    StageKind(
+        "pace",
+        pace.PaceSettings,
+        beside_each_other,
+        pace.VERSION,
+        roles={"prepared": "preprocess"},
+        distributed=True,
+    ),
+    StageKind(
+        "compare",
+        compare.CompareSettings,
+        here(compare.compare),
+        compare.VERSION,
+        roles={"pace": "pace"},
+        others=("train", "evaluate"),
         gathers=True,
     ),
     StageKind(

@@ -35,7 +35,7 @@ class StageKind:
         version: Raised whenever the same settings and inputs give another output.
         roles: The inputs it needs, each with the kind of stage it must come from.
         optional: Inputs it can do without, each with the kind of stage it must come from.
-        others: The kind of stage its freely named inputs must come from, if it takes such inputs.
+        others: The kinds of stage its freely named inputs may come from, if it takes such inputs.
         gathers: Whether an input that a matrix repeats is all its repetitions, and not the one of the same values.
         names_series: Where its settings name series of a `preprocess` stage, and which.
         files: Names of the settings that name files or folders outside the run, each one, several or none.
@@ -54,7 +54,7 @@ class StageKind:
     version: int
     roles: Mapping[str, str]
     optional: Mapping[str, str] = field(default_factory=dict)
-    others: str | None = None
+    others: tuple[str, ...] = ()
     gathers: bool = False
     names_series: Callable[[Any], Mapping[tuple[str | int, ...], str]] = lambda _: {}
     files: tuple[str, ...] = ()

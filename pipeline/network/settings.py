@@ -135,6 +135,11 @@ class ModelSettings(Settings):
         return Choices(boundary=boundary, **named)
 
     @property
+    def side_by_side(self) -> bool:
+        """Whether the shards of a series run side by side; else each waits for the carry of the one before it."""
+        return MIXERS[self.mixer].kind.side_by_side
+
+    @property
     def reading(self) -> str:
         """What the encoder reads, told or by default."""
         return self.reads or ("differences" if self.task == "forecast" else "levels")

@@ -146,7 +146,7 @@ class Readout:
 def refuse_misfit(model: Forecaster, bank: Sequence[tuple[float, float]]) -> None:
     """Refuses a bank that the model has no place for."""
     settings, channels = model.settings, model.volume_channels
-    for name, plain in (("task", "forecast"), ("patch", 1), ("uneven", False)):
+    for name, plain in (("mixer", "convssm"), ("task", "forecast"), ("patch", 1), ("uneven", False)):
         if getattr(settings, name) != plain:
             raise InputError(
                 f"start fits how states are read where the model is linear in frames of its own grid, and {name} is "

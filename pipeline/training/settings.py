@@ -146,6 +146,11 @@ class TrainSettings(Settings):
                 f"bidirectional with {other}: a window that is read both ways is held whole by one worker. Shorten "
                 "window and leave it out"
             )
+        if self.time_parallel > 1 and not self.model.side_by_side:
+            raise ValueError(
+                f"time_parallel is {self.time_parallel} with mixer {self.model.mixer!r}, of which a part of a window "
+                "waits for the part before it. Set time_parallel to 1; data_parallel divides windows over workers"
+            )
         if self.together > 1:
             self._refuse_together()
         if self.data_parallel > self.batch:
@@ -172,6 +177,7 @@ class TrainSettings(Settings):
         """
         model = self.model
         others = {
+            "mixer": (model.mixer, model.mixer != "convssm"),
             "task": (model.task, model.task != "forecast"),
             "selective": (model.selective, model.selective),
             "uneven": (model.uneven, model.uneven),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
@@ -54,6 +55,7 @@ class Member:
         kind: Its class, whose attributes say what it can do.
         make: Makes one.
         takes: Which choices it can be told, beside channels, states and boundary.
+        has_states: Whether the number of states means anything to it.
         initials: What `initial` can be, the default first.
         about: In one line, what it is and where it comes from.
     """
@@ -64,6 +66,7 @@ class Member:
     about: str
     takes: tuple[str, ...] = ()
     initials: tuple[str, ...] = ()
+    has_states: bool = True
 
 
 def _convssm(choices: Choices) -> ConvSSM:
@@ -132,6 +135,13 @@ MIXERS: dict[str, Member] = {
 }
 
 
+def no_mixer(name: str) -> str:
+    """What is said of a name that no mixer has: the nearest ones, and all."""
+    near = difflib.get_close_matches(name, MIXERS)
+    meant = f"did you mean {' or '.join(near)}? There are" if near else "there are"
+    return f"mixer is {name!r}, which is none; {meant} {', '.join(MIXERS)}"
+
+
 def check_mixer(name: str, choices: Choices) -> None:
     """Refuses what no mixer can be; what depends on the boundary is left to `mixer_named`.
 
@@ -139,7 +149,7 @@ def check_mixer(name: str, choices: Choices) -> None:
         ValueError: The name is unknown, or the member has no such choice.
     """
     if name not in MIXERS:
-        raise ValueError(f"mixer is {name!r}; give one of {', '.join(MIXERS)}")
+        raise ValueError(no_mixer(name))
     member, always = MIXERS[name], ("channels", "states", "boundary")
     for field in fields(Choices):
         told = getattr(choices, field.name)

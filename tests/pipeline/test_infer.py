@@ -68,9 +68,18 @@ def test_ray_gives_the_bits_of_this_process(inputs, tmp_path, ray_executor):
     assert on_ray.tobytes() == here.tobytes()
 
 
-def test_a_transition_that_the_input_steers_agrees_too(inputs, tmp_path, written):
-    """Complex carries, and summaries that depend on what the shard holds."""
-    model = ModelSettings(channels=3, states=4, transition="pointwise", selective=True)
+OTHERS = {
+    "complex carries, and summaries that depend on what the shard holds": {
+        "transition": "pointwise",
+        "selective": True,
+    },
+    "shards that wait for each other": {"mixer": "gru"},
+}
+
+
+@pytest.mark.parametrize("choices", OTHERS.values(), ids=OTHERS)
+def test_other_models_agree_too(inputs, tmp_path, written, choices):
+    model = ModelSettings(channels=3, states=4, **choices)
     settings = TrainSettings(model, steps=5, window=24, burn_in=4, learning_rate=0.03, warm_up=0, threads=1)
     (tmp_path / "model").mkdir()
     list(train(settings, {"prepared": inputs["prepared"]}, tmp_path / "model"))
@@ -79,7 +88,8 @@ def test_a_transition_that_the_input_steers_agrees_too(inputs, tmp_path, written
     frames = store.read_frames(inputs["prepared"] / "prepared.zarr", "b", 0, 130)
     with torch.no_grad():
         forecast = loaded.best_model()(torch.from_numpy(frames))[0].numpy()
-    predict(LocalExecutor(3), InferSettings("b", chunk=7), inputs, tmp_path / "local")
+    bits = predict(LocalExecutor(3), InferSettings("b", chunk=7), inputs, tmp_path / "local").tobytes()
+    assert predict(LocalExecutor(1), InferSettings("b", chunk=7), inputs, tmp_path / "one").tobytes() == bits
     scale, mean = loaded.statistics["scale"], loaded.statistics["mean"]
     increment = (forecast - frames) * scale
     assert np.linalg.norm(written() - (forecast * scale + mean)) <= 1e-5 * np.linalg.norm(increment)

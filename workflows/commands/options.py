@@ -53,6 +53,15 @@ class Cut(StrEnum):
     channels = "channels"
 
 
+class Equal(StrEnum):
+    """What models that are compared have alike."""
+
+    parameters = "parameters"
+    time = "time"
+    both = "both"
+    nothing = "nothing"
+
+
 class Way(StrEnum):
     auto = "auto"
     chain = "chain"

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dask.array
+import torch
 import xarray as xr
 
 from cluster import lay_out
 from cluster.cost import choose
+from pipeline.dataset import splits_of
 from pipeline.elapsed import median_step
 from pipeline.infer import InferSettings
 from pipeline.model import Forecaster
+from pipeline.network.settings import ModelSettings
 from pipeline.phases import PHASE
 from pipeline.roles import Roles
 from pipeline.rollouts.settings import RolloutSettings
+from pipeline.storage import store
 from pipeline.training.settings import TrainSettings
 from pipeline.volume import DATA, SPACE, cut
 from workflows.foresight.cost import Cost
@@ -82,7 +88,7 @@ def infer(looking: Looking, stage: Stage, folder: Path, *, finished: bool) -> tu
     learned = looking.known[model.prepared]  # which may have other series than are forecast
     network = model_of(model.settings, learned.volumes[learned.spans["train"][0].series])
     states = network.carry_bytes(tuple(first.sizes[axis] for axis in SPACE), settings.carry_tolerance)
-    choice = choose(layout, states, places.hop)
+    choice = choose(layout, states, places.hop, "auto" if network.settings.side_by_side else "chain")
     line, size = model.lines["infer"], voxels_of(first) * min(settings.chunk * settings.chunks_per_shard, max(long))
     memory, frames = line.memory(size), sum(long)
     written = 4 * frames * voxels_of(first) * len(Roles.of(first, model.settings.model).makes)
@@ -163,6 +169,19 @@ def _shard_of_forecasts(looking: Looking, training: str) -> tuple[int, int] | No
         elif isinstance(stage.settings, RolloutSettings):
             found.append((stage.settings.chunk, stage.settings.chunk))
     return max(found, default=None)
+
+
+def parameters_on(prepared: Path, settings: TrainSettings) -> Callable[[ModelSettings], int]:
+    """A call that counts the parameters of a model on the data of a finished `preprocess` stage."""
+    path = prepared / "prepared.zarr"
+    volume = store.open_volume(path, splits_of(prepared)["train"][0].series)
+
+    def count(model: ModelSettings) -> int:
+        with torch.random.fork_rng(devices=[]):
+            made = model_of(replace(settings, model=model), volume)
+        return sum(weight.numel() for weight in made.parameters())
+
+    return count
 
 
 def model_of(settings: TrainSettings, volume: xr.Dataset) -> Forecaster:

@@ -140,15 +140,16 @@ def _own(schema: Schema, shared: Mapping[str, Schema]) -> Schema:
 def _stage(kind: StageKind, settings: Schema) -> Schema:
     """Of a stage of this kind: its settings, `stage` and `inputs`."""
     needed = list(settings.get("required", []))
-    if kind.roles or kind.others is not None:
+    if kind.roles or kind.others:
         needed = ["inputs", *needed]
     properties = {"stage": {"const": kind.name}, "inputs": _inputs(kind), **settings["properties"]}
     return settings | {"required": ["stage", *needed], "properties": properties, "additionalProperties": False}
 
 
 def _inputs(kind: StageKind) -> Schema:
-    def of(expected: str) -> Schema:
-        return {"description": f"The name of a stage of kind {expected}.", "type": "string", "pattern": WORD}
+    def of(*expected: str) -> Schema:
+        told = f"The name of a stage of kind {' or '.join(expected)}."
+        return {"description": told, "type": "string", "pattern": WORD}
 
     found: Schema = {
         "description": "The stages whose results it takes, by role."
@@ -159,9 +160,9 @@ def _inputs(kind: StageKind) -> Schema:
         "type": "object",
         "properties": {role: of(expected) for role, expected in {**kind.roles, **kind.optional}.items()},
         "required": list(kind.roles),
-        "additionalProperties": False if kind.others is None else of(kind.others),
+        "additionalProperties": of(*kind.others) if kind.others else False,
     }
-    if kind.others is not None:
+    if kind.others:
         found["minProperties"] = 1
     return found
 

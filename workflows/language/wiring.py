@@ -47,17 +47,18 @@ def _refuse_inputs(stage: Stage, stages: Mapping[str, Stage], written: Collectio
                 f"the input {role!r} is missing; a {kind.name} stage needs {', '.join(kind.roles)}", place
             )
     for role, source in stage.inputs.items():
-        if role not in named and kind.others is None:
+        if role not in named and not kind.others:
             raise RecipeError(f"unknown input {role!r}{nearest(role, named)}", (*place, role))
         if source not in stages:
             raise RecipeError(f"no stage {source!r}{nearest(source, (*written, *stages))}", (*place, role))
-        expected, actual = named.get(role, kind.others), stages[source].kind
-        if expected not in (actual.name, actual.makes):
+        expected, actual = (named[role],) if role in named else kind.others, stages[source].kind
+        if not {actual.name, actual.makes} & {*expected}:
             raise RecipeError(
-                f"{source!r} is a stage of kind {actual.name}; expected one of kind {expected}", (*place, role)
+                f"{source!r} is a stage of kind {actual.name}; expected one of kind {' or '.join(expected)}",
+                (*place, role),
             )
-    if kind.others is not None and not stage.inputs:
-        raise RecipeError(f"a {kind.name} stage needs at least one input of kind {kind.others}", place)
+    if kind.others and not stage.inputs:
+        raise RecipeError(f"a {kind.name} stage needs at least one input of kind {' or '.join(kind.others)}", place)
 
 
 def _refuse_series(stage: Stage, stages: Mapping[str, Stage]) -> None:

@@ -76,8 +76,8 @@ def _inputs(schema: Schema) -> str:
 
 def _of(schema: Schema) -> str:
     """The kind of stage that an input must be."""
-    kind = re.fullmatch(r"The name of a stage of kind (\w+)\.", schema["description"])[1]
-    return f"a stage of kind [`{kind}`](#{kind})"
+    kinds = re.fullmatch(r"The name of a stage of kind (.+)\.", schema["description"])[1].split(" or ")
+    return "a stage of kind " + " or ".join(f"[`{kind}`](#{kind})" for kind in kinds)
 
 
 def _settings(properties: Mapping[str, Schema], needed: list[str], links: Mapping[str, str]) -> Iterator[str]:

@@ -1,0 +1,73 @@
+"""The command that compares mixers on a user's own data."""
+
+from __future__ import annotations
+
+import json as as_json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workflows.commands.executors import make_executor
+from workflows.commands.options import Address, Changes, Equal, Memory, Recipe, Where, Workers, listed, words
+from workflows.commands.showing import closing_on_signals
+
+
+def compare(
+    recipe: Recipe,
+    mixers: Annotated[
+        tuple, listed(words, "NAME,...", "The models, of `chronovox mixers`; differences are from the first.")
+    ],
+    seeds: Annotated[tuple, listed(words, "N,...", "Of the trainings, each model from each.")] = ("0", "1", "2"),
+    equal: Annotated[
+        Equal,
+        typer.Option(
+            help="What the models have alike: parameters, those of the recipe's model; time, that of the first one's "
+            "training; both; or nothing.",
+        ),
+    ] = Equal.parameters,
+    runs: Annotated[Path, typer.Option(help="The folder that holds the runs.")] = Path("runs"),
+    executor: Annotated[Where, typer.Option(help="Where stages run: on Ray, or in this process.")] = Where.ray,
+    workers: Workers = None,
+    address: Address = None,
+    memory: Memory = None,
+    changes: Changes = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON, an event a line.")] = False,
+) -> None:
+    """Train and score a recipe's model with several mixers, from several seeds, side by side.
+
+    The recipe has one training and one evaluation. The run is called NAME-compare; stages of data that the recipe's own
+    run has finished are taken as they are. Channels, and states in proportion, are chosen so that all models have about
+    the parameters of the recipe's; steps, so that all train as long as the first. After a kill the same command
+    continues.
+    """
+    from pipeline.volume import InputError
+    from workflows.comparison import PACE, Comparison, of_equal_time
+    from workflows.display import display
+    from workflows.foresight.models import parameters_on
+    from workflows.language.load import load
+    from workflows.plan import REPORT
+    from workflows.run import run as run_workflow
+
+    if wrong := [seed for seed in seeds if not seed.isdecimal()]:
+        raise InputError(f"--seeds has {wrong[0]!r}; give whole numbers from 0 on")
+    comparison = Comparison(load(recipe, changes or ()), mixers, tuple(map(int, seeds)))
+    for name in comparison.take_over(runs):
+        typer.echo(f"{name}: taken from the run {comparison.workflow.name}")
+    screen, place = display(json=json), make_executor(executor, workers, address, memory)
+    command = shlex.join(["chronovox", *sys.argv[1:]])
+    with closing_on_signals(screen, place):
+        folders = run_workflow(comparison.data, runs, place, screen, command=command)
+        prepared = folders[comparison.training.inputs["prepared"]]
+        alike = equal in (Equal.parameters, Equal.both)
+        trainings = comparison.trainings(parameters_on(prepared, comparison.training.settings) if alike else None)
+        paced = comparison.paced(trainings)
+        folders = run_workflow(paced, runs, place, screen, command=command)
+        if equal in (Equal.time, Equal.both):
+            paces = as_json.loads((folders[PACE] / "pace.json").read_text())
+            trainings = of_equal_time(trainings, paces, comparison.mixers[0])
+        folders = run_workflow(comparison.whole(trainings, paced), runs, place, screen, command=command)
+    if not json:
+        typer.echo(f"report: {runs / comparison.name / REPORT}")

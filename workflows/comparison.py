@@ -1,0 +1,164 @@
+"""A recipe with one training, as the workflow that trains and scores it with several mixers from several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.compare import CompareSettings
+from pipeline.network.settings import ModelSettings
+from pipeline.network.sizing import of_size, with_mixer
+from pipeline.pace import PaceSettings
+from pipeline.training.settings import TrainSettings
+from pipeline.volume import InputError
+from ssm_ops.mixers.catalogue import MIXERS, no_mixer
+from workflows.catalog import Kinds
+from workflows.plan import plan
+from workflows.stage import Stage
+from workflows.workflow import Workflow
+
+PACE, COMPARED = "pace", "compared"
+"""The names of the stages that a comparison adds."""
+
+
+class Comparison:
+    """A recipe, and the mixers and seeds that it is to be run with.
+
+    Args:
+        workflow: With one stage `train` and one stage `evaluate` of its model.
+        mixers: Names; the differences are from the first.
+        seeds: Of the trainings.
+
+    Raises:
+        InputError: The recipe has other stages than that, its training cannot have another mixer, or a mixer is
+            unknown or named twice.
+    """
+
+    def __init__(self, workflow: Workflow, mixers: Sequence[str], seeds: Sequence[int]):
+        self.workflow, self.mixers, self.seeds = workflow, tuple(mixers), tuple(seeds)
+        for name in self.mixers:
+            if name not in MIXERS:
+                raise InputError(no_mixer(name))
+        for what, given in (("mixers", self.mixers), ("seeds", self.seeds)):
+            if not given or len(set(given)) < len(given):
+                raise InputError(f"{what} are {', '.join(map(str, given)) or 'none'}; give at least one, each once")
+        self.training = self._only("train", workflow.stages.values())
+        settings = self.training.settings
+        if settings.start is not None:
+            raise InputError(
+                f"stage {self.training.name!r} has a start by least squares, which convssm alone can have; compare "
+                f"without it, and with as many steps as training from chance wants: --set {self.training.name}.start="
+                "null --set "
+                f"{self.training.name}.steps=STEPS"
+            )
+        self._behind = self._following(self.training.name)
+        self.scores = self._only("evaluate", [workflow.stages[name] for name in self._behind])
+        self.name = f"{workflow.name}-compare"
+
+    @property
+    def data(self) -> Workflow:
+        """What is made once for all: the stages before the training."""
+        needed, left = {}, list(self.training.inputs.values())
+        while left:
+            name = left.pop()
+            if name not in needed:
+                needed[name] = self.workflow.stages[name]
+                left += needed[name].inputs.values()
+        return Workflow(self.name, {n: s for n, s in self.workflow.stages.items() if n in needed})
+
+    def trainings(self, count: Callable[[ModelSettings], int] | None) -> dict[str, TrainSettings]:
+        """The training with each mixer.
+
+        Args:
+            count: The parameters of a model on the recipe's data, if all are to have about those of the recipe's; else
+                widths stay as they are.
+        """
+        settings = replace(self.training.settings, together=1)  # which only convssm can have otherwise
+        found = {}
+        for name in self.mixers:
+            model = with_mixer(settings.model, name)
+            if count is not None and name != settings.model.mixer:
+                model = of_size(model, count(settings.model), count)
+            found[name] = replace(settings, model=model)
+        return found
+
+    def paced(self, trainings: Mapping[str, TrainSettings]) -> Workflow:
+        """The data, and the stage that measures how long a step of each training takes."""
+        inputs = {"prepared": self.training.inputs["prepared"]}
+        stage = Stage(PACE, Kinds()["pace"], PaceSettings(dict(trainings)), inputs)
+        return replace(self.data, stages=self.data.stages | {PACE: stage})
+
+    def whole(self, trainings: Mapping[str, TrainSettings], paced: Workflow) -> Workflow:
+        """All of it: trainings, what follows them up to their scores, and the page."""
+        stages, kinds, compared = dict(paced.stages), Kinds(), {"pace": PACE}
+        wanted = self._wanted()
+        for mixer, training in trainings.items():
+            for seed in self.seeds:
+                own = {name: f"{name}-{mixer}-{seed}" for name in wanted}
+                for name in wanted:
+                    stage = self.workflow.stages[name]
+                    settings = replace(training, seed=seed) if name == self.training.name else stage.settings
+                    inputs = {role: own.get(source, source) for role, source in stage.inputs.items()}
+                    stages[own[name]] = replace(stage, name=own[name], settings=settings, inputs=inputs)
+                compared[f"model-{mixer}-{seed}"] = own[self.training.name]
+                compared[f"scores-{mixer}-{seed}"] = own[self.scores.name]
+        title = f"{self.workflow.name}: {len(self.mixers)} models side by side"
+        stages[COMPARED] = Stage(COMPARED, kinds["compare"], CompareSettings(title=title), compared)
+        return replace(paced, stages=stages)
+
+    def take_over(self, runs: Path) -> list[str]:
+        """Finished stages of data that the recipe's own run has already, by links to them; their names."""
+        taken = []
+        for stage in plan(self.data, (runs / self.name).resolve()):
+            other = (runs / self.workflow.name).resolve() / stage.folder.name
+            if not stage.folder.exists() and (other / "SUCCESS").exists():
+                stage.folder.parent.mkdir(parents=True, exist_ok=True)
+                stage.folder.unlink(missing_ok=True)  # a link whose end is gone
+                stage.folder.symlink_to(Path("..") / self.workflow.name / other.name)
+                taken.append(stage.stage.name)
+        return taken
+
+    def _only(self, kind: str, stages: Collection[Stage]) -> Stage:
+        found = [stage for stage in stages if stage.kind.name == kind]
+        if len(found) != 1:
+            names = ", ".join(stage.name for stage in found) or "none"
+            raise InputError(
+                f"a comparison wants a recipe with one training and one stage that evaluates it, and "
+                f"{self.workflow.name!r} has {len(found)} stages {kind!r} ({names}); write one like that"
+            )
+        return found[0]
+
+    def _following(self, name: str) -> list[str]:
+        """The stages that take a stage, and those that take these, in order."""
+        found = [name]
+        for stage in self.workflow.ordered():
+            if stage.name != name and any(source in found for source in stage.inputs.values()):
+                found.append(stage.name)
+        return found
+
+    def _wanted(self) -> list[str]:
+        """The training, and what its scores need of what follows it."""
+        needed, left = set(), [self.scores.name]
+        while left:
+            name = left.pop()
+            if name in self._behind and name not in needed:
+                needed.add(name)
+                left += self.workflow.stages[name].inputs.values()
+        return [name for name in self._behind if name in needed]
+
+
+def of_equal_time(
+    trainings: Mapping[str, TrainSettings], paces: Mapping[str, Mapping[str, Any]], first: str
+) -> dict[str, TrainSettings]:
+    """The trainings with as many steps as take the time that the first one's take, and as many looks at the validation
+    frames."""
+    base = trainings[first]
+    seconds, looks = base.steps * paces[first]["seconds_a_step"], max(1, base.steps // base.validate_every)
+    found = {}
+    for name, training in trainings.items():
+        steps = max(1, round(seconds / paces[name]["seconds_a_step"]))
+        warm_up = round(training.warm_up * steps / training.steps)
+        found[name] = replace(training, steps=steps, warm_up=warm_up, validate_every=max(1, steps // looks))
+    return found
