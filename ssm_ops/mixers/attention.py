@@ -25,11 +25,11 @@ class Attention(Mixer):
         y = W_o softmax(q . k / sqrt(d)) v,   q = W_q x_t,   (k, v) = W_m x_s of all voxels, t - span < s <= t
 
     Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin, "Attention Is All You Need" (2017), equation
-    1 and multi-head attention: each head has a share d = states / heads of the numbers of a query, a key and a value.
-    Causal by frame: within a frame all voxels see each other. Places in time and space are rotary (see `rotary.py`),
-    instead of waves added to the input, so that outputs do not depend on the number of a frame; along a periodic axis
-    a voxel is as far from another as the circle says, on any other the distance is signed and unbounded. What the paper
-    has around it, sum with the input and feed-forward network, is the block's.
+    1 and multi-head attention: each head has queries, keys and values of its own, of d = `states` numbers, for which
+    the paper takes channels / heads; below, inner = heads x states. Causal by frame: within a frame all voxels see each
+    other. Places in time and space are rotary (see `rotary.py`), instead of waves added to the input, so that outputs
+    do not depend on the number of a frame; a periodic axis is a circle, any other a line, whatever its boundary. What
+    the paper has around it, sum with the input and feed-forward network, is the block's.
 
     With an encoder keys and values are made of what it makes of each frame by itself: `encoder-decoder`. Vaswani et al.
     encode one whole sequence and then make another, word by word: each new word looks at the words made so far, and
@@ -38,35 +38,31 @@ class Attention(Mixer):
     frames of the last `span`, not at all; the queries are made of the present frame, unencoded; and there is no
     attention of outputs to earlier outputs.
 
-    The carry (span - 1, 2 states + 1, *grid) holds keys (not yet turned), values, and a one where the frame was real.
+    The carry (span - 1, 2 inner + 1, *grid) holds keys (not yet turned), values, and a one where the frame was real.
 
-    Of T frames of N voxels training takes O(T span N^2 states) time: as many frames as have about `SCORES` scores go
+    Of T frames of N voxels training takes O(T span N^2 inner) time: as many frames as have about `SCORES` scores go
     into one call of `scaled_dot_product_attention`, at most `span` of them and at least one. So a loop runs over such
     pieces, none of which waits for another. A mask has at most twice as many entries, and a single frame needs none;
-    scores are not held where torch has a fused kernel, as on CPUs: O(T N states) memory. A step takes
-    O(span N^2 states) time and reads a cache of O(span N states).
+    scores are not held where torch has a fused kernel, as on CPUs: O(T N inner) memory. A step takes
+    O(span N^2 inner) time and reads a cache of O(span N inner).
 
     Args:
         channels: Of the input and of the output.
-        states: Numbers of a query, of a key and of a value, all heads together.
-        heads: How many; a divisor of `states`. Where d < 2 (1 + axes of space), not all axes have places.
+        states: Numbers of a query, of a key and of a value in each head. Where they are fewer than two for time and two
+            for each axis of space, not all axes have places.
+        heads: How many.
         span: Frames that a voxel sees, the present one among them.
         encoder: Makes of frames and boundary frames of as many channels, each by itself.
-
-    Raises:
-        ValueError: `heads` does not divide `states`.
     """
 
     def __init__(
         self, channels: int, states: int, *, heads: int = 1, span: int = 16, encoder: FrameEncoder | None = None
     ):
         super().__init__()
-        if states % heads:
-            raise ValueError(f"heads is {heads} with {states} states; give a divisor of the states")
-        self.states, self.heads, self.span = states, heads, span
-        self.query = nn.Parameter(torch.randn(states, channels) / math.sqrt(channels))
-        self.memory = nn.Parameter(torch.randn(2 * states, channels) / math.sqrt(channels))
-        self.output = nn.Parameter(torch.randn(channels, states) / math.sqrt(states))
+        self.heads, self.span, self.inner = heads, span, heads * states
+        self.query = nn.Parameter(torch.randn(self.inner, channels) / math.sqrt(channels))
+        self.memory = nn.Parameter(torch.randn(2 * self.inner, channels) / math.sqrt(channels))
+        self.output = nn.Parameter(torch.randn(channels, self.inner) / math.sqrt(self.inner))
         self.encoder = encoder
 
     def through(
@@ -86,7 +82,7 @@ class Attention(Mixer):
         return y, cache[len(x) :].clone()  # the frames that leave are not held
 
     def carry_form(self, shape: tuple[int, ...], boundary: tuple[str, ...]) -> tuple[tuple[int, ...], torch.dtype]:
-        return (self.span - 1, 2 * self.states + 1, *shape), self.kind
+        return (self.span - 1, 2 * self.inner + 1, *shape), self.kind
 
 
 def within_span(

@@ -164,8 +164,6 @@ def check_mixer(name: str, choices: Choices) -> None:
     for size in ("taps", "span", "heads"):
         if (told := getattr(choices, size)) is not None and told < 1:
             raise ValueError(f"{size} is {told}; give at least 1")
-    if choices.heads is not None and choices.states % choices.heads:
-        raise ValueError(f"heads is {choices.heads} with {choices.states} states; give a divisor of the states")
     if name == "convssm":
         ways = {"selective": choices.selective, "drift": choices.drift, "taps": choices.taps}
         check_choice(choices.transition or "propagator", **ways)

@@ -26,19 +26,19 @@ class FrameEncoder(nn.Module):
 
     The encoder of Vaswani et al., "Attention Is All You Need" (2017), section 3.1, with layer norms before the parts
     instead of behind the sums and none at the end, so that sizes pass. Places in space are rotary, see `rotary.py`.
-    O(N^2 states) time and O(N (states + channels)) memory a frame of N voxels.
+    O(N^2 inner) time and O(N (inner + channels)) memory a frame of N voxels, inner = heads x states.
 
     Args:
         channels: Of the frames that come and of those that leave.
-        states: Numbers of a query, of a key and of a value, all heads together.
+        states: Numbers of a query, of a key and of a value in each head.
         heads: How many.
     """
 
     def __init__(self, channels: int, states: int, heads: int):
         super().__init__()
-        self.heads = heads
-        self.asked = nn.Parameter(torch.randn(3 * states, channels) / math.sqrt(channels))
-        self.found = nn.Parameter(torch.randn(channels, states) / math.sqrt(states))
+        self.heads, inner = heads, heads * states
+        self.asked = nn.Parameter(torch.randn(3 * inner, channels) / math.sqrt(channels))
+        self.found = nn.Parameter(torch.randn(channels, inner) / math.sqrt(inner))
         self.first, self.second = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.wide, self.narrow = nn.Linear(channels, WIDER * channels), nn.Linear(WIDER * channels, channels)
 

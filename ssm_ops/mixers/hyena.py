@@ -34,11 +34,13 @@ class Hyena(Mixer):
 
         z^1 = v,   z^{n+1}_t = x^n_t (h^n * z^n)_t for n = 1, 2,   y = W_out z^3
 
-    Poli, Massaroli, Nguyen, Fu, Dao, Baccus, Bengio, Ermon, Re, "Hyena Hierarchy: Towards Larger Convolutional Language
-    Models" (2023), the recurrence of order 2: v, x^1, x^2 are projections W_in x_t, each number convolved with 3 taps
-    of its own; the filters h^n are implicit, see `Filters`. The authors' program makes one long convolution fewer of
-    the same order, the first. Their filters are as long as the sequence; here they end after `span` frames, so that the
-    memory is finite and no cut of time changes an output. Voxels share all weights and do not see each other.
+    Poli, Massaroli, Nguyen, Fu, Dao, Baccus, Bengio, Ermon, Re, "Hyena Hierarchy: Towards Larger Convolutional
+    Language Models" (2023), the recurrence of order 2: v, x^1, x^2 are projections W_in norm(x_t), each number
+    convolved with 3 taps of its own; the filters h^n are implicit, see `Filters`. The authors' program makes one
+    long convolution fewer of the same order, the first. Their filters are as long as the sequence; here they end
+    after `span` frames, so that the memory is finite and no cut of time changes an output. The norm is that of the
+    root mean square of a voxel's channels, which the paper's models have in front of the operator: without it
+    outputs grow as the cube of inputs. Voxels share all weights and do not see each other.
 
     A run is convolved by Fourier transforms, so an output feels later frames of its run by round-off; a voxel that is
     not finite in one frame is so in all of the run. A single frame is a sum over what is kept. Convolutions are in the
@@ -60,6 +62,7 @@ class Hyena(Mixer):
         super().__init__()
         self.states, self.span = states, span
         parts = (ORDER + 1) * states
+        self.norm = nn.RMSNorm(channels, eps=1e-5)
         self.entering = nn.Parameter(torch.randn(parts, channels) / math.sqrt(channels))
         self.short = nn.Parameter(torch.randn(parts, TAPS) / math.sqrt(TAPS))
         self.filters = Filters(states, span)
@@ -77,7 +80,8 @@ class Hyena(Mixer):
     def _made(self, x: Frames, carry: Histories, convolved: Callable[[Tensor, Tensor], Tensor]):
         before, *histories = carry.split([(TAPS - 1) * (ORDER + 1), *[self.span - 1] * ORDER])
         before = before.unflatten(0, (TAPS - 1, ORDER + 1)).flatten(1, 2)
-        parts, before = short_convolution(mix(self.entering, x).to(self.kind), before, self.short)
+        entering = mix(self.entering, self.norm(x.movedim(1, -1)).movedim(-1, 1))
+        parts, before = short_convolution(entering.to(self.kind), before, self.short)
         z, *gates = parts.chunk(ORDER + 1, 1)
         left = [before.unflatten(1, (ORDER + 1, self.states)).flatten(0, 1)]
         for gate, taps, history in zip(gates, self.filters(), histories, strict=True):

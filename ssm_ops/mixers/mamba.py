@@ -33,15 +33,16 @@ Voxels = Float[Tensor, "time inner voxel"]
 class Mamba(Mixer):
     """A state space in every voxel whose step, input and output matrices are chosen by what comes in.
 
-        (u, z) = W_in x_t,   u <- silu(short convolution of u),   (r, B_t, C_t) = W u,   dt_t = softplus(V r + b)
+        (u, z) = W_in norm(x_t),   u <- silu(short convolution of u),   (r, B_t, C_t) = W u,   dt_t = softplus(V r + b)
         h_t = exp(dt_t A) h_{t-1} + dt_t B_t u,   y = W_out ((C_t h_t + D u) silu(z))
 
     Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces" (2023), algorithm 2 and the block
-    around it: each of 2 x channels inner channels has `states` states h with rates of their own, A = -exp(raw), that
-    start as S4D-Real, -1, -2, ...; B_t and C_t are shared by the inner channels; the short convolution sees 4 frames.
-    As in the authors' program, B is discretised by Euler's rule instead of zero-order hold, and steps go through a
-    matrix of low rank. The norm and the sum with the input around the block are ours, see `pipeline.network.block`.
-    Voxels share all weights and do not see each other.
+    around it: each of 2 x channels inner channels has `states` states h with rates of their own, A = -exp(raw),
+    that start as S4D-Real, -1, -2, ...; B_t and C_t are shared by the inner channels; the short convolution sees 4
+    frames. As in the authors' program, B is discretised by Euler's rule instead of zero-order hold, and steps go
+    through a matrix of low rank. The norm is that of the root mean square of a voxel's channels, which the paper's
+    models have in front of the block: without it outputs grow far faster than inputs. Voxels share all
+    weights and do not see each other.
 
     The carry (inner, 3 + states, *grid) holds the last three u before their convolution, and h. The recurrence is in
     the precision of the weights under autocast too.
@@ -61,6 +62,7 @@ class Mamba(Mixer):
         super().__init__()
         inner, rank = WIDER * channels, math.ceil(channels / RANK)
         self.inner, self.states, self.rank = inner, states, rank
+        self.norm = nn.RMSNorm(channels, eps=1e-5)
         self.entering = nn.Parameter(torch.randn(2 * inner, channels) / math.sqrt(channels))
         self.short = nn.Parameter(torch.randn(inner, TAPS) / math.sqrt(TAPS))
         self.short_bias = nn.Parameter(torch.zeros(inner))
@@ -75,7 +77,7 @@ class Mamba(Mixer):
     def through(
         self, x: Frames, boundary: tuple[str, ...], carry: Float[Tensor, "inner kept *grid"]
     ) -> tuple[Frames, Float[Tensor, "inner kept *grid"]]:
-        u, z = mix(self.entering, x).flatten(2).chunk(2, 1)
+        u, z = mix(self.entering, self.norm(x.movedim(1, -1)).movedim(-1, 1)).flatten(2).chunk(2, 1)
         before, state = carry.flatten(2).split([TAPS - 1, self.states], 1)
         u, before = short_convolution(u.to(self.kind), before.transpose(0, 1), self.short)
         u = silu(u + self.short_bias[:, None])

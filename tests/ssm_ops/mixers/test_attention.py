@@ -87,7 +87,7 @@ def compared(mixer, x, wanted):
         np.testing.assert_allclose(numbers, wanted[at], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("states", "heads"), [(7, 1), (12, 2)])
+@pytest.mark.parametrize(("states", "heads"), [(7, 1), (6, 2)])
 def test_attention_is_the_papers(states, heads):
     mixer, x, span = drawn(Attention(3, states, heads=heads, span=3)), frames(5), 3
     memory = {at: np.split(array(mixer.memory) @ v, 2) for at, v in voxels(x.numpy()).items()}
@@ -121,7 +121,7 @@ def encoded(encoder, x, heads):
 
 def test_encoder_and_decoder_are_the_papers():
     heads, span = 2, 2
-    mixer = drawn(Attention(3, 10, heads=heads, span=span, encoder=FrameEncoder(3, 10, heads)))
+    mixer = drawn(Attention(3, 5, heads=heads, span=span, encoder=FrameEncoder(3, 5, heads)))
     x = frames(4)
     memory = {}
     for t in range(len(x)):
@@ -136,7 +136,7 @@ def test_encoder_and_decoder_are_the_papers():
 def test_linear_attention_is_the_papers():
     """As weights over all voxels so far, which is what the sums are there to spare."""
     heads, x = 2, frames(4)
-    mixer = drawn(LinearAttention(3, 10, heads=heads))
+    mixer = drawn(LinearAttention(3, 5, heads=heads))
     parts = {at: np.split(array(mixer.asked) @ v, 3) for at, v in voxels(x.numpy()).items()}
 
     def phi(v):
@@ -208,9 +208,3 @@ def test_linear_attention_has_weights_where_features_are_tiny():
     mixer.asked.data[:] = torch.tensor([[-1.0], [-1.0], [-1.0], [-1.0], [1.0], [1.0]])
     y, _ = mixer(torch.full((2, 1, 1, 1), 30.0), ("reflect", "reflect"))
     torch.testing.assert_close(y, 30 * mixer.output.sum().expand(2, 1, 1, 1))
-
-
-@pytest.mark.parametrize("kind", [Attention, LinearAttention])
-def test_heads_that_do_not_share_evenly_are_refused(kind):
-    with pytest.raises(ValueError, match="heads is 4 with 6 states; give a divisor of the states"):
-        kind(3, 6, heads=4)

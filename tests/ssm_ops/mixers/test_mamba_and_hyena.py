@@ -42,6 +42,10 @@ def short(parts, weight, t):
     return sum(weight[:, i] * parts[t - i] for i in range(weight.shape[1]) if t >= i)
 
 
+def normal(x, norm):
+    return x / np.sqrt((x**2).mean(1, keepdims=True) + 1e-5) * array(norm.weight)
+
+
 def silu(v):
     return v / (1 + np.exp(-v))
 
@@ -54,7 +58,7 @@ def test_mamba_is_the_papers(channels):
     inner, rank = 2 * channels, -(-channels // 16)
 
     def wanted(x):
-        entering, outputs, h = x @ array(mixer.entering).T, [], np.zeros((inner, states))
+        entering, outputs, h = normal(x, mixer.norm) @ array(mixer.entering).T, [], np.zeros((inner, states))
         for t in range(len(x)):
             u = silu(short(entering[:, :inner], array(mixer.short), t) + array(mixer.short_bias))
             chosen = array(mixer.chosen) @ u
@@ -114,7 +118,7 @@ def test_hyena_is_the_papers(span):
     taps = filters_of(mixer.filters, span)
 
     def wanted(x):
-        entering = x @ array(mixer.entering).T
+        entering = normal(x, mixer.norm) @ array(mixer.entering).T
         parts = np.array([short(entering, array(mixer.short), t) for t in range(len(x))])
         z = parts[:, :states]
         for n in range(2):
@@ -142,8 +146,9 @@ def test_new_filters_pass_about_the_size_of_their_input():
 
 
 @pytest.mark.parametrize("kind", [Mamba, Hyena])
-def test_new_mixers_give_about_the_size_of_their_input(kind):
+@pytest.mark.parametrize("size", [1, 100])
+def test_new_mixers_give_about_one_whatever_the_size_of_their_input(kind, size):
     torch.manual_seed(0)
     with torch.no_grad():
-        y, _ = kind(32, 16)(torch.randn(64, 32, 2, 2), BOUNDARY)
+        y, _ = kind(32, 16)(size * torch.randn(64, 32, 2, 2), BOUNDARY)
     assert 0.2 < y.std() < 2
