@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECIPE := workflows/recipes/climate_forecast.yaml
 
-.PHONY: demo test trials bench scaling docs lint clean
+.PHONY: demo test trials bench complexity scaling docs lint clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Chronovox needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -34,6 +34,10 @@ bench: $(VENV)/ready
 	$(BIN)/python -m tests.benchmarks.archive_speed
 	$(BIN)/python -m tests.benchmarks.length
 	$(BIN)/python -m tests.benchmarks.moving_digits
+
+# How time and memory of every mixer grow with frames, voxels and taps; writes docs/complexity.md. About half an hour.
+complexity: $(VENV)/ready
+	$(BIN)/python -m tests.benchmarks.complexity
 
 # The walk over 8 to 1024 GPUs in simulated time; writes the tables of cluster/DESIGN.md. About a minute.
 scaling: $(VENV)/ready

@@ -46,17 +46,24 @@ def hippo_legs(size: int) -> Float[Tensor, "size size"]:
 
 
 def s4d_legs(states: int) -> Complex[Tensor, "states"]:
-    """The spectrum of the normal part of HiPPO-LegS, upper half: -1/2 + i w, the largest w first.
+    """The spectrum of the normal part of HiPPO-LegS, upper half: -1/2 + i w, the largest w first (`legs_modes`)."""
+    return legs_modes(states)[0]
 
-    A + p p^T with p_n = sqrt(n + 1/2) is -1/2 plus a skew-symmetric matrix (Gu, Goel, Re, "Efficiently Modeling Long
-    Sequences with Structured State Spaces" (2022), theorem 1 and appendix C.1; Gupta, Gu, Berant, "Diagonal State
-    Spaces" (2022)).
+
+def legs_modes(states: int) -> tuple[Complex[Tensor, "states"], Complex[Tensor, "size states"]]:
+    """Rates and modes of the normal part of HiPPO-LegS of 2 `states` coefficients, one of each conjugate pair.
+
+    With p_n = sqrt(n + 1/2), A + p p^T is -1/2 plus a skew-symmetric matrix: its rates are -1/2 + i w, its modes
+    orthonormal. The largest w come first, the modes are the columns. So A = V (diag(rates) - P P*) V* with P = V* p,
+    taken over both of each pair (Gu, Goel, Re, "Efficiently Modeling Long Sequences with Structured State Spaces"
+    (2022), theorem 1 and appendix C.1; Gupta, Gu, Berant, "Diagonal State Spaces" (2022)).
     """
     size = 2 * states
     p = torch.sqrt(torch.arange(size).double() + 0.5)
     skew = hippo_legs(size) + torch.outer(p, p) + 0.5 * torch.eye(size).double()
-    frequencies = torch.linalg.eigvalsh(1j * skew).flip(0)[:states]
-    return torch.complex(torch.full((states,), -0.5).double(), frequencies)
+    frequencies, modes = torch.linalg.eigh(-1j * skew)
+    frequencies, modes = frequencies.flip(0)[:states], modes.flip(1)[:, :states]
+    return torch.complex(torch.full((states,), -0.5).double(), frequencies), modes
 
 
 def heat_scales(channels: int, narrowest: int | float, widest: int | float) -> Float[Tensor, "channels"]:

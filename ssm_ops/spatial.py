@@ -20,14 +20,22 @@ def extended(
     Args:
         boundary: One for each axis of the grid.
         before: Voxels in front of the first, on every axis.
-        after: Voxels behind the last, of each axis. Neither may be more than the axis has.
+        after: Voxels behind the last, of each axis.
+
+    Raises:
+        ValueError: One of them is more than the axis has.
     """
     axes = len(boundary)
     for axis, (name, behind) in enumerate(zip(boundary, after, strict=True)):
         if before == behind == 0:
             continue
-        if name != "periodic" and max(before, behind) > 1:
-            dim, size = x.ndim - axes + axis, x.shape[x.ndim - axes + axis]
+        dim = x.ndim - axes + axis
+        size, reach = x.shape[dim], max(before, behind)
+        if reach > size:
+            raise ValueError(
+                f"a kernel reaches {reach} voxels beyond axis {axis}, which has {size}; give kernels of fewer taps"
+            )
+        if name != "periodic" and reach > 1:
             front, back = x.narrow(dim, 0, before), x.narrow(dim, size - behind, behind)
             x = torch.cat([front.flip(dim), x, back.flip(dim)], dim)
             continue

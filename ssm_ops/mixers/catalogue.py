@@ -10,13 +10,27 @@ from functools import partial
 from ssm_ops.families import check_choice, learned_family
 from ssm_ops.learned import SelectiveSteps
 from ssm_ops.mixers.attention import Attention
+from ssm_ops.mixers.convolutional import Convolution
+from ssm_ops.mixers.convrecurrent import ConvRecurrent
+from ssm_ops.mixers.convs5 import ConvS5
 from ssm_ops.mixers.convssm import ConvSSM
 from ssm_ops.mixers.frame_encoder import FrameEncoder
+from ssm_ops.mixers.gss import GSS
+from ssm_ops.mixers.h3 import H3
 from ssm_ops.mixers.hyena import Hyena
 from ssm_ops.mixers.linear_attention import LinearAttention
 from ssm_ops.mixers.mamba import Mamba
 from ssm_ops.mixers.mixer import Mixer
-from ssm_ops.mixers.recurrent import RecurrentPerVoxel
+from ssm_ops.mixers.rates import RATE_INITIALS
+from ssm_ops.mixers.recurrent import Cell, RecurrentPerVoxel
+from ssm_ops.mixers.s4 import S4
+from ssm_ops.mixers.s4d import RATES, S4D
+from ssm_ops.mixers.s4nd import S4ND
+from ssm_ops.mixers.s5 import S5
+from ssm_ops.mixers.weights import GATE_INITIALS
+
+CAUSAL_SPAN = 3
+"""Frames that `causal-convolution` sees where no span is told: as many as voxels along each axis."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,21 @@ def _attention(choices: Choices, *, encoded: bool = False) -> Attention:
     return Attention(choices.channels, choices.states, heads=heads, span=span, encoder=encoder)
 
 
+def _per_voxel(cell: Cell, about: str) -> Member:
+    def make(c: Choices) -> RecurrentPerVoxel:
+        return RecurrentPerVoxel(c.channels, c.states, cell, initial=c.initial or GATE_INITIALS[0])
+
+    return Member("recurrent", RecurrentPerVoxel, make, about, takes=("initial",), initials=GATE_INITIALS)
+
+
+def _of_fields(cell: Cell, about: str) -> Member:
+    def make(c: Choices) -> ConvRecurrent:
+        initial = c.initial or GATE_INITIALS[0]
+        return ConvRecurrent(c.channels, c.states, len(c.boundary), cell, taps=c.taps, initial=initial)
+
+    return Member("recurrent", ConvRecurrent, make, about, takes=("taps", "initial"), initials=GATE_INITIALS)
+
+
 MIXERS: dict[str, Member] = {
     "convssm": Member(
         "convolutional state space",
@@ -92,11 +121,73 @@ MIXERS: dict[str, Member] = {
         "states that decay, diffuse, drift, or turn in every voxel; `transition` chooses",
         takes=("transition", "selective", "drift", "taps"),
     ),
-    "gru": Member(
-        "recurrent",
-        RecurrentPerVoxel,
-        lambda c: RecurrentPerVoxel(c.channels, c.states, "gru"),
-        "a gated recurrent unit in every voxel (Cho et al., 2014)",
+    "frame-convolution": Member(
+        "convolution",
+        Convolution,
+        lambda c: Convolution(c.channels, c.states, len(c.boundary), span=1, taps=c.taps),
+        "each frame convolved by itself; no memory, the control for all that looks along time",
+        takes=("taps",),
+    ),
+    "causal-convolution": Member(
+        "convolution",
+        Convolution,
+        lambda c: Convolution(c.channels, c.states, len(c.boundary), span=c.span or CAUSAL_SPAN, taps=c.taps),
+        "convolved in space and over the last frames (Tran et al., 2015; van den Oord et al., 2016); span 3 by default",
+        takes=("taps", "span"),
+    ),
+    "rnn": _per_voxel("rnn", "tanh units in every voxel (Elman, 1990)"),
+    "lstm": _per_voxel("lstm", "long short-term memory in every voxel (Hochreiter and Schmidhuber, 1997)"),
+    "gru": _per_voxel("gru", "gated recurrent units in every voxel (Cho et al., 2014)"),
+    "convrnn": _of_fields("rnn", "tanh units whose matrices are kernels in space"),
+    "convlstm": _of_fields("lstm", "long short-term memory whose matrices are kernels in space (Shi et al., 2015)"),
+    "convgru": _of_fields("gru", "gated recurrent units whose matrices are kernels in space (Ballas et al., 2016)"),
+    "convs5": Member(
+        "state space in space",
+        ConvS5,
+        lambda c: ConvS5(c.channels, c.states, len(c.boundary), taps=c.taps, initial=c.initial or RATE_INITIALS[0]),
+        "states that decay and turn in every voxel, kernels in space before and behind them (Smith et al., 2023)",
+        takes=("taps", "initial"),
+        initials=RATE_INITIALS,
+    ),
+    "s4nd": Member(
+        "state space in space",
+        S4ND,
+        lambda c: S4ND(c.channels, c.states, len(c.boundary), initial=c.initial or RATE_INITIALS[0]),
+        "a kernel of a state space along each axis, all multiplied (Nguyen et al., 2022); states a channel",
+        takes=("initial",),
+        initials=RATE_INITIALS,
+    ),
+    "s4": Member(
+        "state space in time",
+        S4,
+        lambda c: S4(c.channels, c.states),
+        "HiPPO-LegS a channel, diagonal plus low rank; `states` complex states in each (Gu, Goel, Re, 2022)",
+    ),
+    "s4d": Member(
+        "state space in time",
+        S4D,
+        lambda c: S4D(c.channels, c.states, c.initial or "lin"),
+        "a diagonal system a channel; `states` complex states in each (Gu, Gupta et al., 2022)",
+        takes=("initial",),
+        initials=tuple(RATES),
+    ),
+    "s5": Member(
+        "state space in time",
+        S5,
+        lambda c: S5(c.channels, c.states),
+        "one diagonal system for all channels, `states` complex states (Smith, Warrington, Linderman, 2023)",
+    ),
+    "gss": Member(
+        "state space in time",
+        GSS,
+        lambda c: GSS(c.channels, c.states),
+        "diagonal systems on a quarter of the channels, gated; `states` complex states in each (Mehta et al., 2022)",
+    ),
+    "h3": Member(
+        "state space in time",
+        H3,
+        lambda c: H3(c.channels, c.states),
+        "a shift and a diagonal system a channel, and products; `states` in each (Fu, Dao et al., 2023)",
     ),
     "attention": Member(
         "attention",

@@ -80,7 +80,7 @@ class Hyena(Mixer):
     def _made(self, x: Frames, carry: Histories, convolved: Callable[[Tensor, Tensor], Tensor]):
         before, *histories = carry.split([(TAPS - 1) * (ORDER + 1), *[self.span - 1] * ORDER])
         before = before.unflatten(0, (TAPS - 1, ORDER + 1)).flatten(1, 2)
-        entering = mix(self.entering, self.norm(x.movedim(1, -1)).movedim(-1, 1))
+        entering = mix(self.entering, self.norm(x.to(self.kind).movedim(1, -1)).movedim(-1, 1))
         parts, before = short_convolution(entering.to(self.kind), before, self.short)
         z, *gates = parts.chunk(ORDER + 1, 1)
         left = [before.unflatten(1, (ORDER + 1, self.states)).flatten(0, 1)]

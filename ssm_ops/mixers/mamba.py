@@ -77,7 +77,7 @@ class Mamba(Mixer):
     def through(
         self, x: Frames, boundary: tuple[str, ...], carry: Float[Tensor, "inner kept *grid"]
     ) -> tuple[Frames, Float[Tensor, "inner kept *grid"]]:
-        u, z = mix(self.entering, self.norm(x.movedim(1, -1)).movedim(-1, 1)).flatten(2).chunk(2, 1)
+        u, z = mix(self.entering, self.norm(x.to(self.kind).movedim(1, -1)).movedim(-1, 1)).flatten(2).chunk(2, 1)
         before, state = carry.flatten(2).split([TAPS - 1, self.states], 1)
         u, before = short_convolution(u.to(self.kind), before.transpose(0, 1), self.short)
         u = silu(u + self.short_bias[:, None])

@@ -108,7 +108,7 @@ class Mixer(nn.Module, ABC):
         """The outputs of consecutive chunks of one shard. Yields the shard's summary once, is sent its carry; see
         `ssm_ops.carry`. Arguments and errors as of `forward`."""
 
-        def run(carry: Carry) -> tuple[list[Frames], Carry]:
+        def run(carry: Carry) -> tuple[list[Float[Tensor, "_ channel *grid"]], Carry]:
             outputs = []
             for x, steps in zip(chunks, dt or [None] * len(chunks), strict=True):
                 y, carry = self(x, boundary, carry, steps)

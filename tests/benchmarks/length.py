@@ -6,7 +6,6 @@ python -m tests.benchmarks.length
 """
 
 import json
-import platform
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import torch
 
 from tests.benchmarks.length_once import CHUNK, CONTENDERS, OTHER_CHUNK, SIDE, gradients, made, window
 from tests.benchmarks.length_page import write
+from tests.benchmarks.machine import machine
 
 LENGTHS = tuple(2**power for power in range(4, 12))
 LIMIT, SECONDS = 6e9, 90.0
@@ -92,18 +92,6 @@ def measured(name: str, gradient: Path) -> dict[int, dict]:
         if "ended" in found[frames]:
             break
     return found
-
-
-def machine() -> dict[str, str]:
-    """Where and of what this was measured."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    cpus = Path("/proc/cpuinfo").read_text().splitlines()
-    return {
-        "commit": commit.stdout.strip(),
-        "processor": next((line.split(": ")[1] for line in cpus if line.startswith("model name")), platform.machine()),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
 
 
 def main() -> None:

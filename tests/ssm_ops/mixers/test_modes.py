@@ -9,7 +9,8 @@ from ssm_ops.mixers.catalogue import MIXERS, Choices, mixer_named
 
 FRAMES = 9
 GRIDS = {2: ((4, 6), ("reflect", "periodic")), 3: ((2, 4, 3), ("reflect", "periodic", "reflect"))}
-NAMES = [(name, initial) for name, member in MIXERS.items() for initial in member.initials or (None,)]
+CASES = [(name, initial, 2) for name, member in MIXERS.items() for initial in member.initials or (None,)]
+CASES += [(name, None, 3) for name in MIXERS]
 
 
 def made(name, initial=None, axes=2, kind=torch.float64):
@@ -25,10 +26,9 @@ def made(name, initial=None, axes=2, kind=torch.float64):
 
 
 def same(one, other, tolerance=1e-11):
-    scale = other.abs().max().clamp(min=1)
     assert one.shape == other.shape
     assert one.dtype == other.dtype
-    assert (one - other).abs().max() <= tolerance * scale
+    assert (one - other).abs().max() <= tolerance * other.abs().max().clamp(min=1)
 
 
 def weighed(y):
@@ -42,8 +42,7 @@ def gradients(mixer, x, y, carry):
     return torch.autograd.grad(weighed(y) + weighed(carried), [x, *parameters], allow_unused=True)
 
 
-@pytest.mark.parametrize("axes", [2, 3])
-@pytest.mark.parametrize(("name", "initial"), NAMES)
+@pytest.mark.parametrize(("name", "initial", "axes"), CASES)
 def test_whole_chunked_and_step_by_step(name, initial, axes):
     mixer, x, boundary = made(name, initial, axes)
     x.requires_grad_()
@@ -118,7 +117,7 @@ def test_gradients_are_those_of_finite_differences(name):
         y, left = mixer(x, boundary, carry)
         return weighed(y), weighed(torch.view_as_real(left) if left.is_complex() else left)
 
-    assert torch.autograd.gradcheck(outputs, (x, carry), atol=1e-6, fast_mode=True)
+    assert torch.autograd.gradcheck(outputs, (x, carry), atol=1e-6, fast_mode=True)  # in random directions
     y, _ = mixer(x, boundary, carry)
     parameters = [parameter for parameter in mixer.parameters() if parameter.requires_grad]
     found = torch.autograd.grad(weighed(y), parameters, allow_unused=True)
@@ -165,16 +164,18 @@ def test_single_precision_is_close(name):
 
 
 @pytest.mark.parametrize("name", MIXERS)
-def test_lower_precision_is_near_and_leaves_carries_as_they_are(name):
+def test_lower_precision_of_products_is_near(name):
+    """Under autocast, of a stream that is in bfloat16 as well: outputs are near, the carry is that of the weights."""
     mixer, x, boundary = made(name, kind=torch.float32)
-    wanted, left = mixer(x, boundary)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        early, carry = mixer(x[:4], boundary)
-        late, carry = mixer(x[4:], boundary, carry)
-        last, _ = mixer.step(x[-1], boundary, carry)
-    found = torch.cat([early, late])
-    assert carry.dtype == left.dtype
-    assert (found - wanted).abs().max() <= 0.1 * wanted.abs().max()
-    found.float().square().mean().backward()
-    assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in mixer.parameters())
-    assert bool(torch.isfinite(last).all())
+    x.requires_grad_()
+    wanted, _ = mixer(x, boundary)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, carry = mixer(x.bfloat16(), boundary)
+        rest, left = mixer.step(x[-1].bfloat16(), boundary, carry)
+    for found in (carry, left):
+        assert found.dtype == mixer.carry_form(tuple(x.shape[2:]), boundary)[1]
+    assert (y.float() - wanted).norm() <= 0.05 * wanted.norm()
+    weighed(y.float()).backward()
+    assert x.grad.isfinite().all()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in mixer.parameters())
+    assert rest.isfinite().all()

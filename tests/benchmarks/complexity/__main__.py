@@ -1,0 +1,60 @@
+"""Measures all mixers and writes docs/complexity.md, docs/complexity.png and results/complexity.json.
+
+python -m tests.benchmarks.complexity
+"""
+
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from ssm_ops import Kernel, kernel_power
+from tests.benchmarks.complexity.contenders import contenders
+from tests.benchmarks.complexity.measure import same_in_all_modes, sweep
+from tests.benchmarks.complexity.page import write
+from tests.benchmarks.machine import machine
+
+RESULTS = Path(__file__).parents[1] / "results" / "complexity.json"
+STEPS = (1, 2, 4, 8, 16, 32)
+
+
+def kernel_growth(axes: int) -> dict[int, dict[str, float]]:
+    """By steps k: the taps of A^k in pixel space, with the seconds that making it takes; and the numbers of a^k."""
+    taps = torch.full((1, *(3,) * axes), 1.0 / 3**axes)
+    transition, shape = Kernel(taps), (16,) * axes
+    grid = transition.basis(shape, ("periodic",) * axes, 1)
+    found = {}
+    for steps in STEPS if axes == 2 else STEPS[:-1]:
+        begun = time.perf_counter()
+        power = kernel_power(taps, steps)
+        between = time.perf_counter()
+        spectrum = transition.power(grid, steps)
+        found[steps] = {
+            "pixel_taps": power.numel(),
+            "pixel_seconds": between - begun,
+            "spectral_numbers": spectrum.numel(),
+            "spectral_seconds": time.perf_counter() - between,
+        }
+    return found
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    found: dict = {"machine": machine(), "modes": {}, "sweeps": {}, "kernels": {}}
+    for axes in (2, 3):
+        found["kernels"][str(axes)] = kernel_growth(axes)
+        for contender in contenders():
+            key = f"{contender.name}, {axes}-D"
+            found["modes"][key] = same_in_all_modes(contender, axes)
+            found["sweeps"][key] = {
+                what: sweep(contender, axes, what)
+                for what in ("frames", "voxels", *(["taps"] if contender.has_taps else []))
+            }
+            print(key, flush=True)
+            RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    write(json.loads(RESULTS.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""One measurement: a training step of a mixer alone, forward and backward, and a step of inference."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+
+from ssm_ops.mixers.mixer import Mixer
+from tests.benchmarks.complexity.contenders import BOUNDARIES, CHANNELS, Contender
+
+ROUNDS, STEPS = 3, 15
+"""How often a training step and a step of inference are measured; the medians count."""
+
+FRAME_COUNTS = (16, 32, 64, 128)
+SIDES = {2: (8, 16, 32), 3: (4, 6, 8, 11)}
+TAPS = (3, 5, 7, 9)
+USUAL = {"frames": 16, "side": {2: 16, 3: 6}}
+"""Of what does not vary."""
+
+SECONDS = 25.0
+"""Of a training step; where one took longer nothing larger is tried."""
+
+
+def same_in_all_modes(contender: Contender, axes: int) -> float:
+    """By how much, relative, chunks and single frames of a run differ from the whole; float64."""
+    shape, boundary = (4,) * axes, BOUNDARIES[axes]
+    mixer = contender.make(axes, 12).double()
+    x = torch.randn(12, CHANNELS, *shape, dtype=torch.float64)
+    with torch.no_grad():
+        whole, _ = mixer(x, boundary)
+        worst = 0.0
+        for cuts in ([5, 7], [1] * 12):
+            carry, outputs = None, []
+            for chunk in x.split(cuts):
+                y, carry = mixer(chunk, boundary, carry)
+                outputs.append(y)
+            worst = max(worst, ((torch.cat(outputs) - whole).abs().max() / whole.abs().max()).item())
+    assert worst < 1e-10, f"{contender.name} in chunks is off by {worst:.1e}"
+    return worst
+
+
+def sweep(contender: Contender, axes: int, what: str) -> dict[int, dict[str, float]]:
+    """By frames, voxels of a frame or taps: what `measured` finds, up to where it takes too long."""
+    found: dict[int, dict[str, float]] = {}
+    side, frames = USUAL["side"][axes], USUAL["frames"]
+    sizes = {"frames": FRAME_COUNTS, "voxels": SIDES[axes], "taps": TAPS}[what]
+    for size in sizes:
+        if what == "taps":
+            point = measured(contender.make(axes, frames, size), axes, frames, side)
+        elif what == "voxels":
+            point = measured(contender.make(axes, frames), axes, frames, size)
+        else:
+            point = measured(contender.make(axes, size), axes, size, side)
+        found[size**axes if what == "voxels" else size] = point
+        if point["train_seconds"] > SECONDS:
+            break
+    return found
+
+
+def measured(mixer: Mixer, axes: int, frames: int, side: int) -> dict[str, float]:
+    """Seconds of a training step and the bytes that its forward pass holds for the backward pass; seconds of a frame
+    from a carry, and the bytes of that."""
+    boundary = BOUNDARIES[axes]
+    x = torch.randn(frames, CHANNELS, *(side,) * axes, requires_grad=True)
+    seconds = []
+    for number in range(ROUNDS + 1):
+        begun = time.perf_counter()
+        y, _ = mixer(x, boundary)
+        y.square().mean().backward()
+        seconds.append(time.perf_counter() - begun)
+        if number and seconds[-1] > SECONDS:
+            break
+    with torch.no_grad():
+        _, carry = mixer(x, boundary)
+        steps = []
+        for _ in range(STEPS + 1):
+            begun = time.perf_counter()
+            mixer.step(x[0], boundary, carry)
+            steps.append(time.perf_counter() - begun)
+    return {
+        "train_seconds": statistics.median(seconds[1:]),
+        "train_bytes": float(held(mixer, x, boundary)),
+        "step_seconds": statistics.median(steps[1:]),
+        "carry_bytes": float(mixer.carry_bytes(tuple(x.shape[2:]), boundary)),
+    }
+
+
+def held(mixer: Mixer, x: torch.Tensor, boundary: tuple[str, ...]) -> int:
+    """Bytes of the tensors that a forward pass keeps for the backward pass, without the weights and the input."""
+    known = {tensor.untyped_storage().data_ptr() for tensor in (x, *mixer.parameters())}
+    kept: dict[int, int] = {}
+    alive = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes()
+            alive.append(tensor)  # a place in memory is not used twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        mixer(x, boundary)
+    return sum(kept.values())

@@ -1,0 +1,147 @@
+"""The tables and the plots of docs/complexity.md."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ssm_ops.mixers.catalogue import MIXERS
+from tests.benchmarks.complexity import theory
+from tests.benchmarks.complexity.contenders import Contender, contenders
+from tests.benchmarks.complexity.measure import USUAL
+
+PAGE = Path("docs/complexity.md")
+START, END = "<!-- measured -->\n", "<!-- end -->"
+
+QUANTITIES = {
+    "train_seconds": "training, seconds",
+    "train_bytes": "training, bytes held",
+    "step_seconds": "a frame, seconds",
+    "carry_bytes": "carry, bytes",
+}
+SYMBOLS = {"frames": "T", "voxels": "N", "taps": "K"}
+APART = 0.25
+"""By how much an exponent may differ from theory's before the page marks it."""
+
+COLOURS = ("#b3242b", "#b7791f", "#2b6cb0", "#6b46c1", "#2f855a", "#0f766e", "#9d174d")
+LINES = ("-", "--", ":", "-.")
+
+Points = Mapping[str, Mapping[str, float]]
+"""By size, as text, what was measured."""
+
+
+def write(results: dict) -> None:
+    """Puts the tables between their markers, and the plots beside the page."""
+    lines = []
+    for what, heading in (("frames", "frames T"), ("voxels", "voxels N of a frame"), ("taps", "taps K along an axis")):
+        lines += [f"### With the {heading}", "", *table(results, what), ""]
+    lines += ["### Powers of a kernel", "", *kernels(results), ""]
+    worst = max(results["modes"].values())
+    lines += [
+        f"In chunks and frame by frame all of them gave what they give whole, float64: at most {worst:.1e} off.",
+        "",
+        "Commit {commit}; {processor}, one thread; Python {python}, torch {torch}.".format(**results["machine"]),
+    ]
+    before, _, rest = PAGE.read_text().partition(START)
+    PAGE.write_text(before + START + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
+    drawn(results).savefig(PAGE.with_suffix(".png"), dpi=110)
+
+
+def table(results: dict, what: str) -> list[str]:
+    """A row a contender and number of axes: of each quantity the exponent that was measured, and theory's."""
+    rows = [
+        f"| model | axes | {' | '.join(f'{told} | theory' for told in QUANTITIES.values())} |",
+        "| --- | ---: |" + " ---: | --- |" * len(QUANTITIES),
+    ]
+    for contender, axes, points in swept(results, what):
+        cells = []
+        for quantity in QUANTITIES:
+            growth, found = theory.of(contender, axes, what, quantity), exponents(points, quantity)
+            cells += [told(found, growth), growth.told]
+        rows.append(f"| {contender.name} | {axes} | {' | '.join(cells)} |")
+    return rows
+
+
+def swept(results: dict, what: str) -> Iterable[tuple[Contender, int, Points]]:
+    """The contenders of which a sweep was measured, on grids of 2 and 3 axes."""
+    for contender in contenders():
+        for axes in (2, 3):
+            points = results["sweeps"].get(f"{contender.name}, {axes}-D", {}).get(what)
+            if points:
+                yield contender, axes, points
+
+
+def exponents(points: Points, quantity: str) -> tuple[float, float] | None:
+    """The slope of the logarithm over that of the size: of the line through all sizes, and between the two largest.
+    `None` of what is nothing."""
+    sizes = np.log([float(size) for size in points])
+    values = np.array([own[quantity] for own in points.values()])
+    if len(sizes) < 2 or values.min() <= 0:
+        return None
+    values = np.log(values)
+    return float(np.polyfit(sizes, values, 1)[0]), float((values[-1] - values[-2]) / (sizes[-1] - sizes[-2]))
+
+
+def told(found: tuple[float, float] | None, growth: theory.Growth) -> str:
+    """An exponent; in bold where it is apart from theory's, with the one between the two largest sizes."""
+    if found is None:
+        return "none"
+    whole, last = found
+    if abs(whole - growth.exponent) <= APART:
+        return f"{whole:.2f}"
+    return f"**{whole:.2f}** ({last:.2f})"
+
+
+def apart(results: dict) -> list[tuple[str, int, str, str, float, float, float]]:
+    """All exponents that are apart from theory's: contender, axes, what grew, quantity, both slopes, and theory's."""
+    found = []
+    for what in SYMBOLS:
+        for contender, axes, points in swept(results, what):
+            for quantity in QUANTITIES:
+                growth, slopes = theory.of(contender, axes, what, quantity), exponents(points, quantity)
+                if slopes is not None and abs(slopes[0] - growth.exponent) > APART:
+                    found.append((contender.name, axes, what, quantity, *slopes, growth.exponent))
+    return found
+
+
+def kernels(results: dict) -> list[str]:
+    """How A^k grows in pixel space, and does not in frequency space."""
+    rows = ["| axes | steps k | taps of A^k | ms | numbers of a^k on 16^axes | ms |", "| ---: " * 6 + "|"]
+    for axes, found in results["kernels"].items():
+        for steps, own in found.items():
+            rows.append(
+                f"| {axes} | {steps} | {own['pixel_taps']} | {1e3 * own['pixel_seconds']:.2f} | "
+                f"{own['spectral_numbers']} | {1e3 * own['spectral_seconds']:.2f} |"
+            )
+    return rows
+
+
+def drawn(results: dict) -> Figure:
+    """On images: all four quantities over frames and over voxels, a colour a family."""
+    figure = Figure(figsize=(15, 9.5), layout="constrained")
+    panels = figure.subplots(2, 4)
+    families = list(dict.fromkeys(member.family for member in MIXERS.values()))
+    colours = dict(zip(families, itertools.cycle(COLOURS), strict=False))
+    for row, what in zip(panels, ("frames", "voxels"), strict=True):
+        styles = {family: itertools.cycle(LINES) for family in families}
+        for contender, axes, points in swept(results, what):
+            if axes != 2:
+                continue
+            family = MIXERS[contender.mixer].family
+            style = {"color": colours[family], "linestyle": next(styles[family])}
+            for panel, (quantity, words) in zip(row, QUANTITIES.items(), strict=True):
+                sizes, values = [float(size) for size in points], [own[quantity] for own in points.values()]
+                label = contender.name if panel is panels[0, 0] else None
+                panel.plot(sizes, values, marker=".", markersize=3, linewidth=1.1, label=label, **style)
+                panel.set(xscale="log", yscale="log", title=words, xlabel=f"{what} {SYMBOLS[what]}")
+                panel.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
+                panel.minorticks_off()
+    figure.suptitle(
+        f"Images: {USUAL['side'][2]} x {USUAL['side'][2]} voxels where frames grow, 16 frames where voxels do"
+    )
+    figure.legend(loc="outside lower center", ncols=6, frameon=False, fontsize=8)
+    return figure

@@ -1,0 +1,113 @@
+"""Mixers compared on one recipe's data: what is trained, what of the recipe's run is taken over, what is refused."""
+
+import json
+from pathlib import Path
+from shutil import copytree
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.network.settings import ModelSettings
+from pipeline.network.sizing import of_size, with_mixer
+from pipeline.section import SECTION
+from pipeline.volume import InputError
+from ssm_ops.mixers.catalogue import MIXERS
+from workflows.cli import app, exit_code
+from workflows.comparison import Comparison, of_equal_time
+from workflows.foresight.models import parameters_on
+from workflows.language.load import load
+
+
+def compared(recipe, *arguments):
+    told = ["--runs", str(recipe.parent / "runs"), "--executor", "local", "--seeds", "0,1"]
+    return CliRunner().invoke(app, ["compare", str(recipe), *told, *arguments])
+
+
+@pytest.fixture(scope="module")
+def recipe(finished_run, tmp_path_factory):
+    """The small recipe, and of its finished run the stages of data."""
+    folder, own = tmp_path_factory.mktemp("compared"), finished_run["raw_a"].parent
+    for name in ("a.nc", "b.nc", "blobs.yaml"):
+        (folder / name).write_bytes((own.parents[1] / name).read_bytes())
+    for stage in ("raw_a", "raw_b", "prepared"):
+        copytree(finished_run[stage], folder / "runs" / "blobs" / finished_run[stage].name)
+    return folder / "blobs.yaml"
+
+
+def test_models_of_equal_size_and_time_from_several_seeds(recipe):
+    asked = ("--mixers", "convssm,gru", "--equal", "both", "--set", "model.steps=4")
+    done = compared(recipe, *asked)
+    assert done.exit_code == 0, done.output
+    run = recipe.parent / "runs" / "blobs-compare"
+    for stage in ("raw_a", "raw_b", "prepared"):
+        assert f"{stage}: taken from the run blobs" in done.output
+        assert next(run.glob(f"{stage}-*")).is_symlink()
+    folder = next(run.glob("compared-*"))
+    found = json.loads((folder / "compared.json").read_text())
+    assert list(found["models"]) == ["convssm", "gru"]
+    counts = [own["parameters"] for own in found["models"].values()]
+    assert counts[1] == pytest.approx(counts[0], rel=0.15)  # a very small one
+    for name, own in found["models"].items():
+        manifests = [json.loads((one / "manifest.json").read_text()) for one in run.glob(f"model-{name}-*")]
+        assert {one["settings"]["model"]["mixer"] for one in manifests} == {name}
+        assert {one["settings"]["seed"] for one in manifests} == {0, 1}
+        assert {one["settings"]["steps"] for one in manifests} == {own["steps"]}
+        scores = [json.loads((one / "scores.json").read_text()) for one in sorted(run.glob(f"scores-{name}-*"))]
+        assert own["test"]["mse"] == [one["model.mse"] for one in scores]
+        assert own["test"]["mean"]["mean"] == pytest.approx(np.mean(own["test"]["mse"]))
+    first, other = (own["seconds_a_step"] * own["steps"] for own in found["models"].values())
+    assert other == pytest.approx(first, rel=0.5 / min(own["steps"] for own in found["models"].values()) + 0.05)
+    page = (folder / SECTION).read_text()
+    assert f"{found['models']['gru']['test']['mean']['mean']:.4f}" in page
+    assert "data:image/png;base64," in page
+    assert (folder / "compared.csv").read_text().count("\n") == 3
+    again = compared(recipe, *asked)
+    assert "started" not in again.output
+
+
+@pytest.mark.parametrize("mixer", [name for name in MIXERS if name != "convssm"])
+def test_models_are_made_as_large_as_the_recipes(recipe, finished_run, mixer):
+    training = load(recipe).stages["model"].settings
+    count = parameters_on(finished_run["prepared"], training)
+    wanted = ModelSettings(channels=12, states=24, layers=2)
+    found = of_size(with_mixer(wanted, mixer), count(wanted), count)
+    assert found.mixer == mixer
+    assert count(found) == pytest.approx(count(wanted), rel=0.1)
+
+
+def test_as_many_steps_as_take_the_same_time(recipe):
+    training = load(recipe).stages["model"].settings
+    found = of_equal_time(
+        {"a": training, "b": training}, {"a": {"seconds_a_step": 0.2}, "b": {"seconds_a_step": 0.1}}, "a"
+    )
+    assert found["a"] == training
+    assert found["b"].steps == 2 * training.steps
+    assert found["b"].steps // found["b"].validate_every == max(1, training.steps // training.validate_every)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--mixers", "gruu"), "mixer is 'gruu', which is none; did you mean gru"),
+        (("--mixers", "gru,gru"), "mixers are gru, gru; give at least one, each once"),
+        (("--mixers", "gru", "--seeds", "x"), "--seeds has 'x'; give whole numbers"),
+        (("--mixers", "gru", "--set", "model.start={}"), "stage 'model' has a start by least squares"),
+    ],
+)
+def test_mistakes(recipe, arguments, message):
+    done = compared(recipe, *arguments)
+    assert isinstance(done.exception, InputError), done.output
+    assert message in str(done.exception)
+    assert exit_code(done.exception) == 2
+
+
+def test_a_recipe_with_several_trainings_is_refused(recipe):
+    text = recipe.read_text().replace("seed: 0", "seed: ${seed}")
+    several = recipe.with_name("several.yaml")
+    several.write_text(
+        text if "${seed}" in text else text.replace("stage: train\n", "stage: train\n    seed: ${seed}\n")
+    )
+    several.write_text(several.read_text().replace("stages:\n", "matrix: {seed: [0, 1]}\nstages:\n", 1))
+    with pytest.raises(InputError, match="has 2 stages 'train' .model-0, model-1.; write one like that"):
+        Comparison(load(Path(several)), ("gru",), (0,))
