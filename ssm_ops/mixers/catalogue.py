@@ -5,15 +5,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 
 from ssm_ops.families import check_choice, learned_family
 from ssm_ops.learned import SelectiveSteps
+from ssm_ops.mixers.attention import Attention
 from ssm_ops.mixers.convolutional import Convolution
 from ssm_ops.mixers.convrecurrent import ConvRecurrent
 from ssm_ops.mixers.convs5 import ConvS5
 from ssm_ops.mixers.convssm import ConvSSM
+from ssm_ops.mixers.frame_encoder import FrameEncoder
 from ssm_ops.mixers.gss import GSS
 from ssm_ops.mixers.h3 import H3
+from ssm_ops.mixers.hyena import Hyena
+from ssm_ops.mixers.linear_attention import LinearAttention
+from ssm_ops.mixers.mamba import Mamba
 from ssm_ops.mixers.mixer import Mixer
 from ssm_ops.mixers.rates import RATE_INITIALS
 from ssm_ops.mixers.recurrent import Cell, RecurrentPerVoxel
@@ -84,6 +90,12 @@ def _convssm(choices: Choices) -> ConvSSM:
     if choices.selective:
         steps = SelectiveSteps(choices.channels, len(choices.boundary), states=choices.states)
     return ConvSSM(choices.channels, choices.states, family, steps=steps)
+
+
+def _attention(choices: Choices, *, encoded: bool = False) -> Attention:
+    heads, span = choices.heads or 1, choices.span or 16
+    encoder = FrameEncoder(choices.channels, choices.states, heads) if encoded else None
+    return Attention(choices.channels, choices.states, heads=heads, span=span, encoder=encoder)
 
 
 def _per_voxel(cell: Cell, about: str) -> Member:
@@ -177,6 +189,40 @@ MIXERS: dict[str, Member] = {
         lambda c: H3(c.channels, c.states),
         "a shift and a diagonal system a channel, and products; `states` in each (Fu, Dao et al., 2023)",
     ),
+    "attention": Member(
+        "attention",
+        Attention,
+        _attention,
+        "every voxel asks all voxels of the last frames, which are kept (Vaswani et al., 2017)",
+        takes=("span", "heads"),
+    ),
+    "linear-attention": Member(
+        "attention",
+        LinearAttention,
+        lambda c: LinearAttention(c.channels, c.states, heads=c.heads or 1),
+        "every voxel asks all voxels of all frames so far, through sums over them (Katharopoulos et al., 2020)",
+        takes=("heads",),
+    ),
+    "encoder-decoder": Member(
+        "attention",
+        Attention,
+        partial(_attention, encoded=True),
+        "every voxel asks what an encoder made of each of the last frames (Vaswani et al., 2017)",
+        takes=("span", "heads"),
+    ),
+    "mamba": Member(
+        "state space in time",
+        Mamba,
+        lambda c: Mamba(c.channels, c.states),
+        "states in every voxel whose steps the input chooses (Gu and Dao, 2023)",
+    ),
+    "hyena": Member(
+        "state space in time",
+        Hyena,
+        lambda c: Hyena(c.channels, c.states, span=c.span or 16),
+        "long convolutions in time, in every voxel, with gates (Poli et al., 2023)",
+        takes=("span",),
+    ),
 }
 
 
@@ -209,8 +255,6 @@ def check_mixer(name: str, choices: Choices) -> None:
     for size in ("taps", "span", "heads"):
         if (told := getattr(choices, size)) is not None and told < 1:
             raise ValueError(f"{size} is {told}; give at least 1")
-    if choices.heads is not None and choices.channels % choices.heads:
-        raise ValueError(f"heads is {choices.heads} with {choices.channels} channels; give a divisor of the channels")
     if name == "convssm":
         ways = {"selective": choices.selective, "drift": choices.drift, "taps": choices.taps}
         check_choice(choices.transition or "propagator", **ways)
