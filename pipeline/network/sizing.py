@@ -28,8 +28,6 @@ def with_mixer(settings: ModelSettings, mixer: str) -> ModelSettings:
         for name in ("transition", "selective", "drift", "taps", "span", "heads", "initial")
     }
     told["initial"] = None  # which means another thing for each
-    if told["heads"] is not None and settings.channels % told["heads"]:
-        told["heads"] = None
     try:
         return replace(settings, mixer=mixer, **told)
     except ValueError as error:
@@ -38,7 +36,7 @@ def with_mixer(settings: ModelSettings, mixer: str) -> ModelSettings:
 
 def of_size(settings: ModelSettings, parameters: int, count: Callable[[ModelSettings], int]) -> ModelSettings:
     """The settings with as many channels, and states in proportion, as bring the model nearest to so many parameters;
-    then with as many states as bring it nearer still, where the mixer has any.
+    then with as many states as bring it nearer still.
 
     Args:
         settings: Whose channels and states are changed.
@@ -51,13 +49,10 @@ def of_size(settings: ModelSettings, parameters: int, count: Callable[[ModelSett
             settings, channels=channels, states=max(1, round(settings.states * channels / settings.channels))
         )
 
-    step = settings.heads or 1
-    found = _nearest(lambda n: wide(n * step), parameters, count)
-    if not MIXERS[settings.mixer].has_states:
-        return found
-    narrower = [replace(found, channels=max(step, found.channels - step)), found]
+    found = _nearest(wide, parameters, count)
+    narrower = [found, replace(found, channels=max(1, found.channels - 1))]
     tuned = [_nearest(lambda n, own=own: replace(own, states=n), parameters, count) for own in narrower]
-    return min([found, *tuned[::-1]], key=lambda own: abs(count(own) - parameters))
+    return min([found, *tuned], key=lambda own: abs(count(own) - parameters))
 
 
 def _nearest(

@@ -28,6 +28,8 @@ class Rows:
         """One of `rows` rows."""
         if self._found is None:
             self._create(rows, values.shape, values.dtype)
+        if not values.size:  # of arrays that hold nothing there are no chunks
+            return
         array = self._array
         encoding = chunk_files.encoding_of(array)
         chunk_files.write(self.path, array, encoding, (row, *[0] * values.ndim), values[None])
@@ -44,14 +46,14 @@ class Rows:
 
     def has(self, row: int) -> bool:
         """Whether a row was written."""
-        return is_store(self.path) and self._file(row).exists()
+        return is_store(self.path) and (not all(self._array.shape) or self._file(row).exists())
 
     def take_over(self, earlier: Rows, stop: int, rows: int) -> None:
         """Makes the rows before `stop` those of other ones, the same files under second names."""
         like = earlier._array
         self._create(rows, like.shape[1:], like.dtype)
         for row in range(stop):
-            if earlier.has(row):
+            if all(like.shape) and earlier.has(row):
                 link(earlier._file(row), self._file(row))
 
     @property
@@ -66,7 +68,7 @@ class Rows:
             zarr.create_array(
                 self.path,
                 shape=(rows, *shape),
-                chunks=(1, *shape),
+                chunks=(1, *(max(1, size) for size in shape)),
                 dtype=dtype,
                 compressors=None,
                 chunk_key_encoding={"name": "default", "separator": "."},  # files beside each other, without folders

@@ -69,7 +69,6 @@ class Member:
         kind: Its class, whose attributes say what it can do.
         make: Makes one.
         takes: Which choices it can be told, beside channels, states and boundary.
-        has_states: Whether the number of states means anything to it.
         initials: What `initial` can be, the default first.
         about: In one line, what it is and where it comes from.
     """
@@ -80,7 +79,6 @@ class Member:
     about: str
     takes: tuple[str, ...] = ()
     initials: tuple[str, ...] = ()
-    has_states: bool = True
 
 
 def _convssm(choices: Choices) -> ConvSSM:
@@ -189,6 +187,19 @@ MIXERS: dict[str, Member] = {
         lambda c: H3(c.channels, c.states),
         "a shift and a diagonal system a channel, and products; `states` in each (Fu, Dao et al., 2023)",
     ),
+    "mamba": Member(
+        "state space in time",
+        Mamba,
+        lambda c: Mamba(c.channels, c.states),
+        "states in every voxel whose steps the input chooses (Gu and Dao, 2023)",
+    ),
+    "hyena": Member(
+        "state space in time",
+        Hyena,
+        lambda c: Hyena(c.channels, c.states, span=c.span or 16),
+        "long convolutions in time, in every voxel, with gates (Poli et al., 2023)",
+        takes=("span",),
+    ),
     "attention": Member(
         "attention",
         Attention,
@@ -209,19 +220,6 @@ MIXERS: dict[str, Member] = {
         partial(_attention, encoded=True),
         "every voxel asks what an encoder made of each of the last frames (Vaswani et al., 2017)",
         takes=("span", "heads"),
-    ),
-    "mamba": Member(
-        "state space in time",
-        Mamba,
-        lambda c: Mamba(c.channels, c.states),
-        "states in every voxel whose steps the input chooses (Gu and Dao, 2023)",
-    ),
-    "hyena": Member(
-        "state space in time",
-        Hyena,
-        lambda c: Hyena(c.channels, c.states, span=c.span or 16),
-        "long convolutions in time, in every voxel, with gates (Poli et al., 2023)",
-        takes=("span",),
     ),
 }
 

@@ -32,7 +32,7 @@ class Convolution(Mixer):
     nothing is looked at in time, which is the control for all that does.
 
     The carry is the last span - 1 frames, the oldest first, (span - 1, channel, *grid); zeros are what lies before the
-    first frame. With a span of 1 it is (1,), a zero that says nothing: stores hold no empty arrays.
+    first frame. With a span of 1 it is empty, (0,).
 
     A frame costs N span taps^axes channels filters products, in training and as a step; a training run holds T N
     (channels + 5 filters) numbers, a step span N channels.
@@ -72,4 +72,4 @@ class Convolution(Mixer):
         return y + self.output_bias.reshape(-1, *[1] * len(boundary)), carry if self.span == 1 else seen[len(x) :]
 
     def carry_form(self, shape: tuple[int, ...], boundary: tuple[str, ...]) -> tuple[tuple[int, ...], torch.dtype]:
-        return ((1,) if self.span == 1 else (self.span - 1, self.channels, *shape)), self.kind
+        return ((0,) if self.span == 1 else (self.span - 1, self.channels, *shape)), self.kind

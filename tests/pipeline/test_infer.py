@@ -74,6 +74,8 @@ OTHERS = {
         "selective": True,
     },
     "shards that wait for each other": {"mixer": "gru"},
+    "a cache": {"mixer": "attention", "span": 3},
+    "no memory": {"mixer": "frame-convolution"},
 }
 
 

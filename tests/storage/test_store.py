@@ -100,6 +100,16 @@ def test_rows_are_there_or_not(tmp_path):
     assert rows_in(tmp_path) == [tmp_path / "longer", tmp_path / "rows"]
 
 
+def test_rows_that_hold_nothing(tmp_path):
+    Rows(tmp_path / "rows").write(1, 3, np.zeros((0, 4), np.float32))
+    found = Rows(tmp_path / "rows")
+    assert found.has(1)
+    assert found.read(1).shape == (0, 4)
+    longer = Rows(tmp_path / "longer")
+    longer.take_over(found, 2, 5)
+    assert longer.read(1).shape == (0, 4)
+
+
 def test_arrays_round_trip_to_the_bit(tmp_path):
     given = {
         "weights.x": np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32),
