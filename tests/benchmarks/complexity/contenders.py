@@ -31,7 +31,11 @@ class Contender:
 
     @property
     def has_taps(self) -> bool:
-        return "taps" in MIXERS[self.mixer].takes and dict(self.choices).get("transition") != "propagator"
+        """Whether its kernels in space have a size; of convssm those of the transition that is one."""
+        return ("taps" in MIXERS[self.mixer].takes and self.mixer != "convssm") or (
+            "transition",
+            "kernel",
+        ) in self.choices
 
     def make(self, axes: int, frames: int, taps: int | None = None) -> Mixer:
         """It, with weights of a fixed seed."""
