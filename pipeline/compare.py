@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,12 @@ class CompareSettings(Settings):
     Attributes:
         confidence: Of the intervals.
         title: The page's title.
+        notes: What is told of a model beneath its name.
     """
 
     confidence: float = 0.95
     title: str = "Models side by side"
+    notes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         if not 0 < self.confidence < 1:
@@ -93,7 +95,7 @@ def compare(settings: CompareSettings, inputs: dict[str, Path], output: Path) ->
     names, seeds = (list(dict.fromkeys(part)) for part in zip(*found, strict=True))
     models = {}
     for name in names:
-        own = models[name] = dict(paces[name])
+        own = models[name] = {"note": settings.notes.get(name, "")} | paces[name]
         own["steps"] = max(curves[name, seed].steps[-1] for seed in seeds)
         own["seconds"] = [curves[name, seed].seconds[-1] for seed in seeds]
         for part, key in ((VALIDATION, "validation"), (WHOLE, "test")):

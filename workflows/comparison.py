@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.compare import CompareSettings
+from pipeline.compare import CompareSettings, Curve
 from pipeline.network.settings import ModelSettings
 from pipeline.network.sizing import of_size, with_mixer
 from pipeline.pace import PaceSettings
@@ -90,22 +90,51 @@ class Comparison:
         stage = Stage(PACE, Kinds()["pace"], PaceSettings(dict(trainings)), inputs)
         return replace(self.data, stages=self.data.stages | {PACE: stage})
 
+    def tried(self, trainings: Mapping[str, TrainSettings], paced: Workflow, rate: float) -> Workflow:
+        """Only the trainings, from the first seed with a learning rate: stages of the whole, if it is chosen."""
+        stages = dict(paced.stages)
+        for mixer, training in trainings.items():
+            settings = replace(training, seed=self.seeds[0], learning_rate=rate)
+            stage = self._of(self.training, mixer, self.seeds[0], settings)
+            stages[stage.name] = stage
+        return replace(paced, stages=stages)
+
+    def with_best_rates(
+        self, trainings: Mapping[str, TrainSettings], folders: Mapping[float, Mapping[str, Path]]
+    ) -> dict[str, TrainSettings]:
+        """Each training with the learning rate of the smallest validation error, of those that were tried.
+
+        Args:
+            folders: By rate those of the stages of `tried`.
+        """
+        found = {}
+        for mixer, training in trainings.items():
+            name = f"{self.training.name}-{mixer}-{self.seeds[0]}"
+            errors = {rate: min(Curve.of(own[name]).errors) for rate, own in folders.items()}
+            found[mixer] = replace(training, learning_rate=min(errors, key=errors.__getitem__))
+        return found
+
     def whole(self, trainings: Mapping[str, TrainSettings], paced: Workflow) -> Workflow:
         """All of it: trainings, what follows them up to their scores, and the page."""
         stages, kinds, compared = dict(paced.stages), Kinds(), {"pace": PACE}
         wanted = self._wanted()
         for mixer, training in trainings.items():
             for seed in self.seeds:
-                own = {name: f"{name}-{mixer}-{seed}" for name in wanted}
                 for name in wanted:
                     stage = self.workflow.stages[name]
                     settings = replace(training, seed=seed) if name == self.training.name else stage.settings
-                    inputs = {role: own.get(source, source) for role, source in stage.inputs.items()}
-                    stages[own[name]] = replace(stage, name=own[name], settings=settings, inputs=inputs)
-                compared[f"model-{mixer}-{seed}"] = own[self.training.name]
-                compared[f"scores-{mixer}-{seed}"] = own[self.scores.name]
-        title = f"{self.workflow.name}: {len(self.mixers)} models side by side"
-        stages[COMPARED] = Stage(COMPARED, kinds["compare"], CompareSettings(title=title), compared)
+                    repeated = self._of(stage, mixer, seed, settings)
+                    stages[repeated.name] = repeated
+                compared[f"model-{mixer}-{seed}"] = f"{self.training.name}-{mixer}-{seed}"
+                compared[f"scores-{mixer}-{seed}"] = f"{self.scores.name}-{mixer}-{seed}"
+        settings = CompareSettings(
+            title=f"{self.workflow.name}: {len(self.mixers)} models side by side",
+            notes={
+                mixer: f"{own.model.channels} channels, {own.model.states} states, rate {own.learning_rate:g}"
+                for mixer, own in trainings.items()
+            },
+        )
+        stages[COMPARED] = Stage(COMPARED, kinds["compare"], settings, compared)
         return replace(paced, stages=stages)
 
     def take_over(self, runs: Path) -> list[str]:
@@ -119,6 +148,14 @@ class Comparison:
                 stage.folder.symlink_to(Path("..") / self.workflow.name / other.name)
                 taken.append(stage.stage.name)
         return taken
+
+    def _of(self, stage: Stage, mixer: str, seed: int, settings: Any) -> Stage:
+        """A stage of the recipe for a mixer and a seed."""
+        inputs = {
+            role: f"{source}-{mixer}-{seed}" if source in self._behind else source
+            for role, source in stage.inputs.items()
+        }
+        return replace(stage, name=f"{stage.name}-{mixer}-{seed}", settings=settings, inputs=inputs)
 
     def _only(self, kind: str, stages: Collection[Stage]) -> Stage:
         found = [stage for stage in stages if stage.kind.name == kind]

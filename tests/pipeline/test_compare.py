@@ -37,7 +37,7 @@ def inputs(tmp_path):
 
 
 def test_means_intervals_and_differences(inputs, tmp_path):
-    list(compare(CompareSettings(), inputs, tmp_path))
+    list(compare(CompareSettings(notes={"a": "two channels"}), inputs, tmp_path))
     found = json.loads((tmp_path / "compared.json").read_text())
     assert found["seeds"] == ["0", "1", "2"]
     assert found["baselines"] == {"persistence": 4.0}
@@ -54,6 +54,7 @@ def test_means_intervals_and_differences(inputs, tmp_path):
     assert rows.loc["a", "test_1"] == 2.0
     page = (tmp_path / SECTION).read_text()
     assert '<span class="clear">0.5</span>' in page
+    assert "a<small>two channels</small>" in page
     assert "data:image/png;base64," in page
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.compare import Curve
 from pipeline.network.settings import ModelSettings
 from pipeline.network.sizing import of_size, with_mixer
 from pipeline.section import SECTION
@@ -36,7 +37,8 @@ def recipe(finished_run, tmp_path_factory):
 
 
 def test_models_of_equal_size_and_time(recipe):
-    asked = ("--mixers", "convssm,gru", "--seeds", "3", "--equal", "both", "--set", "model.steps=4")
+    asked = ("--mixers", "convssm,gru", "--seeds", "3", "--equal", "both", "--rates", "1,0.001")
+    asked = (*asked, "--set", "model.steps=4", "--set", "model.spike=null")
     done = compared(recipe, *asked)
     assert done.exit_code == 0, done.output
     run = recipe.parent / "runs" / "blobs-compare"
@@ -49,9 +51,16 @@ def test_models_of_equal_size_and_time(recipe):
     counts = [own["parameters"] for own in found["models"].values()]
     assert counts[1] == pytest.approx(counts[0], rel=0.15)  # a very small one
     for name, own in found["models"].items():
-        manifests = [json.loads((one / "manifest.json").read_text()) for one in run.glob(f"model-{name}-*")]
+        folders = list(run.glob(f"model-{name}-*"))
+        manifests = [json.loads((one / "manifest.json").read_text()) for one in folders]
         assert {one["settings"]["model"]["mixer"] for one in manifests} == {name}
         assert {one["settings"]["seed"] for one in manifests} == {3}
+        tried = {
+            one["settings"]["learning_rate"]: min(Curve.of(folder).errors)
+            for one, folder in zip(manifests, folders, strict=True)
+        }
+        assert set(tried) == {1.0, 0.001}
+        assert own["note"].endswith(f"rate {min(tried, key=tried.get):g}")
         assert {one["settings"]["steps"] for one in manifests} == {own["steps"]}
         scores = [json.loads((one / "scores.json").read_text()) for one in sorted(run.glob(f"scores-{name}-*"))]
         assert own["test"]["mse"] == [one["model.mse"] for one in scores]

@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from workflows.commands.executors import make_executor
-from workflows.commands.options import Address, Changes, Equal, Memory, Recipe, Where, Workers, counts, listed, words
+from workflows.commands.options import (
+    Address,
+    Changes,
+    Equal,
+    Memory,
+    Recipe,
+    Where,
+    Workers,
+    counts,
+    listed,
+    numbers,
+    words,
+)
 from workflows.commands.showing import closing_on_signals
 
 
@@ -30,6 +42,15 @@ def compare(
             "training; both; or nothing.",
         ),
     ] = Equal.parameters,
+    rates: Annotated[
+        tuple | None,
+        listed(
+            numbers,
+            "RATE,...",
+            "Learning rates to try with each model from the first seed, and to choose from by the smallest validation "
+            "error; by default the recipe's.",
+        ),
+    ] = None,
     runs: Annotated[Path, typer.Option(help="The folder that holds the runs.")] = Path("runs"),
     executor: Annotated[Where, typer.Option(help="Where stages run: on Ray, or in this process.")] = Where.ray,
     workers: Workers = None,
@@ -67,6 +88,12 @@ def compare(
         if equal in (Equal.time, Equal.both):
             paces = as_json.loads((folders[PACE] / "pace.json").read_text())
             trainings = of_equal_time(trainings, paces, comparison.mixers[0])
-        folders = run_workflow(comparison.whole(trainings, paced), runs, place, screen, command=command)
+        if rates:
+            tried = {
+                rate: run_workflow(comparison.tried(trainings, paced, rate), runs, place, screen, command=command)
+                for rate in rates
+            }
+            trainings = comparison.with_best_rates(trainings, tried)
+        run_workflow(comparison.whole(trainings, paced), runs, place, screen, command=command)
     if not json:
         typer.echo(f"report: {runs / comparison.name / REPORT}")
