@@ -10,17 +10,18 @@ import torch
 from ssm_ops.mixers.mixer import Mixer
 from tests.benchmarks.complexity.contenders import BOUNDARIES, CHANNELS, Contender
 
-ROUNDS, STEPS = 3, 15
+ROUNDS, STEPS = 3, 30
 """How often a training step and a step of inference are measured; the medians count."""
 
-FRAME_COUNTS = (16, 32, 64, 128)
-SIDES = {2: (8, 16, 32), 3: (4, 6, 8, 11)}
-TAPS = (3, 5, 7, 9)
-USUAL = {"frames": 16, "side": {2: 16, 3: 6}}
+FRAME_COUNTS = tuple(2**power for power in range(4, 12))
+SIDES = {2: (8, 16, 32, 64, 128, 256), 3: (4, 6, 8, 12, 16, 24, 32)}
+TAPS = {2: (3, 5, 7, 9, 13), 3: (3, 5, 7)}
+USUAL = {"frames": 16, "side": {2: 16, 3: 8}}
 """Of what does not vary."""
 
-SECONDS = 25.0
-"""Of a training step; where one took longer nothing larger is tried."""
+ENOUGH, LEAST = 0.6, 3
+"""Seconds of a training step beyond which nothing larger is tried, unless there are fewer sizes than this: what calls
+cost on top of the sums would else be seen, and not how these grow."""
 
 
 def same_in_all_modes(contender: Contender, axes: int) -> float:
@@ -45,7 +46,7 @@ def sweep(contender: Contender, axes: int, what: str) -> dict[int, dict[str, flo
     """By frames, voxels of a frame or taps: what `measured` finds, up to where it takes too long."""
     found: dict[int, dict[str, float]] = {}
     side, frames = USUAL["side"][axes], USUAL["frames"]
-    sizes = {"frames": FRAME_COUNTS, "voxels": SIDES[axes], "taps": TAPS}[what]
+    sizes = {"frames": FRAME_COUNTS, "voxels": SIDES[axes], "taps": TAPS[axes]}[what]
     for size in sizes:
         if what == "taps":
             point = measured(contender.make(axes, frames, size), axes, frames, side)
@@ -54,7 +55,7 @@ def sweep(contender: Contender, axes: int, what: str) -> dict[int, dict[str, flo
         else:
             point = measured(contender.make(axes, size), axes, size, side)
         found[size**axes if what == "voxels" else size] = point
-        if point["train_seconds"] > SECONDS:
+        if point["train_seconds"] > ENOUGH and len(found) >= LEAST:
             break
     return found
 
@@ -70,7 +71,7 @@ def measured(mixer: Mixer, axes: int, frames: int, side: int) -> dict[str, float
         y, _ = mixer(x, boundary)
         y.square().mean().backward()
         seconds.append(time.perf_counter() - begun)
-        if number and seconds[-1] > SECONDS:
+        if number and seconds[-1] > 5 * ENOUGH:
             break
     with torch.no_grad():
         _, carry = mixer(x, boundary)
