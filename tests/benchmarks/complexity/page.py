@@ -24,6 +24,9 @@ QUANTITIES = {
     "carry_bytes": "carry, bytes",
 }
 SYMBOLS = {"frames": "T", "voxels": "N", "taps": "K"}
+LARGEST = 3
+"""Sizes that an exponent is fitted to; at smaller ones it is seen what calls cost."""
+
 APART = 0.25
 """By how much an exponent may differ from theory's before the page marks it."""
 
@@ -76,10 +79,10 @@ def swept(results: dict, what: str) -> Iterable[tuple[Contender, int, Points]]:
 
 
 def exponents(points: Points, quantity: str) -> tuple[float, float] | None:
-    """The slope of the logarithm over that of the size: of the line through all sizes, and between the two largest.
-    `None` of what is nothing."""
-    sizes = np.log([float(size) for size in points])
-    values = np.array([own[quantity] for own in points.values()])
+    """The slope of the logarithm over that of the size: of the line through the `LARGEST` sizes, and between the last
+    two. `None` of what is nothing."""
+    sizes = np.log([float(size) for size in points])[-LARGEST:]
+    values = np.array([own[quantity] for own in points.values()])[-LARGEST:]
     if len(sizes) < 2 or values.min() <= 0:
         return None
     values = np.log(values)
