@@ -98,6 +98,7 @@ def compare(settings: CompareSettings, inputs: dict[str, Path], output: Path) ->
         own = models[name] = {"note": settings.notes.get(name, "")} | paces[name]
         own["steps"] = max(curves[name, seed].steps[-1] for seed in seeds)
         own["seconds"] = [curves[name, seed].seconds[-1] for seed in seeds]
+        own["curves"] = {seed: asdict(curves[name, seed]) for seed in seeds}
         for part, key in ((VALIDATION, "validation"), (WHOLE, "test")):
             values = [_error(errors[name, seed], part, (name, seed)) for seed in seeds]
             first = [errors[names[0], seed][part][MODEL] for seed in seeds]
@@ -121,7 +122,7 @@ def compare(settings: CompareSettings, inputs: dict[str, Path], output: Path) ->
     }
     (output / "compared.json").write_text(json.dumps(summary, indent=2) + "\n")
     table(summary).to_csv(output / "compared.csv", index=False)
-    page = summary | {"title": settings.title, "curves": picture(drawn(curves, next(iter(units))))}
+    page = summary | {"title": settings.title, "curves": picture(drawn(summary))}
     write_section(output, "compared.html.j2", page)
     best = min(models, key=lambda name: models[name]["test"]["mean"]["mean"])
     yield Progress(1, 1, f"{len(models)} models, {best} has the smallest test error")
@@ -167,19 +168,16 @@ def table(summary: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def drawn(curves: Mapping[tuple[str, str], Curve], units: str) -> Figure:
+def drawn(summary: Mapping[str, Any]) -> Figure:
     """Validation errors over steps and over seconds of training: a colour a model, a line a seed."""
     figure = Figure(figsize=(12, 4.2), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    names = list(dict.fromkeys(name for name, _ in curves))
-    colours = dict(zip(names, itertools.cycle(COLOURS), strict=False))
-    told = set()
-    for (name, _), curve in curves.items():
-        label = name if name not in told else None
-        told.add(name)
-        for axes, across in zip(panels, (curve.steps, curve.seconds), strict=True):
-            axes.plot(across, curve.errors, color=colours[name], linewidth=1.2, marker=".", markersize=4, label=label)
-    square = f" ({units}$^2$)" if units else ""
+    for (name, own), colour in zip(summary["models"].items(), itertools.cycle(COLOURS), strict=False):
+        for number, curve in enumerate(own["curves"].values()):
+            style = {"color": colour, "linewidth": 1.2, "marker": ".", "markersize": 4}
+            for axes, across in zip(panels, ("steps", "seconds"), strict=True):
+                axes.plot(curve[across], curve["errors"], label=name if number == 0 else None, **style)
+    square = f" ({summary['units']}$^2$)" if summary["units"] else ""
     panels[0].set(xlabel="training step", ylabel=f"validation mean squared error{square}", yscale="log")
     panels[1].set(xlabel="seconds of training")
     panels[1].legend(frameon=False, fontsize="small", ncols=2)

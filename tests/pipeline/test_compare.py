@@ -45,6 +45,7 @@ def test_means_intervals_and_differences(inputs, tmp_path):
     assert first["test"]["mse"] == ERRORS["a"]
     assert other["validation"]["mean"]["mean"] == pytest.approx(5.0)
     assert (first["steps"], first["seconds"]) == (4, [1.0] * 3)
+    assert first["curves"]["0"] == {"steps": [2, 4], "seconds": [0.5, 1.0], "errors": [5.0, 2.5]}
     differences = np.subtract(ERRORS["linear-b"], ERRORS["a"])
     half = 4.302653 * differences.std(ddof=1) / 3**0.5  # Student's, two degrees of freedom
     less = other["test"]["less_first"]
