@@ -72,7 +72,7 @@ def same(found, expected):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "convs5")) for n in CHOICES])
 def test_recomputed_chunks_give_the_same_gradients(name):
     model = forecaster(name)
     for recompute in (6, 50):
