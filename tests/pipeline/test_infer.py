@@ -97,6 +97,16 @@ def test_other_models_agree_too(inputs, tmp_path, written, choices):
     assert np.linalg.norm(written() - (forecast * scale + mean)) <= 1e-5 * np.linalg.norm(increment)
 
 
+@pytest.mark.slow
+def test_shards_that_wait_for_each_other_are_the_same_bits_on_ray(inputs, tmp_path, ray_executor):
+    model = ModelSettings(channels=3, states=4, mixer="lstm")
+    (tmp_path / "model").mkdir()
+    list(train(TrainSettings(model, steps=2, window=24, threads=1), inputs, tmp_path / "model"))
+    inputs, settings = {**inputs, "model": tmp_path / "model"}, InferSettings("b", chunk=7)
+    on_ray = predict(ray_executor, settings, inputs, tmp_path / "ray")
+    assert predict(LocalExecutor(1), settings, inputs, tmp_path / "local").tobytes() == on_ray.tobytes()
+
+
 def interrupted(settings, inputs, output, workers, shards):
     """A stage that is closed as soon as so many shards are committed."""
     output.mkdir()
