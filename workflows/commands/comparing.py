@@ -74,8 +74,9 @@ def compare(
     from workflows.run import run as run_workflow
 
     comparison = Comparison(load(recipe, changes or ()), mixers, seeds or (0, 1, 2))
-    for name in comparison.take_over(runs):
-        typer.echo(f"{name}: taken from the run {comparison.workflow.name}")
+    taken = comparison.take_over(runs)
+    if taken and not json:
+        typer.echo(f"{', '.join(taken)}: taken from the run {comparison.workflow.name}")
     screen, place = display(json=json), make_executor(executor, workers, address, memory)
     command = shlex.join(["chronovox", *sys.argv[1:]])
     with closing_on_signals(screen, place):
