@@ -26,6 +26,11 @@ class ConvSSM(Scanned):
     et al., "Convolutional State Space Models for Long-Range Spatiotemporal Modeling" (2023)); it is held as one real
     matrix on the real and the imaginary parts of h. B is real: the phase of a state is C's to learn.
 
+    The carry is the spectrum of the states, (state, *spectrum); of `Pointwise` ones (state, *grid), complex. A run of T
+    frames of N voxels takes O(T N states (log N + channels)) time, without the logarithm of `Pointwise`, and training
+    holds O(T N (channels + states)) numbers; a step is a run of one frame. The size of a kernel does not matter: it is
+    its transfer function that is multiplied.
+
     Under `torch.autocast` the products with B and C are made in the lower precision; steps, scan and carry stay in that
     of the weights.
 
