@@ -33,7 +33,7 @@ from pipeline.storage import arrays, store
 from pipeline.training.average import Average
 from pipeline.training.board import Board
 from pipeline.training.checkpoints import Checkpoints
-from pipeline.training.guard import Guard
+from pipeline.training.guard import Diverged, Guard
 from pipeline.training.history import History
 from pipeline.training.least_squares import start_by_least_squares
 from pipeline.training.loader import WAITING, Loader, Part
@@ -58,7 +58,7 @@ def train(settings: TrainSettings, inputs: dict[str, Path], output: Path) -> Ste
     A run that was killed and continued makes the losses and weights of an uninterrupted one, to the bit on a CPU.
 
     Raises:
-        InputError: Training diverged, and did so again `retries` times.
+        Diverged: Training diverged, and did so again `retries` times.
     """
     yield from train_as_member(Alone(), settings, inputs, output)
 
@@ -298,11 +298,11 @@ class Training:
         """Goes back to the newest checkpoint of a step before the last, or to the beginning; returns what to say.
 
         Raises:
-            InputError: It went back `retries` times already.
+            Diverged: It went back `retries` times already.
         """
         settings, failed, times = self.settings, self.step + 1, len(self.rollbacks)
         if times >= settings.retries:
-            raise InputError(self.given_up(wrong))
+            raise Diverged(self.given_up(wrong))
         good, damaged = None, ""
         if leads(self.member):
             good, damaged = self.checkpoints.newest(before=self.step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from pipeline.training.settings import TrainSettings
 from pipeline.volume import InputError
 from ssm_ops.mixers.catalogue import MIXERS, no_mixer
 from workflows.catalog import Kinds
-from workflows.plan import plan
+from workflows.plan import SUCCESS, plan
 from workflows.stage import Stage
 from workflows.workflow import Workflow
 
@@ -30,14 +31,15 @@ class Comparison:
         workflow: With one stage `train` and one stage `evaluate` of its model.
         mixers: Names; the differences are from the first.
         seeds: Of the trainings.
+        rates: Learning rates that are tried with each.
 
     Raises:
-        InputError: The recipe has other stages than that, its training cannot have another mixer, or a mixer is
-            unknown or named twice.
+        InputError: The recipe has other stages than that, its training cannot have one of the mixers, seeds or rates,
+            or a mixer is unknown or named twice. All that can be known before anything runs is refused here.
     """
 
-    def __init__(self, workflow: Workflow, mixers: Sequence[str], seeds: Sequence[int]):
-        self.workflow, self.mixers, self.seeds = workflow, tuple(mixers), tuple(seeds)
+    def __init__(self, workflow: Workflow, mixers: Sequence[str], seeds: Sequence[int], rates: Sequence[float] = ()):
+        self.workflow, self.mixers, self.seeds, self.rates = workflow, tuple(mixers), tuple(seeds), tuple(rates)
         for name in self.mixers:
             if name not in MIXERS:
                 raise InputError(no_mixer(name))
@@ -56,6 +58,7 @@ class Comparison:
         self._behind = self._following(self.training.name)
         self.scores = self._only("evaluate", [workflow.stages[name] for name in self._behind])
         self.name = f"{workflow.name}-compare"
+        self._refuse()
 
     @property
     def data(self) -> Workflow:
@@ -105,13 +108,20 @@ class Comparison:
         """Each training with the learning rate of the smallest validation error, of those that were tried.
 
         Args:
-            folders: By rate those of the stages of `tried`.
+            folders: By rate those of the stages of `tried`, without those that diverged.
+
+        Raises:
+            InputError: A mixer diverged with each rate.
         """
         found = {}
         for mixer, training in trainings.items():
             name = f"{self.training.name}-{mixer}-{self.seeds[0]}"
-            errors = {rate: min(Curve.of(own[name]).errors) for rate, own in folders.items()}
-            found[mixer] = replace(training, learning_rate=min(errors, key=errors.__getitem__))
+            errors = {rate: _least(Curve.of(own[name]).errors) for rate, own in folders.items() if name in own}
+            best = min(errors, key=errors.__getitem__, default=None)
+            if best is None or math.isinf(errors[best]):
+                rates = ", ".join(f"{rate:g}" for rate in folders)
+                raise InputError(f"{mixer} diverged with each of the learning rates {rates}; try smaller ones too")
+            found[mixer] = replace(training, learning_rate=best)
         return found
 
     def whole(self, trainings: Mapping[str, TrainSettings], paced: Workflow) -> Workflow:
@@ -141,13 +151,41 @@ class Comparison:
         """Finished stages of data that the recipe's own run has already, by links to them; their names."""
         taken = []
         for stage in plan(self.data, (runs / self.name).resolve()):
+            if stage.folder.is_symlink() and not stage.finished:
+                stage.folder.unlink()  # what it leads to is gone, or is being made anew
             other = (runs / self.workflow.name).resolve() / stage.folder.name
-            if not stage.folder.exists() and (other / "SUCCESS").exists():
+            if not stage.folder.exists() and (other / SUCCESS).exists():
                 stage.folder.parent.mkdir(parents=True, exist_ok=True)
-                stage.folder.unlink(missing_ok=True)  # a link whose end is gone
                 stage.folder.symlink_to(Path("..") / self.workflow.name / other.name)
                 taken.append(stage.stage.name)
         return taken
+
+    def _refuse(self) -> None:
+        """Refuses what some stage would refuse later, perhaps after long trainings."""
+        settings, data = self.training.settings, self.data.stages
+        if settings.model.classes is not None:
+            raise InputError(
+                f"stage {self.training.name!r} makes labels, which have no mean squared errors; compare models of "
+                "numbers"
+            )
+        for name in (PACE, COMPARED):
+            if name in data:
+                raise InputError(f"stage {name!r} has the name of one that a comparison adds; rename it")
+        try:
+            for seed in self.seeds:
+                replace(settings, seed=seed)
+            for rate in self.rates:
+                replace(settings, learning_rate=rate)
+            PaceSettings(self.trainings(None))
+        except ValueError as error:
+            raise InputError(f"stage {self.training.name!r} cannot be compared so: {error}") from error
+        for stage in (self.workflow.stages[name] for name in self._wanted()):
+            alone = [name for name in self.mixers if not MIXERS[name].kind.side_by_side]
+            if getattr(stage.settings, "carry_tolerance", 0) > 0 and alone:
+                raise InputError(
+                    f"stage {stage.name!r} has a carry tolerance, which {', '.join(alone)} cannot have; compare with "
+                    f"--set {stage.name}.carry_tolerance=0"
+                )
 
     def _of(self, stage: Stage, mixer: str, seed: int, settings: Any) -> Stage:
         """A stage of the recipe for a mixer and a seed."""
@@ -184,6 +222,11 @@ class Comparison:
                 needed.add(name)
                 left += self.workflow.stages[name].inputs.values()
         return [name for name in self._behind if name in needed]
+
+
+def _least(errors: Sequence[float]) -> float:
+    """The smallest of those that are numbers; infinite where none is."""
+    return min((error for error in errors if not math.isnan(error)), default=math.inf)
 
 
 def of_equal_time(

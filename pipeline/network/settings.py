@@ -33,8 +33,8 @@ class ModelSettings(Settings):
             Frames ahead then go through the model in parallel, as those that were seen do, in training as well. Only
             of `levels`: there is no difference from a gap.
         channels: Channels of the stream that the blocks read and write.
-        mixer: What looks along time in each layer, one of the names that `chronovox mixers` lists. All that follows of
-            transitions and steps of time is that of `convssm`.
+        mixer: What looks along time in each layer, one of the names that `chronovox mixers` lists. `rate`,
+            `transition`, `selective` and `drift` are those of `convssm`.
         states: How much each mixer remembers: state channels of `convssm`, else as `chronovox mixers` says.
         layers: Blocks, each with a mixer.
         patch: Voxels along each axis of the patches that the encoder makes one voxel of the stream of.
@@ -53,7 +53,8 @@ class ModelSettings(Settings):
         drift: Whether propagators learn a velocity, along axes that are periodic.
         taps: The size of kernels along each axis (3 by default), or of a correction that propagators learn (none by
             default). Odd where an axis reflects. Also of other mixers that have kernels in space.
-        span: How many frames a mixer with a finite memory looks at, the present one among them; 16 by default.
+        span: How many frames a mixer with a finite memory looks at, the present one among them; 16 by default, 3 of
+            `causal-convolution`.
         heads: Of attention.
         initial: How a mixer's weights or rates start, where it has a choice.
         uneven: Whether steps are as long as the times of frames say, in units of the median step of the frames that are

@@ -10,6 +10,12 @@ from collections import deque
 
 import numpy as np
 
+from pipeline.volume import InputError
+
+
+class Diverged(InputError):
+    """A training diverged, and did so again as often as it may go back."""
+
 
 class Guard:
     """Remembers the norms of the last steps.

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 
 import numpy as np
 import pytest
@@ -18,6 +18,9 @@ from workflows.cli import app, exit_code
 from workflows.comparison import Comparison, of_equal_time
 from workflows.foresight.models import parameters_on
 from workflows.language.load import load
+from workflows.plan import SUCCESS
+
+PARALLEL = ("--set", "model.data_parallel=2", "--set", "model.batch=2")
 
 
 def compared(recipe, *arguments):
@@ -36,22 +39,35 @@ def recipe(finished_run, tmp_path_factory):
     return folder / "blobs.yaml"
 
 
-def test_models_of_equal_size_and_time(recipe):
-    asked = ("--mixers", "convssm,gru", "--seeds", "3", "--equal", "both", "--rates", "1,0.001")
-    asked = (*asked, "--set", "model.steps=4", "--set", "model.spike=null")
+def test_a_comparison_goes_on_from_the_data_of_the_recipes_run(recipe):
+    asked = ("--mixers", "gru", "--seeds", "3", "--equal", "nothing", "--set", "model.steps=2")
     done = compared(recipe, *asked)
     assert done.exit_code == 0, done.output
     run = recipe.parent / "runs" / "blobs-compare"
     assert "raw_a, raw_b, prepared: taken from the run blobs" in done.output
     for stage in ("raw_a", "raw_b", "prepared"):
         assert next(run.glob(f"{stage}-*")).is_symlink()
-    folder = next(run.glob("compared-*"))
+    (own,) = json.loads(next(run.glob("compared-*/compared.json")).read_text())["models"].values()
+    (scores,) = (json.loads(path.read_text()) for path in run.glob("scores-gru-3-*/scores.json"))
+    assert own["test"]["mse"] == [scores["model.mse"]]
+    assert "started" not in compared(recipe, *asked).output
+
+
+@pytest.mark.slow
+def test_models_of_equal_size_and_time(recipe):
+    asked = ("--mixers", "convssm,gru", "--seeds", "3", "--equal", "both", "--rates", "1,0.001,1e30")
+    asked = (*asked, "--set", "model.steps=4", "--set", "model.spike=null")
+    done = compared(recipe, *asked)
+    assert done.exit_code == 0, done.output
+    assert "gru: a rate of 1e+30 is too high for it, training diverged" in done.output
+    run = recipe.parent / "runs" / "blobs-compare"
+    folder = max(run.glob("compared-*"), key=lambda path: path.stat().st_mtime)
     found = json.loads((folder / "compared.json").read_text())
     assert list(found["models"]) == ["convssm", "gru"]
     counts = [own["parameters"] for own in found["models"].values()]
     assert counts[1] == pytest.approx(counts[0], rel=0.15)  # a very small one
     for name, own in found["models"].items():
-        folders = list(run.glob(f"model-{name}-*"))
+        folders = [one.parent for one in run.glob(f"model-{name}-*/SUCCESS")]
         manifests = [json.loads((one / "manifest.json").read_text()) for one in folders]
         assert {one["settings"]["model"]["mixer"] for one in manifests} == {name}
         assert {one["settings"]["seed"] for one in manifests} == {3}
@@ -72,14 +88,14 @@ def test_models_of_equal_size_and_time(recipe):
     assert "data:image/png;base64," in page
     assert (folder / "compared.csv").read_text().count("\n") == 3
     again = compared(recipe, *asked)
-    assert "started" not in again.output
+    assert again.output.count("started") == 2  # the two that diverged are tried again
 
 
 @pytest.mark.parametrize("mixer", [name for name in MIXERS if name != "convssm"])
 def test_models_are_made_as_large_as_the_recipes(recipe, finished_run, mixer):
     training = load(recipe).stages["model"].settings
     count = parameters_on(finished_run["prepared"], training)
-    wanted = ModelSettings(channels=12, states=24, layers=2)
+    wanted = ModelSettings(channels=10, states=12)
     found = of_size(with_mixer(wanted, mixer), count(wanted), count)
     assert found.mixer == mixer
     assert count(found) == pytest.approx(count(wanted), rel=0.1)
@@ -101,7 +117,12 @@ def test_as_many_steps_as_take_the_same_time(recipe):
         (("--mixers", "gruu"), "mixer is 'gruu', which is none; did you mean gru"),
         (("--mixers", "gru,gru"), "mixers are gru, gru; give at least one, each once"),
         (("--mixers", "gru", "--seeds", "1,1"), "seeds are 1, 1; give at least one, each once"),
+        (("--mixers", "gru", "--seeds=-1"), "seed is -1; give 0 or more"),
+        (("--mixers", "gru", "--rates", "0.1,0"), "learning_rate is 0.0; give a positive number"),
         (("--mixers", "gru", "--set", "model.start={}"), "stage 'model' has a start by least squares"),
+        (("--mixers", "gru", "--set", "model.time_parallel=2"), "time_parallel is 2 with mixer 'gru'"),
+        (("--mixers", "gru", *PARALLEL), "training 'gru' has 2 workers, and paces are those of one"),
+        (("--mixers", "s5,gru", "--set", "forecast.carry_tolerance=0.1"), "has a carry tolerance, which gru cannot"),
     ],
 )
 def test_mistakes(recipe, arguments, message):
@@ -109,6 +130,42 @@ def test_mistakes(recipe, arguments, message):
     assert isinstance(done.exception, InputError), done.output
     assert message in str(done.exception)
     assert exit_code(done.exception) == 2
+
+
+def test_a_stage_with_the_name_of_an_added_one_is_refused(recipe):
+    other = recipe.with_name("pace.yaml")
+    other.write_text(recipe.read_text().replace("  prepared:", "  pace:").replace(": prepared", ": pace"))
+    with pytest.raises(InputError, match="stage 'pace' has the name of one that a comparison adds; rename it"):
+        Comparison(load(other), ("gru",), (0,))
+
+
+def test_links_to_what_is_gone_are_taken_away(recipe, tmp_path):
+    comparison = Comparison(load(recipe), ("gru",), (0,))
+    for stage in ("raw_a", "prepared"):
+        (own,) = (recipe.parent / "runs" / "blobs").glob(f"{stage}-*")
+        copytree(own, tmp_path / "blobs" / own.name)
+    assert comparison.take_over(tmp_path) == ["raw_a", "prepared"]
+    links = [path for path in (tmp_path / "blobs-compare").iterdir() if path.is_symlink()]
+    assert len(links) == 2
+    rmtree(links[0].resolve())
+    (links[1].resolve() / SUCCESS).unlink()
+    assert comparison.take_over(tmp_path) == []
+    assert not any(link.is_symlink() for link in links)  # or the run could not make these stages
+
+
+def test_a_rate_is_chosen_among_errors_that_are_numbers(recipe, tmp_path):
+    comparison, folders = Comparison(load(recipe), ("gru",), (0,)), {}
+    for rate, errors in {0.1: ["NaN", "3.0"], 0.2: ["2.0", "NaN"], 0.3: ["NaN"]}.items():
+        folder = tmp_path / str(rate)
+        folder.mkdir()
+        records = [f'{{"step": {n}, "validation_mse": {error}}}\n' for n, error in enumerate(errors)]
+        (folder / "history.jsonl").write_text("".join(records))
+        (folder / "timing.jsonl").write_text("")
+        folders[rate] = {"model-gru-0": folder}
+    trainings = comparison.trainings(None)
+    assert comparison.with_best_rates(trainings, folders | {0.4: {}})["gru"].learning_rate == 0.2
+    with pytest.raises(InputError, match="gru diverged with each of the learning rates 0.3, 0.4; try smaller"):
+        comparison.with_best_rates(trainings, {0.3: folders[0.3], 0.4: {}})
 
 
 def test_a_recipe_with_several_trainings_is_refused(recipe):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json as as_json
 import shlex
 import sys
@@ -62,10 +63,11 @@ def compare(
     """Train and score a recipe's model with several mixers, from several seeds, side by side.
 
     The recipe has one training and one evaluation. The run is called NAME-compare; stages of data that the recipe's own
-    run has finished are taken as they are. Channels, and states in proportion, are chosen so that all models have about
-    the parameters of the recipe's; steps, so that all train as long as the first. After a kill the same command
-    continues.
+    run has finished are taken as they are. By default channels, and states in proportion, are chosen so that all models
+    have about the parameters of the recipe's; --equal also knows as many steps as take the time of the first. After a
+    kill the same command continues.
     """
+    from pipeline.training.guard import Diverged
     from workflows.comparison import PACE, Comparison, of_equal_time
     from workflows.display import display
     from workflows.foresight.models import parameters_on
@@ -73,7 +75,7 @@ def compare(
     from workflows.plan import REPORT
     from workflows.run import run as run_workflow
 
-    comparison = Comparison(load(recipe, changes or ()), mixers, seeds or (0, 1, 2))
+    comparison = Comparison(load(recipe, changes or ()), mixers, seeds or (0, 1, 2), rates or ())
     taken = comparison.take_over(runs)
     if taken and not json:
         typer.echo(f"{', '.join(taken)}: taken from the run {comparison.workflow.name}")
@@ -90,10 +92,13 @@ def compare(
             paces = as_json.loads((folders[PACE] / "pace.json").read_text())
             trainings = of_equal_time(trainings, paces, comparison.mixers[0])
         if rates:
-            tried = {
-                rate: run_workflow(comparison.tried(trainings, paced, rate), runs, place, screen, command=command)
-                for rate in rates
-            }
+            tried: dict[float, dict[str, Path]] = {rate: {} for rate in rates}
+            for (rate, own), (mixer, training) in itertools.product(tried.items(), trainings.items()):
+                alone = comparison.tried({mixer: training}, paced, rate)
+                try:
+                    own |= run_workflow(alone, runs, place, screen, command=command)
+                except Diverged as error:
+                    typer.echo(f"{mixer}: a rate of {rate:g} is too high for it, {error}", err=json)
             trainings = comparison.with_best_rates(trainings, tried)
         run_workflow(comparison.whole(trainings, paced), runs, place, screen, command=command)
     if not json:
