@@ -232,13 +232,14 @@ def _least(errors: Sequence[float]) -> float:
 def of_equal_time(
     trainings: Mapping[str, TrainSettings], paces: Mapping[str, Mapping[str, Any]], first: str
 ) -> dict[str, TrainSettings]:
-    """The trainings with as many steps as take the time that the first one's take, and as many looks at the validation
-    frames."""
-    base = trainings[first]
-    seconds, looks = base.steps * paces[first]["seconds_a_step"], max(1, base.steps // base.validate_every)
-    found = {}
+    """The trainings with as many steps as take the time that the first one's take, and no more looks at the validation
+    frames than that; the first one stays as it is."""
+    base, found = trainings[first], dict(trainings)
+    seconds, looks = base.steps * paces[first]["seconds_a_step"], math.ceil(base.steps / base.validate_every)
     for name, training in trainings.items():
-        steps = max(1, round(seconds / paces[name]["seconds_a_step"]))
-        warm_up = round(training.warm_up * steps / training.steps)
-        found[name] = replace(training, steps=steps, warm_up=warm_up, validate_every=max(1, steps // looks))
+        if name != first:
+            steps = max(1, round(seconds / paces[name]["seconds_a_step"]))
+            warm_up = round(training.warm_up * steps / training.steps)
+            every = math.ceil(steps / looks)
+            found[name] = replace(training, steps=steps, warm_up=warm_up, validate_every=every)
     return found

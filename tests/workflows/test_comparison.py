@@ -1,6 +1,8 @@
 """Mixers compared on one recipe's data: what is trained, what of the recipe's run is taken over, what is refused."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree, rmtree
 
@@ -101,14 +103,16 @@ def test_models_are_made_as_large_as_the_recipes(recipe, finished_run, mixer):
     assert count(found) == pytest.approx(count(wanted), rel=0.1)
 
 
-def test_as_many_steps_as_take_the_same_time(recipe):
-    training = load(recipe).stages["model"].settings
-    found = of_equal_time(
-        {"a": training, "b": training}, {"a": {"seconds_a_step": 0.2}, "b": {"seconds_a_step": 0.1}}, "a"
-    )
+@pytest.mark.parametrize(("steps", "every", "looks"), [(15, 5, 3), (60, 25, 3), (4, 1, 4)])
+def test_as_many_steps_as_take_the_same_time(recipe, steps, every, looks):
+    training = replace(load(recipe).stages["model"].settings, steps=steps, validate_every=every)
+    paces = {"a": {"seconds_a_step": 0.2}, "b": {"seconds_a_step": 0.1}, "c": {"seconds_a_step": 0.35}}
+    found = of_equal_time(dict.fromkeys(paces, training), paces, "a")
     assert found["a"] == training
-    assert found["b"].steps == 2 * training.steps
-    assert found["b"].steps // found["b"].validate_every == max(1, training.steps // training.validate_every)
+    assert found["b"].steps == 2 * steps
+    assert found["c"].steps == round(0.2 * steps / 0.35)
+    for one in found.values():  # the last step is looked at whatever its number
+        assert math.ceil(one.steps / one.validate_every) <= looks
 
 
 @pytest.mark.parametrize(
