@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.figures import picture
-from pipeline.gather import MODEL, VALIDATION, errors_of
+from pipeline.mean_errors import MODEL, VALIDATION, errors_of
 from pipeline.progress import Progress, Steps
 from pipeline.scores import student_interval
 from pipeline.scoring import WHOLE

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.mean_errors import MODEL, VALIDATION, errors_of
 from pipeline.progress import Progress, Steps
 from pipeline.scores import student_interval
 from pipeline.scoring import WHOLE
@@ -19,10 +18,6 @@ from pipeline.section import write_section
 from pipeline.volume import InputError, Settings
 
 VERSION = 2
-
-MODEL = "model"
-VALIDATION = "validation"
-PLAIN = re.compile(rf"({VALIDATION}\.)?(\w+)\.mse")
 
 Errors = dict[str, dict[str, list[float]]]
 """Mean squared errors by part and forecast, one of each input."""
@@ -78,17 +73,6 @@ def gather(settings: GatherSettings, inputs: dict[str, Path], output: Path) -> S
     page = summary | {"title": settings.title, "parts": parts, "whole": WHOLE, "validation": VALIDATION}
     write_section(output, "gathered.html.j2", page)
     yield Progress(1, 1, f"{len(found)} inputs, model {np.mean(errors[WHOLE][MODEL]):.4f}")
-
-
-def errors_of(scores: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The mean squared errors in a `scores.json`, by part and forecast."""
-    found: dict[str, dict[str, float]] = {WHOLE: {}, VALIDATION: {}}
-    for key, value in scores.items():
-        if plain := PLAIN.fullmatch(key):
-            found[VALIDATION if plain[1] else WHOLE][plain[2]] = value
-    for part, forecasts in scores["parts"].items():
-        found[part] = {name: own["mse"] for name, own in forecasts.items() if "mse" in own}
-    return found
 
 
 def common(errors: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Errors:

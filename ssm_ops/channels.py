@@ -14,6 +14,13 @@ def mix(
     return (matrix @ x.flatten(2)).unflatten(2, x.shape[2:])
 
 
+def per_channel(
+    numbers: Float[Tensor, "number"], x: Float[Tensor, "time channel *grid"]
+) -> Float[Tensor, "number *one"]:
+    """One number a channel, or one for all of them, to be broadcast against such frames."""
+    return numbers.reshape(-1, *[1] * (x.ndim - 2))
+
+
 def as_real(states: Inexact[Tensor, "time state *grid"]) -> Float[Tensor, "time part *grid"]:
     """Real states as they are; of complex ones all the real parts, then all the imaginary ones."""
     return torch.cat([states.real, states.imag], dim=1) if states.is_complex() else states

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv3d
 
-from ssm_ops.channels import mix
+from ssm_ops.channels import mix, per_channel
 from ssm_ops.mixers.mixer import Frames, Mixer
 from ssm_ops.mixers.weights import kernel_sizes
 from ssm_ops.spatial import extended
@@ -69,7 +69,7 @@ class Convolution(Mixer):
             total = own if total is None else total + own
         value, gate = total.chunk(2, dim=1)
         y = mix(self.output, torch.tanh(value) * torch.sigmoid(gate))
-        return y + self.output_bias.reshape(-1, *[1] * len(boundary)), carry if self.span == 1 else seen[len(x) :]
+        return y + per_channel(self.output_bias, x), carry if self.span == 1 else seen[len(x) :]
 
     def carry_form(self, shape: tuple[int, ...], boundary: tuple[str, ...]) -> tuple[tuple[int, ...], torch.dtype]:
         return ((0,) if self.span == 1 else (self.span - 1, self.channels, *shape)), self.kind

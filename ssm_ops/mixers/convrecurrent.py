@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ssm_ops.channels import mix
+from ssm_ops.channels import mix, per_channel
 from ssm_ops.mixers.mixer import Frames, Mixer
 from ssm_ops.mixers.recurrent import GATES, SIZES, Cell
 from ssm_ops.mixers.weights import drawn_gates, kernel_sizes
@@ -79,7 +79,7 @@ class ConvRecurrent(Mixer):
             for own in entering.unbind():  # indexing would make the backward pass quadratic
                 state = following(own, state, boundary)
                 outputs.append(state[0])
-        y = mix(self.output, torch.stack(outputs)) + self.output_bias.reshape(-1, *ones)
+        y = mix(self.output, torch.stack(outputs)) + per_channel(self.output_bias, x)
         return y, torch.stack(state)
 
     def _rnn(self, entering: Float[Tensor, "gated *grid"], state: State, boundary: tuple[str, ...]) -> State:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
-from ssm_ops.channels import as_real
+from ssm_ops.channels import as_real, per_channel
 from ssm_ops.learned import LearnedPointwise
 from ssm_ops.mixers.mixer import Frames
 from ssm_ops.mixers.rates import held, log_uniform, stepped_rates
@@ -62,4 +62,4 @@ class ConvS5(Scanned):
 
     def leaves(self, states: Complex[Tensor, "time state *grid"], x: Frames, boundary: tuple[str, ...]) -> Frames:
         """The outputs Re(C * h_t) + D x_t; C is held as one real kernel on the real and the imaginary parts of h."""
-        return convolved(as_real(states), self.C, boundary) + self.D.reshape(-1, *[1] * len(boundary)) * x
+        return convolved(as_real(states), self.C, boundary) + per_channel(self.D, x) * x

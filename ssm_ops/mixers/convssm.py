@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
-from ssm_ops.channels import as_real, mix
+from ssm_ops.channels import as_real, mix, per_channel
 from ssm_ops.families import learned_family
 from ssm_ops.learned import SelectiveSteps
 from ssm_ops.mixers.mixer import Frames
@@ -83,7 +83,7 @@ class ConvSSM(Scanned):
 
     def leaves(self, states: Inexact[Tensor, "time state *grid"], x: Frames, boundary: tuple[str, ...] = ()) -> Frames:
         """The outputs C h_t + D x_t, of complex states Re(C h_t) + D x_t."""
-        return mix(self.C, as_real(states)) + self.D.reshape(-1, *[1] * (x.ndim - 2)) * x
+        return mix(self.C, as_real(states)) + per_channel(self.D, x) * x
 
 
 def taken(

@@ -9,7 +9,7 @@ from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from ssm_ops.channels import mix
+from ssm_ops.channels import mix, per_channel
 from ssm_ops.initial import s4d_lin
 from ssm_ops.mixers.diagonal import SteppedRates, from_systems, random_steps, to_systems
 from ssm_ops.mixers.mixer import Frames
@@ -61,7 +61,7 @@ class GSS(Scanned):
         return to_systems(self.family.held(dt), gelu(mix(self.U, x)))
 
     def leaves(self, states: Inexact[Tensor, "time state *grid"], x: Frames, boundary: tuple[str, ...] = ()) -> Frames:
-        y = from_systems(self.C, states) + self.D.reshape(-1, *[1] * (x.ndim - 2)) * gelu(mix(self.U, x))
+        y = from_systems(self.C, states) + per_channel(self.D, x) * gelu(mix(self.U, x))
         return mix(self.O, gelu(mix(self.V, x)) * mix(self.W, y))
 
 

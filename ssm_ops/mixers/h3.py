@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from ssm_ops.channels import mix
+from ssm_ops.channels import mix, per_channel
 from ssm_ops.initial import s4d_lin
 from ssm_ops.mixers.diagonal import SteppedRates, from_systems, random_steps, to_systems
 from ssm_ops.mixers.mixer import Frames, Mixer
@@ -60,7 +60,7 @@ class H3(Mixer):
         found, left = scan(
             to_systems(held, product), self.family(), boundary=boundary, carry=entering, backend="spectral"
         )
-        y = from_systems(self.C, found) + self.D.reshape(-1, *[1] * (x.ndim - 2)) * product
+        y = from_systems(self.C, found) + per_channel(self.D, x) * product
         left = left.unflatten(0, (channels, states))
         return mix(self.O, q * y), torch.cat([keys[:, len(x) :], left.real, left.imag], dim=1)
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ssm_ops.channels import mix
+from ssm_ops.channels import mix, per_channel
 from ssm_ops.mixers.mixer import Frames, Mixer
 from ssm_ops.mixers.weights import drawn_gates
 
@@ -79,7 +79,7 @@ class RecurrentPerVoxel(Mixer):
         with torch.autocast(x.device.type, enabled=False):
             states, left = zip(*(self._group(*part) for part in parts), strict=True)
         states, left = (torch.cat(own, 1).mT.unflatten(2, x.shape[2:]) for own in (states, left))
-        return mix(self.output, states) + self.output_bias.reshape(-1, *[1] * len(boundary)), left
+        return mix(self.output, states) + per_channel(self.output_bias, x), left
 
     def _group(
         self, x: Float[Tensor, "time voxel channel"], before: Float[Tensor, "part voxel hidden"]

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
+from ssm_ops.channels import per_channel
 from ssm_ops.initial import s4d_inv, s4d_lin, s4d_real
 from ssm_ops.mixers.diagonal import SteppedRates, from_systems, random_steps, to_systems
 from ssm_ops.mixers.mixer import Frames
@@ -54,4 +55,4 @@ class S4D(Scanned):
         return to_systems(self.family.held(dt), x)
 
     def leaves(self, states: Inexact[Tensor, "time state *grid"], x: Frames, boundary: tuple[str, ...] = ()) -> Frames:
-        return from_systems(self.C, states) + self.D.reshape(-1, *[1] * (x.ndim - 2)) * x
+        return from_systems(self.C, states) + per_channel(self.D, x) * x

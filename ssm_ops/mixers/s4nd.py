@@ -7,6 +7,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from ssm_ops import powers
+from ssm_ops.channels import per_channel
 from ssm_ops.learned import LearnedPointwise
 from ssm_ops.mixers.mixer import Frames
 from ssm_ops.mixers.rates import held, log_uniform, stepped_rates
@@ -71,7 +72,7 @@ class S4ND(Scanned):
         """The outputs Re(C h_t) + D x_t, each channel of its own states."""
         own = states.unflatten(1, self.C.shape[1:]).flatten(3)
         y = (torch.complex(*self.C)[:, None] @ own).real.reshape(x.shape)
-        return y + self.D.reshape(-1, *[1] * len(boundary)) * x
+        return y + per_channel(self.D, x) * x
 
 
 class AxisKernel(nn.Module):

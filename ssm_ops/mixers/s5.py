@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
-from ssm_ops.channels import as_real, mix
+from ssm_ops.channels import as_real, mix, per_channel
 from ssm_ops.initial import legs_modes
 from ssm_ops.mixers.diagonal import SteppedRates, random_steps
 from ssm_ops.mixers.mixer import Frames
@@ -59,4 +59,4 @@ class S5(Scanned):
 
     def leaves(self, states: Inexact[Tensor, "time state *grid"], x: Frames, boundary: tuple[str, ...] = ()) -> Frames:
         real, imag = 2 * self.C
-        return mix(torch.cat([real, -imag], dim=1), as_real(states)) + self.D.reshape(-1, *[1] * (x.ndim - 2)) * x
+        return mix(torch.cat([real, -imag], dim=1), as_real(states)) + per_channel(self.D, x) * x

@@ -34,7 +34,7 @@ MIXERS = (
     "linear-attention",
     "attention",
 )
-RATES = "0.001,0.003,0.01"
+RATES = "0.001,0.003,0.01,0.03"
 SEEDS = "0,1,2"
 
 
@@ -71,7 +71,7 @@ def interval(found: dict) -> str:
 
 def write(results: dict) -> None:
     """Puts the tables between their markers, and the pictures beside the page."""
-    text = PAGE.read_text()
+    text = PAGE.read_text() if PAGE.exists() else "# Mixers side by side\n\n"
     for name, found in results["compared"].items():
         lines = [*table(found), "", f"![Validation errors of {name}](comparison_{name}.png)", ""]
         lines.append(
