@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -43,26 +44,29 @@ def same_in_all_modes(contender: Contender, axes: int) -> float:
 
 
 def sweep(contender: Contender, axes: int, what: str) -> dict[int, dict[str, float]]:
-    """By frames, voxels of a frame or taps: what `measured` finds, up to where it takes too long."""
+    """By frames, voxels of a frame or taps: what `trained` finds, up to where it takes too long, and `stepped`."""
     found: dict[int, dict[str, float]] = {}
+    steps: dict[int, Callable[[], object]] = {}
     side, frames = USUAL["side"][axes], USUAL["frames"]
     sizes = {"frames": FRAME_COUNTS, "voxels": SIDES[axes], "taps": TAPS[axes]}[what]
     for size in sizes:
+        key = size**axes if what == "voxels" else size
         if what == "taps":
-            point = measured(contender.make(axes, frames, size), axes, frames, side)
+            found[key], steps[key] = trained(contender.make(axes, frames, size), axes, frames, side)
         elif what == "voxels":
-            point = measured(contender.make(axes, frames), axes, frames, size)
+            found[key], steps[key] = trained(contender.make(axes, frames), axes, frames, size)
         else:
-            point = measured(contender.make(axes, size), axes, size, side)
-        found[size**axes if what == "voxels" else size] = point
-        if point["train_seconds"] > ENOUGH and len(found) >= LEAST:
+            found[key], steps[key] = trained(contender.make(axes, size), axes, size, side)
+        if found[key]["train_seconds"] > ENOUGH and len(found) >= LEAST:
             break
+    for key, seconds in stepped(steps).items():
+        found[key]["step_seconds"] = seconds
     return found
 
 
-def measured(mixer: Mixer, axes: int, frames: int, side: int) -> dict[str, float]:
-    """Seconds of a training step and the bytes that its forward pass holds for the backward pass; seconds of a frame
-    from a carry, and the bytes of that."""
+def trained(mixer: Mixer, axes: int, frames: int, side: int) -> tuple[dict[str, float], Callable[[], object]]:
+    """Seconds of a training step, the bytes that its forward pass holds for the backward pass, and those of the carry
+    that it leaves; and a step of inference from this carry."""
     boundary = BOUNDARIES[axes]
     x = torch.randn(frames, CHANNELS, *(side,) * axes, requires_grad=True)
     seconds = []
@@ -75,17 +79,27 @@ def measured(mixer: Mixer, axes: int, frames: int, side: int) -> dict[str, float
             break
     with torch.no_grad():
         _, carry = mixer(x, boundary)
-        steps = []
-        for _ in range(STEPS + 1):
-            begun = time.perf_counter()
-            mixer.step(x[0], boundary, carry)
-            steps.append(time.perf_counter() - begun)
-    return {
+    found = {
         "train_seconds": statistics.median(seconds[1:]),
         "train_bytes": float(held(mixer, x, boundary)),
-        "step_seconds": statistics.median(steps[1:]),
         "carry_bytes": float(mixer.carry_bytes(tuple(x.shape[2:]), boundary)),
     }
+    frame = x[0].detach().clone()
+    return found, lambda: mixer.step(frame, boundary, carry)
+
+
+def stepped(steps: Mapping[int, Callable[[], object]]) -> dict[int, float]:
+    """Seconds of each step, the median of those that are taken in turns, so that a slow spell of the machine is one for
+    all sizes. At each turn a step is taken twice, and the second counts: its own numbers lie in the caches then."""
+    seconds: dict[int, list[float]] = {size: [] for size in steps}
+    with torch.no_grad():
+        for _ in range(STEPS + 1):
+            for size, step in steps.items():
+                step()
+                begun = time.perf_counter()
+                step()
+                seconds[size].append(time.perf_counter() - begun)
+    return {size: statistics.median(own[1:]) for size, own in seconds.items()}
 
 
 def held(mixer: Mixer, x: torch.Tensor, boundary: tuple[str, ...]) -> int:
