@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECIPE := workflows/recipes/climate_forecast.yaml
 
-.PHONY: demo test trials bench complexity scaling docs lint clean
+.PHONY: demo test trials bench complexity comparison scaling docs lint clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Chronovox needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -38,6 +38,13 @@ bench: $(VENV)/ready
 # How time and memory of every mixer grow with frames, voxels and taps; writes docs/complexity.md.
 complexity: $(VENV)/ready
 	$(BIN)/python -m tests.benchmarks.complexity
+
+# Eight mixers on winds and on moving digits, three seeds each; writes docs/comparison.md. About an hour and three quarters.
+# WINDS is monthly_navy_winds.cdf of the Debian package ferret-datasets.
+comparison: $(VENV)/ready
+	test -f "$(WINDS)" || { echo "name the file of winds: make comparison WINDS=PATH/monthly_navy_winds.cdf"; exit 2; }
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m tests.benchmarks.comparison "$(WINDS)"
 
 # The walk over 8 to 1024 GPUs in simulated time; writes the tables of cluster/DESIGN.md. About a minute.
 scaling: $(VENV)/ready

@@ -23,7 +23,7 @@ from pipeline.volume import InputError, Settings
 
 VERSION = 1
 
-COLOURS = ("#b3242b", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#0f766e", "#9d174d", "#4a5568", "#c05621", "#1a202c")
+COLOURS = ("#b3242b", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#0f9aa8", "#1a202c", "#d946ef", "#94a3b8", "#84cc16")
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def table(summary: Mapping[str, Any]) -> pd.DataFrame:
 
 def drawn(summary: Mapping[str, Any]) -> Figure:
     """Validation errors over steps and over seconds of training: a colour a model, a line a seed."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for (name, own), colour in zip(summary["models"].items(), itertools.cycle(COLOURS), strict=False):
         for number, curve in enumerate(own["curves"].values()):
@@ -178,9 +178,12 @@ def drawn(summary: Mapping[str, Any]) -> Figure:
             for axes, across in zip(panels, ("steps", "seconds"), strict=True):
                 axes.plot(curve[across], curve["errors"], label=name if number == 0 else None, **style)
     square = f" ({summary['units']}$^2$)" if summary["units"] else ""
-    panels[0].set(xlabel="training step", ylabel=f"validation mean squared error{square}", yscale="log")
+    errors = [error for own in summary["models"].values() for c in own["curves"].values() for error in c["errors"]]
+    wide = min(errors) > 0 and max(errors) > 10 * min(errors)
+    scale = "log" if wide else "linear"
+    panels[0].set(xlabel="training step", ylabel=f"validation mean squared error{square}", yscale=scale)
     panels[1].set(xlabel="seconds of training")
-    panels[1].legend(frameon=False, fontsize="small", ncols=2)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     return figure
 
 

@@ -64,6 +64,19 @@ def table(found: dict) -> list[str]:
     return rows
 
 
+def verdict(found: dict) -> str:
+    """Which model's mean test error is the smallest, and on which side of the first one's all others are."""
+    models, first = found["models"], MIXERS[0]
+    best = min(models, key=lambda name: models[name]["test"]["mean"]["mean"])
+    sides: dict[str, list[str]] = {"above": [], "below": [], "not told apart from": []}
+    for name, own in models.items():
+        if name != first:
+            less = own["test"]["less_first"]
+            sides["above" if less["low"] > 0 else "below" if less["high"] < 0 else "not told apart from"].append(name)
+    told = "; ".join(f"{side} {first}: {', '.join(names) or 'none'}" for side, names in sides.items())
+    return f"Smallest mean test error: **{best}**. By the intervals of the last column, {told}."
+
+
 def interval(found: dict) -> str:
     """A mean and the ends of its interval."""
     return f"{found['mean']:.4g} ({found['low']:.4g} to {found['high']:.4g})"
@@ -73,7 +86,7 @@ def write(results: dict) -> None:
     """Puts the tables between their markers, and the pictures beside the page."""
     text = PAGE.read_text() if PAGE.exists() else "# Mixers side by side\n\n"
     for name, found in results["compared"].items():
-        lines = [*table(found), "", f"![Validation errors of {name}](comparison_{name}.png)", ""]
+        lines = [*table(found), "", verdict(found), "", f"![Validation errors of {name}](comparison_{name}.png)", ""]
         lines.append(
             "Commit {commit}; {processor}, two threads; Python {python}, torch {torch}.".format(**results["machine"])
         )
