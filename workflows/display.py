@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import TextIO
 
 from rich.console import Console, Group
@@ -206,6 +207,20 @@ class JsonDisplay:
 
     def close(self) -> None:
         self._journal.flush()
+
+
+class SkipsOnce:
+    """A display that does not tell again, workflow after workflow, that some stages were finished before."""
+
+    def __init__(self, shown: TerminalDisplay | PlainDisplay, stages: Collection[str]):
+        self._shown, self._stages = shown, frozenset(stages)
+
+    def tell(self, stage: str | None, event: Event) -> None:
+        if not (isinstance(event, Skipped) and stage in self._stages):
+            self._shown.tell(stage, event)
+
+    def close(self) -> None:
+        self._shown.close()
 
 
 def display(*, json: bool = False) -> TerminalDisplay | PlainDisplay | JsonDisplay:

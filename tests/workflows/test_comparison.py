@@ -52,16 +52,20 @@ def test_a_comparison_goes_on_from_the_data_of_the_recipes_run(recipe):
     (own,) = json.loads(next(run.glob("compared-*/compared.json")).read_text())["models"].values()
     (scores,) = (json.loads(path.read_text()) for path in run.glob("scores-gru-3-*/scores.json"))
     assert own["test"]["mse"] == [scores["model.mse"]]
-    assert "started" not in compared(recipe, *asked).output
+    again = compared(recipe, *asked).output
+    assert "started" not in again
+    assert again.count("prepared: finished before") == 2  # of the data, and of what is measured on them
 
 
 @pytest.mark.slow
 def test_models_of_equal_size_and_time(recipe):
-    asked = ("--mixers", "convssm,gru", "--seeds", "3", "--equal", "both", "--rates", "1,0.001,1e30")
+    asked = ("--mixers", "convssm,gru", "--seeds", "4", "--equal", "both", "--rates", "1,0.001,1e30")
     asked = (*asked, "--set", "model.steps=4", "--set", "model.spike=null")
     done = compared(recipe, *asked)
     assert done.exit_code == 0, done.output
     assert "gru: a rate of 1e+30 is too high for it, training diverged" in done.output
+    assert done.output.count("learning rate 0.001") == 2
+    assert "learning rates chosen: convssm " in done.output
     run = recipe.parent / "runs" / "blobs-compare"
     folder = max(run.glob("compared-*"), key=lambda path: path.stat().st_mtime)
     found = json.loads((folder / "compared.json").read_text())
@@ -69,10 +73,10 @@ def test_models_of_equal_size_and_time(recipe):
     counts = [own["parameters"] for own in found["models"].values()]
     assert counts[1] == pytest.approx(counts[0], rel=0.15)  # a very small one
     for name, own in found["models"].items():
-        folders = [one.parent for one in run.glob(f"model-{name}-*/SUCCESS")]
+        folders = [one.parent for one in run.glob(f"model-{name}-4-*/SUCCESS")]
         manifests = [json.loads((one / "manifest.json").read_text()) for one in folders]
         assert {one["settings"]["model"]["mixer"] for one in manifests} == {name}
-        assert {one["settings"]["seed"] for one in manifests} == {3}
+        assert {one["settings"]["seed"] for one in manifests} == {4}
         tried = {
             one["settings"]["learning_rate"]: min(Curve.of(folder).errors)
             for one, folder in zip(manifests, folders, strict=True)
@@ -80,7 +84,7 @@ def test_models_of_equal_size_and_time(recipe):
         assert set(tried) == {1.0, 0.001}
         assert own["note"].endswith(f"rate {min(tried, key=tried.get):g}")
         assert {one["settings"]["steps"] for one in manifests} == {own["steps"]}
-        scores = [json.loads((one / "scores.json").read_text()) for one in sorted(run.glob(f"scores-{name}-*"))]
+        scores = [json.loads((one / "scores.json").read_text()) for one in sorted(run.glob(f"scores-{name}-4-*"))]
         assert own["test"]["mse"] == [one["model.mse"] for one in scores]
         assert own["test"]["mean"]["mean"] == pytest.approx(np.mean(own["test"]["mse"]))
     first, other = (own["seconds_a_step"] * own["steps"] for own in found["models"].values())
@@ -134,6 +138,12 @@ def test_mistakes(recipe, arguments, message):
     assert isinstance(done.exception, InputError), done.output
     assert message in str(done.exception)
     assert exit_code(done.exception) == 2
+
+
+def test_a_comma_too_many(recipe):
+    done = compared(recipe, "--mixers", "gru,")
+    assert done.exit_code == 2
+    assert "comma with nothing beside it" in " ".join(done.output.replace("│", " ").split())
 
 
 def test_a_stage_with_the_name_of_an_added_one_is_refused(recipe):

@@ -69,7 +69,7 @@ def compare(
     """
     from pipeline.training.guard import Diverged
     from workflows.comparison import PACE, Comparison, of_equal_time
-    from workflows.display import display
+    from workflows.display import SkipsOnce, display
     from workflows.foresight.models import parameters_on
     from workflows.language.load import load
     from workflows.plan import REPORT
@@ -91,15 +91,19 @@ def compare(
         if equal in (Equal.time, Equal.both):
             paces = as_json.loads((folders[PACE] / "pace.json").read_text())
             trainings = of_equal_time(trainings, paces, comparison.mixers[0])
+        screen = screen if json else SkipsOnce(screen, paced.stages)
         if rates:
             tried: dict[float, dict[str, Path]] = {rate: {} for rate in rates}
             for (rate, own), (mixer, training) in itertools.product(tried.items(), trainings.items()):
+                typer.echo(f"{mixer}, learning rate {rate:g}", err=json)
                 alone = comparison.tried({mixer: training}, paced, rate)
                 try:
                     own |= run_workflow(alone, runs, place, screen, command=command)
                 except Diverged as error:
                     typer.echo(f"{mixer}: a rate of {rate:g} is too high for it, {error}", err=json)
             trainings = comparison.with_best_rates(trainings, tried)
+            chosen = ", ".join(f"{mixer} {training.learning_rate:g}" for mixer, training in trainings.items())
+            typer.echo(f"learning rates chosen: {chosen}", err=json)
         run_workflow(comparison.whole(trainings, paced), runs, place, screen, command=command)
     if not json:
         typer.echo(f"report: {runs / comparison.name / REPORT}")

@@ -84,7 +84,10 @@ class Format(StrEnum):
 
 
 def words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(","))
+    found = tuple(word.strip() for word in text.split(","))
+    if not all(found):
+        raise typer.BadParameter(f"{text!r} has a comma with nothing beside it; take it away")
+    return found
 
 
 def numbers(text: str) -> tuple[float, ...]:
