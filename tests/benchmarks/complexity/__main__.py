@@ -4,7 +4,9 @@ python -m tests.benchmarks.complexity
 """
 
 import json
+import os
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import torch
 from ssm_ops import Kernel, kernel_power
 from tests.benchmarks.complexity.contenders import contenders
 from tests.benchmarks.complexity.measure import same_in_all_modes, sweep
+from tests.benchmarks.complexity.memory import KEPT, both_ways
 from tests.benchmarks.complexity.page import write
 from tests.benchmarks.machine import machine
 
@@ -46,8 +49,10 @@ def kernel_growth(axes: int) -> dict[int, dict[str, float]]:
 
 
 def main() -> None:
+    if any(os.environ.get(name) != value for name, value in KEPT.items()):
+        os.execve(sys.executable, [sys.executable, "-m", __spec__.name], os.environ | KEPT)
     torch.set_num_threads(1)
-    found: dict = {"machine": machine(), "modes": {}, "sweeps": {}, "kernels": {}}
+    found: dict = {"machine": machine(), "modes": {}, "sweeps": {}, "kernels": {}, "memory": both_ways()}
     for axes in (2, 3):
         found["kernels"][str(axes)] = kernel_growth(axes)
         for contender in contenders():

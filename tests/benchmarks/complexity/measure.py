@@ -15,14 +15,16 @@ ROUNDS, STEPS = 3, 30
 """How often a training step and a step of inference are measured; the medians count."""
 
 FRAME_COUNTS = tuple(2**power for power in range(4, 12))
-SIDES = {2: (8, 16, 32, 64, 128, 256), 3: (4, 6, 8, 12, 16, 24, 32)}
-TAPS = {2: (3, 5, 7, 9, 13), 3: (3, 5, 7)}
-USUAL = {"frames": 16, "side": {2: 16, 3: 8}}
-"""Of what does not vary."""
+SIDES = {2: (8, 16, 32, 64, 128, 256, 512), 3: (4, 6, 8, 12, 16, 24, 32, 48)}
+TAPS = {2: (3, 5, 7, 9, 13, 17, 25), 3: (3, 5, 7, 9, 11)}
+FRAMES = 16
+"""Where voxels or taps grow."""
+SIDE = {"frames": {2: 16, 3: 8}, "taps": {2: 64, 3: 16}}
+"""Of a frame by axes, where frames or taps grow."""
 
-ENOUGH, LEAST = 0.6, 3
-"""Seconds of a training step beyond which nothing larger is tried, unless there are fewer sizes than this: what calls
-cost on top of the sums would else be seen, and not how these grow."""
+SECONDS, BYTES, LEAST = 0.6, 2**30, 3
+"""A training step that takes longer or holds more: nothing larger is tried, unless there are fewer sizes than this.
+Smaller ones show what calls cost on top of the sums, and not how these grow."""
 
 
 def same_in_all_modes(contender: Contender, axes: int) -> float:
@@ -47,17 +49,14 @@ def sweep(contender: Contender, axes: int, what: str) -> dict[int, dict[str, flo
     """By frames, voxels of a frame or taps: what `trained` finds, up to where it takes too long, and `stepped`."""
     found: dict[int, dict[str, float]] = {}
     steps: dict[int, Callable[[], object]] = {}
-    side, frames = USUAL["side"][axes], USUAL["frames"]
-    sizes = {"frames": FRAME_COUNTS, "voxels": SIDES[axes], "taps": TAPS[axes]}[what]
-    for size in sizes:
+    for size in {"frames": FRAME_COUNTS, "voxels": SIDES[axes], "taps": TAPS[axes]}[what]:
+        frames = size if what == "frames" else FRAMES
+        side = size if what == "voxels" else SIDE[what][axes]
+        mixer = contender.make(axes, frames, size if what == "taps" else None)
         key = size**axes if what == "voxels" else size
-        if what == "taps":
-            found[key], steps[key] = trained(contender.make(axes, frames, size), axes, frames, side)
-        elif what == "voxels":
-            found[key], steps[key] = trained(contender.make(axes, frames), axes, frames, size)
-        else:
-            found[key], steps[key] = trained(contender.make(axes, size), axes, size, side)
-        if found[key]["train_seconds"] > ENOUGH and len(found) >= LEAST:
+        found[key], steps[key] = trained(mixer, axes, frames, side)
+        beyond = found[key]["train_seconds"] > SECONDS or found[key]["train_bytes"] > BYTES
+        if beyond and len(found) >= LEAST:
             break
     for key, seconds in stepped(steps).items():
         found[key]["step_seconds"] = seconds
@@ -75,7 +74,7 @@ def trained(mixer: Mixer, axes: int, frames: int, side: int) -> tuple[dict[str, 
         y, _ = mixer(x, boundary)
         y.square().mean().backward()
         seconds.append(time.perf_counter() - begun)
-        if number and seconds[-1] > 5 * ENOUGH:
+        if number and seconds[-1] > 5 * SECONDS:
             break
     with torch.no_grad():
         _, carry = mixer(x, boundary)
@@ -117,4 +116,5 @@ def held(mixer: Mixer, x: torch.Tensor, boundary: tuple[str, ...]) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         mixer(x, boundary)
+    alive.clear()  # these tensors know the hooks, and the hooks them: nothing of it would ever be freed
     return sum(kept.values())

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ssm_ops.mixers.catalogue import MIXERS
 from tests.benchmarks.complexity import theory
 from tests.benchmarks.complexity.contenders import Contender, contenders
-from tests.benchmarks.complexity.measure import USUAL
+from tests.benchmarks.complexity.measure import FRAMES, SIDE
 
 PAGE = Path("docs/complexity.md")
 START, END = "<!-- measured -->\n", "<!-- end -->"
@@ -43,6 +43,7 @@ def write(results: dict) -> None:
     for what, heading in (("frames", "frames T"), ("voxels", "voxels N of a frame"), ("taps", "taps K along an axis")):
         lines += [f"### With the {heading}", "", *table(results, what), ""]
     lines += ["### Powers of a kernel", "", *kernels(results), ""]
+    lines += ["### Memory that is given back", "", *given_back(results), ""]
     worst = max(results["modes"].values())
     lines += [
         f"In chunks and frame by frame all of them gave what they give whole, float64: at most {worst:.1e} off.",
@@ -123,6 +124,25 @@ def kernels(results: dict) -> list[str]:
     return rows
 
 
+def given_back(results: dict) -> list[str]:
+    """What it costs that memory is given back to the system and taken anew at every step."""
+    rows = [
+        "| what | sizes | growth, kept | growth, given back | time at the larger size, given back / kept |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for kept, back in zip(results["memory"]["kept"], results["memory"]["given back"], strict=True):
+        sizes = f"{SYMBOLS[kept['grows']]} = {kept['sizes'][0]}, {kept['sizes'][1]}"
+        ratio = back["seconds"][1] / kept["seconds"][1]
+        rows.append(f"| {kept['what']} | {sizes} | {slope(kept):.2f} | {slope(back):.2f} | {ratio:.1f} |")
+    return rows
+
+
+def slope(measured: Mapping) -> float:
+    """Of the logarithm of seconds over that of the size, between two sizes."""
+    sizes, seconds = (np.log(measured[what]) for what in ("sizes", "seconds"))
+    return float((seconds[1] - seconds[0]) / (sizes[1] - sizes[0]))
+
+
 def drawn(results: dict) -> Figure:
     """On images: all four quantities over frames and over voxels, a colour a family."""
     figure = Figure(figsize=(15, 9.5), layout="constrained")
@@ -143,8 +163,7 @@ def drawn(results: dict) -> Figure:
                 panel.set(xscale="log", yscale="log", title=words, xlabel=f"{what} {SYMBOLS[what]}")
                 panel.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
                 panel.minorticks_off()
-    figure.suptitle(
-        f"Images: {USUAL['side'][2]} x {USUAL['side'][2]} voxels where frames grow, 16 frames where voxels do"
-    )
+    side = SIDE["frames"][2]
+    figure.suptitle(f"Images: {side} x {side} voxels where frames grow, {FRAMES} frames where voxels do")
     figure.legend(loc="outside lower center", ncols=6, frameon=False, fontsize=8)
     return figure
