@@ -4,6 +4,7 @@ python -m tests.benchmarks.complexity
 """
 
 import json
+import multiprocessing
 import os
 import statistics
 import sys
@@ -14,7 +15,7 @@ import torch
 
 from ssm_ops import Kernel, kernel_power
 from tests.benchmarks.complexity.contenders import contenders
-from tests.benchmarks.complexity.measure import same_in_all_modes, sweep
+from tests.benchmarks.complexity.measure import measured
 from tests.benchmarks.complexity.memory import KEPT, both_ways
 from tests.benchmarks.complexity.page import write
 from tests.benchmarks.machine import machine
@@ -53,15 +54,13 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, "-m", __spec__.name], os.environ | KEPT)
     torch.set_num_threads(1)
     found: dict = {"machine": machine(), "modes": {}, "sweeps": {}, "kernels": {}, "memory": both_ways()}
+    alone = multiprocessing.get_context("fork")
     for axes in (2, 3):
         found["kernels"][str(axes)] = kernel_growth(axes)
         for contender in contenders():
             key = f"{contender.name}, {axes}-D"
-            found["modes"][key] = same_in_all_modes(contender, axes)
-            found["sweeps"][key] = {
-                what: sweep(contender, axes, what)
-                for what in ("frames", "voxels", *(["taps"] if contender.has_taps else []))
-            }
+            with alone.Pool(1) as process:  # what it takes of memory is not the next one's
+                found["modes"][key], found["sweeps"][key] = process.apply(measured, (contender, axes))
             print(key, flush=True)
             RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     write(json.loads(RESULTS.read_text()))

@@ -15,16 +15,16 @@ ROUNDS, STEPS = 3, 30
 """How often a training step and a step of inference are measured; the medians count."""
 
 FRAME_COUNTS = tuple(2**power for power in range(4, 12))
-SIDES = {2: (8, 16, 32, 64, 128, 256, 512), 3: (4, 6, 8, 12, 16, 24, 32, 48)}
-TAPS = {2: (3, 5, 7, 9, 13, 17, 25), 3: (3, 5, 7, 9, 11)}
+SIDES = {2: (8, 16, 32, 64, 128, 256), 3: (4, 6, 8, 12, 16, 24, 32)}
+TAPS = {2: (3, 5, 7, 9, 13), 3: (3, 5, 7, 9)}
 FRAMES = 16
 """Where voxels or taps grow."""
 SIDE = {"frames": {2: 16, 3: 8}, "taps": {2: 64, 3: 16}}
 """Of a frame by axes, where frames or taps grow."""
 
-SECONDS, BYTES, LEAST = 0.6, 2**30, 3
-"""A training step that takes longer or holds more: nothing larger is tried, unless there are fewer sizes than this.
-Smaller ones show what calls cost on top of the sums, and not how these grow."""
+ENOUGH, LEAST = 0.4, 3
+"""Seconds of a training step beyond which nothing larger is tried, unless there are fewer sizes than this: smaller ones
+show what calls cost on top of the sums, and not how these grow."""
 
 
 def same_in_all_modes(contender: Contender, axes: int) -> float:
@@ -45,6 +45,12 @@ def same_in_all_modes(contender: Contender, axes: int) -> float:
     return worst
 
 
+def measured(contender: Contender, axes: int) -> tuple[float, dict[str, dict]]:
+    """What `same_in_all_modes` and all sweeps find."""
+    grow = ("frames", "voxels", *(["taps"] if contender.has_taps else []))
+    return same_in_all_modes(contender, axes), {what: sweep(contender, axes, what) for what in grow}
+
+
 def sweep(contender: Contender, axes: int, what: str) -> dict[int, dict[str, float]]:
     """By frames, voxels of a frame or taps: what `trained` finds, up to where it takes too long, and `stepped`."""
     found: dict[int, dict[str, float]] = {}
@@ -55,8 +61,7 @@ def sweep(contender: Contender, axes: int, what: str) -> dict[int, dict[str, flo
         mixer = contender.make(axes, frames, size if what == "taps" else None)
         key = size**axes if what == "voxels" else size
         found[key], steps[key] = trained(mixer, axes, frames, side)
-        beyond = found[key]["train_seconds"] > SECONDS or found[key]["train_bytes"] > BYTES
-        if beyond and len(found) >= LEAST:
+        if found[key]["train_seconds"] > ENOUGH and len(found) >= LEAST:
             break
     for key, seconds in stepped(steps).items():
         found[key]["step_seconds"] = seconds
@@ -74,7 +79,7 @@ def trained(mixer: Mixer, axes: int, frames: int, side: int) -> tuple[dict[str, 
         y, _ = mixer(x, boundary)
         y.square().mean().backward()
         seconds.append(time.perf_counter() - begun)
-        if number and seconds[-1] > 5 * SECONDS:
+        if number and seconds[-1] > 5 * ENOUGH:
             break
     with torch.no_grad():
         _, carry = mixer(x, boundary)
