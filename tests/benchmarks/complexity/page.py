@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.optimize import nnls
 
 from ssm_ops.mixers.catalogue import MIXERS
 from tests.benchmarks.complexity import theory
@@ -28,10 +29,15 @@ LARGEST = 3
 """Sizes that an exponent is fitted to; at smaller ones it is seen what calls cost."""
 
 APART = 0.25
-"""By how much an exponent may differ from theory's before the page marks it."""
+"""By how much an exponent may differ from theory's before the page marks it, and says why."""
+
+FITS = 0.3
+"""By how much, relative, a sum of powers may miss any of what was measured and still tell why."""
 
 COLOURS = ("#b3242b", "#b7791f", "#2b6cb0", "#6b46c1", "#2f855a", "#0f766e", "#9d174d")
 LINES = ("-", "--", ":", "-.")
+MARKS = (".", "s", "^")
+"""With `LINES`, twelve of a family."""
 
 Points = Mapping[str, Mapping[str, float]]
 """By size, as text, what was measured."""
@@ -42,6 +48,7 @@ def write(results: dict) -> None:
     lines = []
     for what, heading in (("frames", "frames T"), ("voxels", "voxels N of a frame"), ("taps", "taps K along an axis")):
         lines += [f"### With the {heading}", "", *table(results, what), ""]
+    lines += ["### Where measurement and theory part", "", *reasons(results), ""]
     lines += ["### Powers of a kernel", "", *kernels(results), ""]
     lines += ["### Memory that is given back", "", *given_back(results), ""]
     worst = max(results["modes"].values())
@@ -100,16 +107,37 @@ def told(found: tuple[float, float] | None, growth: theory.Growth) -> str:
     return f"**{whole:.2f}** ({last:.2f})"
 
 
-def apart(results: dict) -> list[tuple[str, int, str, str, float, float, float]]:
-    """All exponents that are apart from theory's: contender, axes, what grew, quantity, both slopes, and theory's."""
-    found = []
-    for what in SYMBOLS:
+def reasons(results: dict) -> list[str]:
+    """A row for all that is in bold, with the reason."""
+    rows = ["| model | axes | what | measured | theory | why |", "| --- | ---: | --- | ---: | --- | --- |"]
+    for what, symbol in SYMBOLS.items():
         for contender, axes, points in swept(results, what):
-            for quantity in QUANTITIES:
-                growth, slopes = theory.of(contender, axes, what, quantity), exponents(points, quantity)
-                if slopes is not None and abs(slopes[0] - growth.exponent) > APART:
-                    found.append((contender.name, axes, what, quantity, *slopes, growth.exponent))
-    return found
+            for quantity, words in QUANTITIES.items():
+                growth, found = theory.of(contender, axes, what, quantity), exponents(points, quantity)
+                if found is None or abs(found[0] - growth.exponent) <= APART:
+                    continue
+                why = theory.reason(contender, axes, what, quantity) or parts(points, quantity, symbol, growth.exponent)
+                measured = f"{symbol}^{found[0]:.2f}"
+                rows.append(f"| {contender.name} | {axes} | {words} | {measured} | {growth.told} | {why} |")
+    return rows
+
+
+def parts(points: Points, quantity: str, symbol: str, power: float) -> str:
+    """How much of it does not grow, and how well a sum of that and theory's power tells what was measured; beside a
+    power that is not whole there is a linear part, too."""
+    sizes = np.array([float(size) for size in points])
+    values = np.array([own[quantity] for own in points.values()])
+    powers = [0.0, power] if power.is_integer() else [0.0, 1.0, power]
+    relative = np.stack([sizes**each for each in powers], 1) / values[:, None]
+    sums = relative * nnls(relative, np.ones_like(values))[0]
+    off = np.abs(sums.sum(1) - 1).max()
+    shares = 100 * sums / sums.sum(1, keepdims=True)
+    if off > FITS or shares[0, 0] < 10:
+        return "not known"
+    told = [f"{shares[0, 0]:.0f} to {shares[-1, 0]:.0f} % do not grow"]
+    if len(powers) > 2:
+        told.append(f"{shares[0, 1]:.0f} to {shares[-1, 1]:.0f} % grow with {symbol}")
+    return f"of it {', '.join(told)}: with theory's part this is at most {100 * off:.0f} % off"
 
 
 def kernels(results: dict) -> list[str]:
@@ -150,19 +178,23 @@ def drawn(results: dict) -> Figure:
     families = list(dict.fromkeys(member.family for member in MIXERS.values()))
     colours = dict(zip(families, itertools.cycle(COLOURS), strict=False))
     for row, what in zip(panels, ("frames", "voxels"), strict=True):
-        styles = {family: itertools.cycle(LINES) for family in families}
+        styles = {family: itertools.product(MARKS, LINES) for family in families}
+        sizes = set()
         for contender, axes, points in swept(results, what):
             if axes != 2:
                 continue
             family = MIXERS[contender.mixer].family
-            style = {"color": colours[family], "linestyle": next(styles[family])}
-            for panel, (quantity, words) in zip(row, QUANTITIES.items(), strict=True):
-                sizes, values = [float(size) for size in points], [own[quantity] for own in points.values()]
+            mark, line = next(styles[family])
+            style = {"color": colours[family], "linestyle": line, "marker": mark, "markersize": 3, "linewidth": 1.1}
+            over = [int(size) for size in points]
+            sizes.update(over)
+            for panel, quantity in zip(row, QUANTITIES, strict=True):
                 label = contender.name if panel is panels[0, 0] else None
-                panel.plot(sizes, values, marker=".", markersize=3, linewidth=1.1, label=label, **style)
-                panel.set(xscale="log", yscale="log", title=words, xlabel=f"{what} {SYMBOLS[what]}")
-                panel.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
-                panel.minorticks_off()
+                panel.plot(over, [own[quantity] for own in points.values()], label=label, **style)
+        for panel, words in zip(row, QUANTITIES.values(), strict=True):
+            panel.set(xscale="log", yscale="log", title=words, xlabel=f"{what} {SYMBOLS[what]}")
+            panel.set_xticks(sorted(sizes), [f"{size}" for size in sorted(sizes)], fontsize=8)
+            panel.minorticks_off()
     side = SIDE["frames"][2]
     figure.suptitle(f"Images: {side} x {side} voxels where frames grow, {FRAMES} frames where voxels do")
     figure.legend(loc="outside lower center", ncols=6, frameon=False, fontsize=8)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from tests.benchmarks.complexity.contenders import Contender
 
 
@@ -61,3 +63,29 @@ def _taps(contender: Contender, axes: int, quantity: str) -> Growth:
     if contender.mixer == "convssm":
         return CONSTANT
     return Growth(float(axes), f"K^{axes}") if quantity in ("train_seconds", "step_seconds") else CONSTANT
+
+
+def reason(contender: Contender, axes: int, what: str, quantity: str) -> str | None:
+    """Why a quantity does not grow as `of` says at the sizes that are measured, where it is known and is not that
+    something else costs, too."""
+    if contender.mixer == "mamba" and quantity == "train_bytes":
+        return "states of 16 MB are held; where there are more, pieces of a run make theirs again in the backward pass"
+    if contender.mixer in ("attention", "encoder-decoder"):
+        if what == "voxels" and quantity == "train_bytes":
+            return (
+                "frames of 8 x 8 go into one call, with a mask of 4 MB; from 16 x 16 on each is a call without a mask"
+            )
+        if what == "frames" and quantity == "train_seconds" and not contender.all_frames:
+            frames, span = (16, 32, 64), 16
+            seen = [sum(min(frame + 1, span) for frame in range(every)) for every in frames]
+            return (
+                f"the first {span} frames have fewer before them than the span: {', '.join(map(str, frames))} frames "
+                f"look at {', '.join(map(str, seen))}, which grows as T^{_slope(frames, seen):.2f}"
+            )
+    if what == "taps" and quantity == "train_bytes":
+        return f"the border: frames are continued by K - 1, 16^{axes} voxels become 24^{axes} with 9 taps"
+    return None
+
+
+def _slope(sizes: tuple[int, ...], values: list[int]) -> float:
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
