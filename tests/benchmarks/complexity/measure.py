@@ -11,9 +11,11 @@ import torch
 from ssm_ops.mixers.mixer import Mixer
 from tests.benchmarks.complexity.contenders import BOUNDARIES, CHANNELS, Contender
 
-WARM, ROUNDS, STEPS = 2, 3, 30
-"""How often a training step is taken before it is measured, and how often it and a step of inference are measured; the
-medians count. The first two take memory from the system."""
+WARM, TRAINED, STEPPED = 2, 5, 30
+"""How often a training step is taken before it is measured, which takes memory from the system, and how often it and a
+step of inference are measured; the medians count."""
+BRIEF = 0.1
+"""Seconds below which a step is measured behind another of the same size, its own numbers in the caches."""
 
 FRAME_COUNTS = tuple(2**power for power in range(4, 12))
 SIDES = {2: (8, 16, 32, 64, 128, 256), 3: (4, 6, 8, 12, 16, 24, 32)}
@@ -53,56 +55,67 @@ def measured(contender: Contender, axes: int) -> tuple[float, dict[str, dict]]:
 
 
 def sweep(contender: Contender, axes: int, what: str) -> dict[int, dict[str, float]]:
-    """By frames, voxels of a frame or taps: what `trained` finds, up to where it takes too long, and `stepped`."""
+    """By frames, voxels of a frame or taps, up to where a training step takes too long: its seconds, the bytes that its
+    forward pass holds for the backward pass, those of the carry that it leaves, and seconds of a step of inference
+    from this carry."""
+    boundary = BOUNDARIES[axes]
     found: dict[int, dict[str, float]] = {}
-    steps: dict[int, Callable[[], object]] = {}
+    training: dict[int, Callable[[], object]] = {}
+    inference: dict[int, Callable[[], object]] = {}
     for size in {"frames": FRAME_COUNTS, "voxels": SIDES[axes], "taps": TAPS[axes]}[what]:
         frames = size if what == "frames" else FRAMES
         side = size if what == "voxels" else SIDE[what][axes]
-        mixer = contender.make(axes, frames, size if what == "taps" else None)
         key = size**axes if what == "voxels" else size
-        found[key], steps[key] = trained(mixer, axes, frames, side)
-        if found[key]["train_seconds"] > ENOUGH and len(found) >= LEAST:
+        mixer = contender.make(axes, frames, size if what == "taps" else None)
+        x = torch.randn(frames, CHANNELS, *(side,) * axes, requires_grad=True)
+        training[key], inference[key] = steps(mixer, x, boundary)
+        found[key] = {
+            "train_bytes": float(held(mixer, x, boundary)),
+            "carry_bytes": float(mixer.carry_bytes(tuple(x.shape[2:]), boundary)),
+        }
+        if [timed(training[key]) for _ in range(WARM)][-1] > ENOUGH and len(found) >= LEAST:
             break
-    for key, seconds in stepped(steps).items():
+    for key, seconds in in_turns(training, TRAINED).items():
+        found[key]["train_seconds"] = seconds
+    for key, seconds in in_turns(inference, STEPPED).items():
         found[key]["step_seconds"] = seconds
     return found
 
 
-def trained(mixer: Mixer, axes: int, frames: int, side: int) -> tuple[dict[str, float], Callable[[], object]]:
-    """Seconds of a training step, the bytes that its forward pass holds for the backward pass, and those of the carry
-    that it leaves; and a step of inference from this carry."""
-    boundary = BOUNDARIES[axes]
-    x = torch.randn(frames, CHANNELS, *(side,) * axes, requires_grad=True)
-    seconds = []
-    for _ in range(WARM + ROUNDS):
-        begun = time.perf_counter()
-        y, _ = mixer(x, boundary)
-        y.square().mean().backward()
-        seconds.append(time.perf_counter() - begun)
+def steps(
+    mixer: Mixer, x: torch.Tensor, boundary: tuple[str, ...]
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A step of training, forward and backward; and one of inference, from the carry behind the run."""
     with torch.no_grad():
         _, carry = mixer(x, boundary)
-    found = {
-        "train_seconds": statistics.median(seconds[WARM:]),
-        "train_bytes": float(held(mixer, x, boundary)),
-        "carry_bytes": float(mixer.carry_bytes(tuple(x.shape[2:]), boundary)),
-    }
     frame = x[0].detach().clone()
-    return found, lambda: mixer.step(frame, boundary, carry)
+
+    def train() -> None:
+        y, _ = mixer(x, boundary)
+        y.square().mean().backward()
+
+    def infer() -> None:
+        with torch.no_grad():
+            mixer.step(frame, boundary, carry)
+
+    return train, infer
 
 
-def stepped(steps: Mapping[int, Callable[[], object]]) -> dict[int, float]:
-    """Seconds of each step, the median of those that are taken in turns, so that a slow spell of the machine is one for
-    all sizes. At each turn a step is taken twice, and the second counts: its own numbers lie in the caches then."""
-    seconds: dict[int, list[float]] = {size: [] for size in steps}
-    with torch.no_grad():
-        for _ in range(STEPS + 1):
-            for size, step in steps.items():
-                step()
-                begun = time.perf_counter()
-                step()
-                seconds[size].append(time.perf_counter() - begun)
+def in_turns(calls: Mapping[int, Callable[[], object]], rounds: int) -> dict[int, float]:
+    """Seconds of each call, the median of those that are made in turns: a slow spell of the machine is one for all."""
+    seconds: dict[int, list[float]] = {size: [] for size in calls}
+    for _ in range(rounds + 1):
+        for size, call in calls.items():
+            taken = timed(call)
+            seconds[size].append(timed(call) if taken < BRIEF else taken)
     return {size: statistics.median(own[1:]) for size, own in seconds.items()}
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds of a call."""
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
 
 
 def held(mixer: Mixer, x: torch.Tensor, boundary: tuple[str, ...]) -> int:

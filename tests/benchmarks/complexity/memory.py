@@ -14,8 +14,8 @@ import sys
 
 import torch
 
-from tests.benchmarks.complexity.contenders import Contender, contenders
-from tests.benchmarks.complexity.measure import FRAMES, SIDE, stepped, trained
+from tests.benchmarks.complexity.contenders import BOUNDARIES, CHANNELS, Contender, contenders
+from tests.benchmarks.complexity.measure import FRAMES, SIDE, STEPPED, TRAINED, in_turns, steps
 
 KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """With these in its environment a process keeps all memory that it ever took."""
@@ -71,8 +71,10 @@ def seconds(contender: Contender, what: str, grows: str, size: int) -> float:
     """Of a training step or of a frame at one size, as the sweeps measure them."""
     frames = size if grows == "frames" else FRAMES
     side = SIDE["frames"][2] if grows == "frames" else round(size**0.5)
-    found, step = trained(contender.make(2, frames), 2, frames, side)
-    return found["train_seconds"] if what == "training" else stepped({size: step})[size]
+    x = torch.randn(frames, CHANNELS, side, side, requires_grad=True)
+    train, infer = steps(contender.make(2, frames), x, BOUNDARIES[2])
+    call, rounds = (train, TRAINED) if what == "training" else (infer, STEPPED)
+    return in_turns({size: call}, rounds)[size]
 
 
 if __name__ == "__main__":
