@@ -35,7 +35,7 @@ bench: $(VENV)/ready
 	$(BIN)/python -m tests.benchmarks.length
 	$(BIN)/python -m tests.benchmarks.moving_digits
 
-# How time and memory of every mixer grow with frames, voxels and taps; writes docs/complexity.md.
+# How time and memory of every mixer grow with frames, voxels and taps; writes docs/complexity.md. About half an hour.
 complexity: $(VENV)/ready
 	$(BIN)/python -m tests.benchmarks.complexity
 

@@ -72,7 +72,7 @@ def table(results: dict, what: str) -> list[str]:
         cells = []
         for quantity in QUANTITIES:
             growth, found = theory.of(contender, axes, what, quantity), exponents(points, quantity)
-            cells += [told(found, growth), growth.told]
+            cells += [told(found, expected(points, growth)), growth.told]
         rows.append(f"| {contender.name} | {axes} | {' | '.join(cells)} |")
     return rows
 
@@ -97,12 +97,18 @@ def exponents(points: Points, quantity: str) -> tuple[float, float] | None:
     return float(np.polyfit(sizes, values, 1)[0]), float((values[-1] - values[-2]) / (sizes[-1] - sizes[-2]))
 
 
-def told(found: tuple[float, float] | None, growth: theory.Growth) -> str:
+def expected(points: Points, growth: theory.Growth) -> float:
+    """Theory's slope through the sizes that `exponents` takes, which a logarithm makes a little steeper."""
+    sizes = np.array([float(size) for size in points])[-LARGEST:]
+    return float(np.polyfit(np.log(sizes), np.log(growth.at(sizes)), 1)[0])
+
+
+def told(found: tuple[float, float] | None, expected: float) -> str:
     """An exponent; in bold where it is apart from theory's, with the one between the two largest sizes."""
     if found is None:
         return "none"
     whole, last = found
-    if abs(whole - growth.exponent) <= APART:
+    if abs(whole - expected) <= APART:
         return f"{whole:.2f}"
     return f"**{whole:.2f}** ({last:.2f})"
 
@@ -114,28 +120,30 @@ def reasons(results: dict) -> list[str]:
         for contender, axes, points in swept(results, what):
             for quantity, words in QUANTITIES.items():
                 growth, found = theory.of(contender, axes, what, quantity), exponents(points, quantity)
-                if found is None or abs(found[0] - growth.exponent) <= APART:
+                if found is None or abs(found[0] - expected(points, growth)) <= APART:
                     continue
-                why = theory.reason(contender, axes, what, quantity) or parts(points, quantity, symbol, growth.exponent)
+                why = theory.reason(contender, axes, what, quantity) or parts(points, quantity, symbol, growth)
                 measured = f"{symbol}^{found[0]:.2f}"
                 rows.append(f"| {contender.name} | {axes} | {words} | {measured} | {growth.told} | {why} |")
     return rows
 
 
-def parts(points: Points, quantity: str, symbol: str, power: float) -> str:
-    """How much of it does not grow, and how well a sum of that and theory's power tells what was measured; beside a
-    power that is not whole there is a linear part, too."""
+def parts(points: Points, quantity: str, symbol: str, growth: theory.Growth) -> str:
+    """How much of it does not grow, and how well a sum of that and theory's growth tells what was measured; beside a
+    power that is not whole there is a linear part, too. This tells why something grows less than theory says."""
     sizes = np.array([float(size) for size in points])
     values = np.array([own[quantity] for own in points.values()])
-    powers = [0.0, power] if power.is_integer() else [0.0, 1.0, power]
-    relative = np.stack([sizes**each for each in powers], 1) / values[:, None]
+    linear = [] if growth.exponent.is_integer() else [sizes]
+    summands = [np.ones_like(sizes), *linear, growth.at(sizes)]
+    relative = np.stack(summands, 1) / values[:, None]
     sums = relative * nnls(relative, np.ones_like(values))[0]
     off = np.abs(sums.sum(1) - 1).max()
     shares = 100 * sums / sums.sum(1, keepdims=True)
-    if off > FITS or shares[0, 0] < 10:
+    steeper = exponents(points, quantity)[0] > expected(points, growth)
+    if steeper or off > FITS or shares[0, 0] < 10:
         return "not known"
     told = [f"{shares[0, 0]:.0f} to {shares[-1, 0]:.0f} % do not grow"]
-    if len(powers) > 2:
+    if linear:
         told.append(f"{shares[0, 1]:.0f} to {shares[-1, 1]:.0f} % grow with {symbol}")
     return f"of it {', '.join(told)}: with theory's part this is at most {100 * off:.0f} % off"
 

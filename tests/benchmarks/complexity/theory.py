@@ -11,15 +11,21 @@ from tests.benchmarks.complexity.contenders import Contender
 
 @dataclass(frozen=True)
 class Growth:
-    """A cost that grows as some power; `told` is how the page writes it.
+    """A cost that grows as some power, or as this times a logarithm; `told` is how the page writes it.
 
     Attributes:
-        exponent: Of the power; logarithms count as nothing.
+        exponent: Of the power.
         told: In symbols.
+        logarithm: Whether a logarithm multiplies it.
     """
 
     exponent: float
     told: str
+    logarithm: bool = False
+
+    def at(self, sizes: np.ndarray) -> np.ndarray:
+        """What it is at these sizes, up to a factor."""
+        return sizes**self.exponent * (np.log(sizes) if self.logarithm else 1.0)
 
 
 CONSTANT = Growth(0.0, "1")
@@ -41,7 +47,7 @@ def _frames(contender: Contender, quantity: str) -> Growth:
         if every and name in ("attention", "encoder-decoder"):
             return Growth(2.0, "T²")
         if name in ("s4", "hyena") and (every or name == "s4"):
-            return Growth(1.0, "T log T")
+            return Growth(1.0, "T log T", logarithm=True)
     return linear
 
 
@@ -56,7 +62,7 @@ def _voxels(contender: Contender, axes: int, quantity: str) -> Growth:
     if name == "s4nd":
         return Growth(1 + 1 / axes, f"N^(1 + 1/{axes})")
     pointwise = dict(contender.choices).get("transition") == "pointwise"
-    return Growth(1.0, "N log N") if name == "convssm" and not pointwise else linear
+    return Growth(1.0, "N log N", logarithm=True) if name == "convssm" and not pointwise else linear
 
 
 def _taps(contender: Contender, axes: int, quantity: str) -> Growth:
