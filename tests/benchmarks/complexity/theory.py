@@ -88,6 +88,12 @@ def reason(contender: Contender, axes: int, what: str, quantity: str) -> str | N
                 f"the first {span} frames have fewer before them than the span: {', '.join(map(str, frames))} frames "
                 f"look at {', '.join(map(str, seen))}, which grows as T^{_slope(frames, seen):.2f}"
             )
+    spatial = contender.mixer == "convssm" and ("transition", "pointwise") not in contender.choices
+    if spatial and axes == 3 and what == "voxels" and quantity == "step_seconds":
+        return (
+            "channels of small frames share vector lanes: a step is 4 walks up to 12 x 12 x 12 voxels and 16 from "
+            "16 x 16 x 16 on, where each fills lanes of its own; what a walk costs on top of its sums does not grow"
+        )
     if what == "taps" and quantity == "train_bytes":
         return f"the border: frames are continued by K - 1, 16^{axes} voxels become 24^{axes} with 9 taps"
     return None
