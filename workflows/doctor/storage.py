@@ -128,7 +128,7 @@ def locks(trial: Path) -> Finding:
                 timeout=LOCK_SECONDS,
                 check=False,
             )
-    except (OSError, NotImplementedError, subprocess.TimeoutExpired) as error:
+    except (OSError, NotImplementedError, subprocess.TimeoutExpired) as error:  # filelock 3 without flock
         return failed("locks", f"{type(error).__name__} in {trial.parent}: {error}", remedy)
     if done.returncode == 3:
         return ok("locks", f"hold in {trial.parent}")

@@ -102,7 +102,8 @@ def steps(
 
 
 def in_turns(calls: Mapping[int, Callable[[], object]], rounds: int) -> dict[int, float]:
-    """Seconds of each call, the median of those that are made in turns: a slow spell of the machine is one for all."""
+    """Seconds of each call, the median of those that are made in turns: a slow spell of the machine is one for all. The
+    first round does not count."""
     seconds: dict[int, list[float]] = {size: [] for size in calls}
     for _ in range(rounds + 1):
         for size, call in calls.items():

@@ -61,8 +61,7 @@ def _voxels(contender: Contender, axes: int, quantity: str) -> Growth:
         return Growth(2.0, "N²")
     if name == "s4nd":
         return Growth(1 + 1 / axes, f"N^(1 + 1/{axes})")
-    pointwise = dict(contender.choices).get("transition") == "pointwise"
-    return Growth(1.0, "N log N", logarithm=True) if name == "convssm" and not pointwise else linear
+    return Growth(1.0, "N log N", logarithm=True) if _transforms(contender) else linear
 
 
 def _taps(contender: Contender, axes: int, quantity: str) -> Growth:
@@ -88,15 +87,19 @@ def reason(contender: Contender, axes: int, what: str, quantity: str) -> str | N
                 f"the first {span} frames have fewer before them than the span: {', '.join(map(str, frames))} frames "
                 f"look at {', '.join(map(str, seen))}, which grows as T^{_slope(frames, seen):.2f}"
             )
-    spatial = contender.mixer == "convssm" and ("transition", "pointwise") not in contender.choices
-    if spatial and axes == 3 and what == "voxels" and quantity == "step_seconds":
+    if _transforms(contender) and axes == 3 and what == "voxels" and quantity == "step_seconds":
         return (
-            "channels of small frames share vector lanes: a step is 4 walks up to 12 x 12 x 12 voxels and 16 from "
-            "16 x 16 x 16 on, where each fills lanes of its own; what a walk costs on top of its sums does not grow"
+            "channels share vector lanes where that fills them: 8 channels are 2 or 4 walks up to 12 x 12 x 12 voxels "
+            "and 8 from 16 x 16 x 16 on; what a walk costs on top of its sums does not grow"
         )
     if what == "taps" and quantity == "train_bytes":
         return f"the border: frames are continued by K - 1, 16^{axes} voxels become 24^{axes} with 9 taps"
     return None
+
+
+def _transforms(contender: Contender) -> bool:
+    """Whether it is a ConvSSM that scans in frequency space."""
+    return contender.mixer == "convssm" and dict(contender.choices).get("transition") != "pointwise"
 
 
 def _slope(sizes: tuple[int, ...], values: list[int]) -> float:
